@@ -1,0 +1,17 @@
+//! Recipes, locks, sources, hermetic builds and verification of Lunikernels.
+//!
+//! The modules follow the way of the data: a [`recipe`] is locked ([`lock`]) from
+//! its [`source`]s, the locked inputs are fetched ([`fetch`]), a [`plan`] turns them
+//! into actions, a [`sandbox`] runs those, [`assemble`] makes the artefact, and
+//! [`verify`] does it all again to compare.
+
+pub mod assemble;
+pub mod boot;
+pub mod fetch;
+pub mod flavour;
+pub mod lock;
+pub mod plan;
+pub mod recipe;
+pub mod sandbox;
+pub mod source;
+pub mod verify;

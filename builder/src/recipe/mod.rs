@@ -1,0 +1,10 @@
+//! Recipes: what their authors write, and how it is read, checked and complained about.
+
+mod mode;
+mod model;
+
+pub use model::{
+    ApiVersion, Arch, Boot, BootTest, DebSource, Device, DeviceKind, FileSpec, FlavourName,
+    GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step, UrlSource,
+    User,
+};

@@ -1,0 +1,388 @@
+//! A recipe as its author writes it.
+//!
+//! These types are the recipe's grammar: they are what YAML is read into and what
+//! the published JSON Schema is generated from. Their doc comments are therefore
+//! written for the author of a recipe, who sees them in the editor.
+
+use std::collections::BTreeMap;
+
+use lunikernel_cache::Sha256;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A recipe for a Lunikernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Recipe {
+    /// The version of the recipe's grammar: always `lunikernel/v1`.
+    #[serde(rename = "apiVersion")]
+    pub api_version: ApiVersion,
+    /// What it is called: lower-case letters, digits and `-`, beginning with a letter.
+    pub name: String,
+    /// Its version, for people: `1.0.0`, for example.
+    pub version: String,
+    /// One line about it.
+    #[serde(default)]
+    pub summary: Option<String>,
+    /// Where kernel and root file system come from, and how it boots.
+    pub flavour: FlavourName,
+    /// The processor it runs on.
+    #[serde(default)]
+    pub arch: Arch,
+    /// Everything that goes in, by a name that the rest of the recipe refers to.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Source>,
+    /// Commands that are run in a sandbox, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// The root file system.
+    #[serde(default)]
+    pub rootfs: RootfsSpec,
+    /// The kernel.
+    pub kernel: KernelSpec,
+    /// How it boots.
+    #[serde(default)]
+    pub boot: Boot,
+    /// Boots that show that it works.
+    #[serde(default)]
+    pub tests: Vec<BootTest>,
+}
+
+/// The version of the recipe's grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ApiVersion {
+    /// The first one.
+    #[serde(rename = "lunikernel/v1")]
+    V1,
+}
+
+/// Where kernel and root file system come from, and how it boots.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FlavourName {
+    /// Kernel, busybox and whatever else from Debian packages, with a small init.
+    Debian,
+}
+
+/// The processor it runs on.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Arch {
+    /// 64-bit x86.
+    #[default]
+    #[serde(rename = "x86_64")]
+    X86_64,
+}
+
+/// One thing that goes in. `luni lock` pins it to exact bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// Packages of Debian, with everything they depend on.
+    Deb(DebSource),
+    /// A file from the web.
+    Url(UrlSource),
+    /// A commit of a git repository.
+    Git(GitSource),
+    /// A file or folder beside the recipe, as a path relative to it.
+    File(String),
+}
+
+/// Packages of Debian, with everything they depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct DebSource {
+    /// The release, by its code name: `bookworm`, for example. Where it comes from
+    /// is what the package manager of the machine is configured with.
+    pub suite: String,
+    /// The archive's components.
+    #[serde(default = "main_component")]
+    pub components: Vec<String>,
+    /// The packages that are wanted; `name` or `name=version`.
+    pub packages: Vec<String>,
+    /// Packages that are taken as present: neither they nor what only they depend
+    /// on is fetched.
+    #[serde(default)]
+    pub without: Vec<String>,
+}
+
+fn main_component() -> Vec<String> {
+    vec!["main".to_owned()]
+}
+
+/// A file from the web.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct UrlSource {
+    /// Its address: `https://…`, `http://…` or `file:///…`.
+    pub url: String,
+    /// What it must be. Without it, whatever comes when it is first locked is pinned.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub sha256: Option<Sha256>,
+}
+
+/// A commit of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct GitSource {
+    /// Its address: `https://…`, `http://…` or `file:///…`.
+    pub url: String,
+    /// A branch, a tag or a commit; `luni lock` pins the commit that it names.
+    pub rev: String,
+}
+
+/// Commands that are run in a sandbox: no network, nothing of the host in sight.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Step {
+    /// What it is called; the rest of the recipe takes its outputs by this name.
+    pub name: String,
+    /// The sources that are unpacked, one over the other, to the root of the sandbox.
+    pub root: Vec<String>,
+    /// What lies in `/build` when it starts: a path there, and the source or earlier
+    /// step that it comes from (`NAME`, or `NAME/PATH` for a part of it).
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// The commands, run in `/build` by `/bin/sh -eu`.
+    pub run: String,
+    /// Environment variables beside those that every step has.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Files and folders in `/build` that are kept.
+    pub outputs: Vec<String>,
+    /// How long it may take, in seconds.
+    #[serde(default = "hour")]
+    pub timeout_seconds: u64,
+    /// How much memory all its processes together may use, in MiB.
+    #[serde(default = "four_gib")]
+    pub memory_mib: u64,
+    /// How many processes and threads it may have at once.
+    #[serde(default = "many_processes")]
+    pub processes: u64,
+}
+
+fn hour() -> u64 {
+    3600
+}
+
+fn four_gib() -> u64 {
+    4096
+}
+
+fn many_processes() -> u64 {
+    1024
+}
+
+/// The root file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct RootfsSpec {
+    /// The sources that are unpacked, one over the other.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// Paths that are left out of what was unpacked: manual pages, for example. A
+    /// folder takes everything in it along.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Files, folders, links and devices that are added, by absolute path.
+    #[serde(default)]
+    pub files: BTreeMap<String, FileSpec>,
+    /// Users beside root.
+    #[serde(default)]
+    pub users: Vec<User>,
+    /// Programs that are started when it has booted, and again when they end.
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
+}
+
+/// A file, folder, link or device: exactly one of `from`, `content`, `symlink`,
+/// `folder` and `device`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct FileSpec {
+    /// A copy of a source's or step's file or folder: `NAME`, or `NAME/PATH` for a
+    /// part of it.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// A file with this text.
+    #[serde(default)]
+    pub content: Option<String>,
+    /// A symbolic link to this target.
+    #[serde(default)]
+    pub symlink: Option<String>,
+    /// `true` for an empty folder.
+    #[serde(default)]
+    pub folder: Option<bool>,
+    /// A device.
+    #[serde(default)]
+    pub device: Option<Device>,
+    /// Its mode in octal, as text: `"0755"`. Without it 0755 for folders and
+    /// executable files, 0644 for others.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// The number of the user that owns it.
+    #[serde(default)]
+    pub uid: u32,
+    /// The number of the group that owns it.
+    #[serde(default)]
+    pub gid: u32,
+}
+
+/// A device node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Device {
+    /// A character or a block device.
+    pub kind: DeviceKind,
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+}
+
+/// A character or a block device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// A character device.
+    Char,
+    /// A block device.
+    Block,
+}
+
+/// Permission bits, written in octal as text: `"0755"`.
+///
+/// Text, because YAML 1.2 reads a bare `0755` as the decimal number 755.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+/// A user beside root, with a group of the same name and number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The number of the user and of its group.
+    pub uid: u32,
+    /// The home folder; it is not created.
+    #[serde(default = "no_home")]
+    pub home: String,
+}
+
+fn no_home() -> String {
+    "/nonexistent".to_owned()
+}
+
+/// A program that is started when it has booted, and again when it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Service {
+    /// The program's absolute path and its arguments.
+    pub command: Vec<String>,
+    /// The user that it runs as.
+    #[serde(default = "root_user")]
+    pub user: String,
+    /// Environment variables.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+fn root_user() -> String {
+    "root".to_owned()
+}
+
+/// The kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct KernelSpec {
+    /// The source that has the kernel and its modules.
+    pub from: String,
+    /// The modules that go into the initramfs, with those that they depend on. The
+    /// word `cloud` stands for what clouds and hypervisors need: virtio, NVMe, ENA,
+    /// gVNIC.
+    #[serde(default = "cloud_modules")]
+    pub modules: Vec<String>,
+}
+
+fn cloud_modules() -> Vec<String> {
+    vec!["cloud".to_owned()]
+}
+
+/// How it boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Boot {
+    /// The kernel's command line.
+    #[serde(default = "serial_console")]
+    pub cmdline: String,
+    /// The least memory that it needs, in MiB.
+    #[serde(default = "small_machine")]
+    pub min_memory_mib: u32,
+    /// Whether it wants a network interface.
+    #[serde(default)]
+    pub net: bool,
+    /// Whether it wants a disk.
+    #[serde(default)]
+    pub block: bool,
+}
+
+impl Default for Boot {
+    fn default() -> Self {
+        Self {
+            cmdline: serial_console(),
+            min_memory_mib: small_machine(),
+            net: false,
+            block: false,
+        }
+    }
+}
+
+fn serial_console() -> String {
+    "console=ttyS0 panic=5".to_owned()
+}
+
+fn small_machine() -> u32 {
+    256
+}
+
+/// A boot that shows that it works; `luni run --test` does it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct BootTest {
+    /// What is tested.
+    pub name: String,
+    /// A text that must appear in a line on the console.
+    pub expect: String,
+    /// How long that may take, in seconds. Emulation is slow: be generous.
+    #[serde(default = "five_minutes")]
+    pub timeout_seconds: u64,
+    /// A page that must be there then.
+    #[serde(default)]
+    pub http: Option<HttpTest>,
+}
+
+fn five_minutes() -> u64 {
+    300
+}
+
+/// A page that must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct HttpTest {
+    /// The port that is listened on inside.
+    pub port: u16,
+    /// The page's path.
+    #[serde(default = "front_page")]
+    pub path: String,
+    /// A text that must be in it.
+    pub expect: String,
+}
+
+fn front_page() -> String {
+    "/".to_owned()
+}

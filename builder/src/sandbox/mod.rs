@@ -1,0 +1,148 @@
+//! Sandboxes: where actions run.
+//!
+//! An action is a REAPI message and knows nothing of where it runs. A [`Sandbox`]
+//! takes it, shows its command exactly the input root and nothing of the host, and
+//! returns the outputs by digest.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lunikernel_cache::{Digest, reapi};
+
+/// Runs actions.
+pub trait Sandbox: Send + Sync {
+    /// What it is called on the command line.
+    fn name(&self) -> &'static str;
+
+    /// Runs the action with that digest. The action, its command and its input root
+    /// are in the store; the outputs are there afterwards. The action cache is
+    /// neither read nor written.
+    ///
+    /// # Errors
+    /// [`SandboxError`] where the command could not be run at all. A command that ran
+    /// and failed is an [`Outcome`], not an error.
+    fn run(&self, action: &Digest, surroundings: &Surroundings) -> Result<Outcome, SandboxError>;
+}
+
+/// What an honest command must not depend on, and what `verify-reproducibility`
+/// therefore varies. It is not part of the action and so not of its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Host name inside.
+    pub hostname: String,
+    /// File-mode creation mask.
+    pub umask: u32,
+    /// `TZ`, unless the action sets one.
+    pub timezone: String,
+    /// `LC_ALL`, unless the action sets one.
+    pub locale: String,
+    /// How many processors it may use; `None` for all.
+    pub cpus: Option<usize>,
+    /// In which order folders in `/build` list their entries.
+    pub entry_order: EntryOrder,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            hostname: "lunikernel".to_owned(),
+            umask: 0o022,
+            timezone: "UTC".to_owned(),
+            locale: "C.UTF-8".to_owned(),
+            cpus: None,
+            entry_order: EntryOrder::AsCreated,
+        }
+    }
+}
+
+/// In which order folders list their entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryOrder {
+    /// As the file system has it after creating them in sorted order.
+    AsCreated,
+    /// As a memory file system has it, created in the order of their names.
+    Forward,
+    /// As a memory file system has it, created in the reverse order of their names.
+    Reverse,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Exit code, outputs, and the log (standard output and error together, in the
+    /// order in which they came, as `stdout_digest`).
+    pub result: reapi::ActionResult,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// How long the command ran.
+    pub took: Duration,
+    /// Where the state that a failed command left is kept, for `luni shell`.
+    pub kept: Option<PathBuf>,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It ended with a code other than 0.
+    #[error("it ended with exit code {0}")]
+    ExitCode(i32),
+    /// A signal ended it.
+    #[error("signal {0} ended it")]
+    Signal(i32),
+    /// It took longer than the action allows.
+    #[error("it was stopped after {} seconds, its time limit", .0.as_secs())]
+    TimedOut(Duration),
+    /// It used more memory than the action allows.
+    #[error("it was stopped for using more than {0} MiB of memory, its limit")]
+    OutOfMemory(u64),
+    /// It ended well but did not make an output that the action names.
+    #[error("it ended well but made no `{0}`, which is one of its outputs")]
+    MissingOutput(String),
+    /// It made an output that cannot be kept: a device, a socket, a name that is not UTF-8.
+    #[error("its output `{path}` cannot be kept: {why}")]
+    BadOutput {
+        /// The output, or what in it.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// A command could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The store failed.
+    #[error(transparent)]
+    Cache(#[from] lunikernel_cache::CacheError),
+    /// The machine does not let a sandbox be set up.
+    #[error("could not set up a sandbox: {attempted}")]
+    Setup {
+        /// What was being done.
+        attempted: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+        /// What helps.
+        hint: Option<String>,
+    },
+    /// The action is not one that this sandbox can run.
+    #[error("the action {digest} cannot be run: {why}")]
+    BadAction {
+        /// The action.
+        digest: Digest,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl SandboxError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cache(error) => error.hint(),
+            Self::Setup { hint, .. } => hint.clone(),
+            Self::BadAction { .. } => None,
+        }
+    }
+}

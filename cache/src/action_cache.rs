@@ -1,0 +1,110 @@
+//! The action cache on local disk: which result an action had.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use fs_err as fs;
+use prost::Message as _;
+
+use crate::digest::{Digest, Sha256};
+use crate::error::CacheError;
+use crate::reapi;
+use crate::store::{BlobStore, mark_used};
+
+/// Results of actions, named by the action's digest. An entry is the SHA-256 of an
+/// encoded `ActionResult` and then the message, so that a damaged entry is noticed.
+#[derive(Clone, Debug)]
+pub struct ActionCache {
+    root: PathBuf,
+    scratch: PathBuf,
+}
+
+impl ActionCache {
+    pub(crate) fn new(root: PathBuf, scratch: PathBuf) -> Self {
+        Self { root, scratch }
+    }
+
+    /// Where the result of the action with that SHA-256 is, or would be.
+    #[must_use]
+    pub fn path(&self, action: &Sha256) -> PathBuf {
+        let hex = action.hex();
+        self.root.join(&hex[..2]).join(hex)
+    }
+
+    /// The recorded result of `action`, if there is one and every blob that it names
+    /// is still in `blobs`. A damaged entry counts as none.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where an entry is there and cannot be read.
+    pub fn get(
+        &self,
+        action: &Digest,
+        blobs: &BlobStore,
+    ) -> Result<Option<reapi::ActionResult>, CacheError> {
+        let path = self.path(&action.sha256);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(CacheError::io("read an entry of the action cache")(error)),
+        };
+        let Some(result) = decode_entry(&bytes) else {
+            return Ok(None);
+        };
+        if !outputs_of(&result).all(|digest| digest.is_some_and(|d| blobs.contains(&d))) {
+            return Ok(None);
+        }
+        mark_used(&path);
+        Ok(Some(result))
+    }
+
+    /// Records the result of `action`. Its blobs must be stored and synced before.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`], a full disk included.
+    pub fn put(&self, action: &Digest, result: &reapi::ActionResult) -> Result<(), CacheError> {
+        let io = CacheError::io;
+        let message = result.encode_to_vec();
+        let mut file = tempfile::Builder::new()
+            .prefix("result-")
+            .tempfile_in(&self.scratch)
+            .map_err(io("create a file in the cache"))?;
+        file.write_all(Sha256::of(&message).as_bytes())
+            .and_then(|()| file.write_all(&message))
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(io("write an entry of the action cache"))?;
+        let path = self.path(&action.sha256);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(io("write an entry of the action cache"))?;
+        }
+        file.persist(&path)
+            .map(drop)
+            .map_err(|error| io("write an entry of the action cache")(error.error))
+    }
+}
+
+/// Reads an entry's bytes; `None` where they are damaged.
+#[must_use]
+pub fn decode_entry(bytes: &[u8]) -> Option<reapi::ActionResult> {
+    let (sum, message) = bytes.split_first_chunk::<32>()?;
+    if Sha256::of(message).as_bytes() != sum {
+        return None;
+    }
+    reapi::ActionResult::decode(message).ok()
+}
+
+/// Every blob that a result names directly; `None` for one that is no digest.
+pub fn outputs_of(result: &reapi::ActionResult) -> impl Iterator<Item = Option<Digest>> {
+    let files = result.output_files.iter().map(|file| file.digest.as_ref());
+    let trees = result
+        .output_directories
+        .iter()
+        .map(|folder| folder.tree_digest.as_ref());
+    let logs = [result.stdout_digest.as_ref(), result.stderr_digest.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(Some);
+    files
+        .chain(trees)
+        .chain(logs)
+        .map(|digest| digest.and_then(Digest::from_reapi))
+}

@@ -1,0 +1,216 @@
+//! The cache's folder: layout, locks, and what a killed process leaves behind.
+//!
+//! ```text
+//! ROOT/lock              held shared by every user of the cache, exclusively by gc
+//! ROOT/cas-v1/ab/HEX     blobs, named by their SHA-256
+//! ROOT/ac-v1/ab/HEX      action results, named by the action's SHA-256
+//! ROOT/partial/HEX       downloads under way, resumable
+//! ROOT/locks/HEX         one work at a time per key
+//! ROOT/tmp/NAME/         a process's scratch, locked while it lives
+//! ```
+//!
+//! Nothing is ever written in place: a file is written under `tmp/`, then renamed.
+//! A process may die at any moment; the next one to open the cache removes every
+//! scratch folder whose lock is free.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs_err as fs;
+use fs_err::File;
+use rustix::fs::FlockOperation;
+
+use crate::action_cache::ActionCache;
+use crate::digest::Sha256;
+use crate::error::CacheError;
+use crate::store::BlobStore;
+
+/// An open cache. Clones share one scratch folder and one lock.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+    blobs: BlobStore,
+    actions: ActionCache,
+    session: Arc<Session>,
+}
+
+/// What lives as long as the process uses the cache.
+#[derive(Debug)]
+struct Session {
+    scratch: tempfile::TempDir,
+    _scratch_lock: File,
+    _cache_lock: File,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A build may have left folders without write permission behind; TempDir's
+        // own removal would stop at those.
+        let _ = remove_tree(self.scratch.path());
+    }
+}
+
+/// A folder for files under way. Removed when the last clone of the cache goes.
+pub type Scratch = tempfile::TempDir;
+
+/// The right to work on one key; other processes wait until it is dropped.
+#[derive(Debug)]
+pub struct KeyLock {
+    _file: File,
+}
+
+impl Cache {
+    /// Opens the cache at `root`, creates it where it is missing, and removes what
+    /// dead processes left.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where the folder cannot be created, locked or written.
+    pub fn open(root: &Path) -> Result<Self, CacheError> {
+        let io = CacheError::io;
+        fs::create_dir_all(root).map_err(io("create the cache folder"))?;
+        let root = fs::canonicalize(root).map_err(io("find the cache folder"))?;
+        for name in ["cas-v1", "ac-v1", "partial", "locks", "tmp"] {
+            fs::create_dir_all(root.join(name)).map_err(io("create the cache folder"))?;
+        }
+        let cache_lock = lock_file(&root.join("lock"), FlockOperation::LockShared)
+            .map_err(io("lock the cache"))?;
+
+        // Creating a scratch folder and locking it is one step to other processes,
+        // so that none of them takes a new folder for a dead one's.
+        let sweep = lock_file(&root.join("locks/sweep"), FlockOperation::LockExclusive)
+            .map_err(io("lock the cache"))?;
+        let tmp = root.join("tmp");
+        sweep_scratch(&tmp).map_err(io("remove what an interrupted process left"))?;
+        let scratch = tempfile::Builder::new()
+            .prefix("")
+            .rand_bytes(12)
+            .tempdir_in(&tmp)
+            .map_err(io("create a scratch folder in the cache"))?;
+        let scratch_lock = lock_file(
+            &scratch.path().join(".lock"),
+            FlockOperation::NonBlockingLockExclusive,
+        )
+        .map_err(io("lock a scratch folder in the cache"))?;
+        drop(sweep);
+
+        Ok(Self {
+            blobs: BlobStore::new(root.join("cas-v1"), scratch.path().to_owned()),
+            actions: ActionCache::new(root.join("ac-v1"), scratch.path().to_owned()),
+            session: Arc::new(Session {
+                scratch,
+                _scratch_lock: scratch_lock,
+                _cache_lock: cache_lock,
+            }),
+            root,
+        })
+    }
+
+    /// The cache's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The content-addressed store.
+    #[must_use]
+    pub fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    /// The action cache.
+    #[must_use]
+    pub fn actions(&self) -> &ActionCache {
+        &self.actions
+    }
+
+    /// A new folder on the cache's file system, so that files in it can be renamed
+    /// into place. It is removed when dropped, or by the next process should this
+    /// one be killed.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where it cannot be created.
+    pub fn scratch(&self) -> Result<Scratch, CacheError> {
+        tempfile::tempdir_in(self.session.scratch.path())
+            .map_err(CacheError::io("create a scratch folder in the cache"))
+    }
+
+    /// Waits until no other process works on `key`, and keeps others from it.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where the lock cannot be had.
+    pub fn lock(&self, key: &Sha256) -> Result<KeyLock, CacheError> {
+        let path = self.root.join("locks").join(key.hex());
+        let file = lock_file(&path, FlockOperation::LockExclusive)
+            .map_err(CacheError::io("wait for another process on the same work"))?;
+        Ok(KeyLock { _file: file })
+    }
+
+    /// Makes everything stored so far survive a power cut. Called once before an
+    /// action result is recorded, instead of once for each of its blobs.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where the file system cannot write it out.
+    pub fn sync(&self) -> Result<(), CacheError> {
+        let folder = File::open(&self.root).map_err(CacheError::io("open the cache folder"))?;
+        rustix::fs::syncfs(&folder).map_err(|errno| CacheError::Io {
+            attempted: "write the cache out to disk",
+            source: errno.into(),
+        })
+    }
+}
+
+fn lock_file(path: &Path, operation: FlockOperation) -> std::io::Result<File> {
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    loop {
+        match rustix::fs::flock(&file, operation) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn sweep_scratch(tmp: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(tmp)? {
+        let path = entry?.path();
+        let lock = lock_file(
+            &path.join(".lock"),
+            FlockOperation::NonBlockingLockExclusive,
+        );
+        if lock.is_ok() {
+            remove_tree(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder even where a build took the write permission from parts of it.
+///
+/// # Errors
+/// What the operating system says where even that does not help.
+pub fn remove_tree(path: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            open_folders(path)?;
+            fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn open_folders(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, PermissionsExt::from_mode(0o700))?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(&entry.path())?;
+        }
+    }
+    Ok(())
+}

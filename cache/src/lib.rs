@@ -1,0 +1,26 @@
+//! Content-addressed storage, action cache and the Lunikernel zip format.
+//!
+//! The lowest layer: everything above names bytes by [`Digest`], keeps them in
+//! a [`BlobStore`], remembers what was built from what in an [`ActionCache`],
+//! and hands results around as a [`Rootfs`] (a file system's metadata with its
+//! content in the store) or as REAPI directories.
+
+pub mod action_cache;
+pub mod artefact;
+pub mod digest;
+pub mod disk;
+pub mod error;
+pub mod progress;
+pub mod rootfs;
+pub mod store;
+pub mod tree;
+
+pub use action_cache::ActionCache;
+pub use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
+pub use digest::{Digest, Hasher, HashingReader, HashingWriter, Sha256};
+pub use disk::{Cache, KeyLock, Scratch};
+pub use error::CacheError;
+pub use progress::{Progress, Silent, Task};
+pub use rootfs::{Node, NodeKind, Rootfs, RootfsError};
+pub use store::{BlobStore, BlobWriter};
+pub use tree::Tree;

@@ -1,0 +1,199 @@
+//! The content-addressed store on local disk.
+
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use fs_err::File;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
+
+use crate::digest::{Digest, HashingWriter, Sha256};
+use crate::error::CacheError;
+
+/// Blobs named by their SHA-256, in folders of 1/256 each.
+///
+/// A blob's name is only ever given to bytes that were hashed as they were
+/// written, by a rename of a finished file, so that a reader sees a whole blob or
+/// none. The time stamp of a blob's file is when it was last used.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    root: PathBuf,
+    scratch: PathBuf,
+}
+
+impl BlobStore {
+    pub(crate) fn new(root: PathBuf, scratch: PathBuf) -> Self {
+        Self { root, scratch }
+    }
+
+    /// Where the blob of that SHA-256 is, or would be.
+    #[must_use]
+    pub fn path(&self, sha256: &Sha256) -> PathBuf {
+        let hex = sha256.hex();
+        self.root.join(&hex[..2]).join(hex)
+    }
+
+    /// Whether the blob is there, in its full size.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.find(&digest.sha256)
+            .is_some_and(|found| found == *digest)
+    }
+
+    /// The digest of the blob with that SHA-256, if it is there.
+    #[must_use]
+    pub fn find(&self, sha256: &Sha256) -> Option<Digest> {
+        let meta = fs::symlink_metadata(self.path(sha256)).ok()?;
+        meta.is_file().then(|| Digest {
+            sha256: *sha256,
+            size: meta.len(),
+        })
+    }
+
+    /// Opens a blob for reading and marks it as used now.
+    ///
+    /// # Errors
+    /// [`CacheError::Missing`] where it is not there or has the wrong size.
+    pub fn open(&self, digest: &Digest) -> Result<File, CacheError> {
+        let path = self.path(&digest.sha256);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(CacheError::Missing { digest: *digest });
+            }
+            Err(error) => return Err(CacheError::io("open a blob of the cache")(error)),
+        };
+        let size = file
+            .metadata()
+            .map_err(CacheError::io("open a blob of the cache"))?
+            .len();
+        if size != digest.size {
+            return Err(CacheError::Missing { digest: *digest });
+        }
+        mark_used(&path);
+        Ok(file)
+    }
+
+    /// Reads a whole blob.
+    ///
+    /// # Errors
+    /// As [`BlobStore::open`], or where reading fails.
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, CacheError> {
+        let mut file = self.open(digest)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(digest.size).unwrap_or(0));
+        file.read_to_end(&mut bytes)
+            .map_err(CacheError::io("read a blob of the cache"))?;
+        Ok(bytes)
+    }
+
+    /// Stores bytes that are in memory.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`], a full disk included.
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, CacheError> {
+        let digest = Digest::of(bytes);
+        if self.contains(&digest) {
+            mark_used(&self.path(&digest.sha256));
+            return Ok(digest);
+        }
+        let mut file = self.new_file()?;
+        file.write_all(bytes)
+            .map_err(CacheError::io("write a blob to the cache"))?;
+        self.place(file.into_temp_path(), &digest)?;
+        Ok(digest)
+    }
+
+    /// A writer for bytes that come in a stream.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where no file can be created.
+    pub fn writer(&self) -> Result<BlobWriter<'_>, CacheError> {
+        Ok(BlobWriter {
+            store: self,
+            inner: HashingWriter::new(self.new_file()?),
+        })
+    }
+
+    /// Takes a finished file on the same file system into the store. The caller
+    /// hashed it while writing it and vouches for `digest`.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where it cannot be moved.
+    pub fn adopt(&self, path: &Path, digest: &Digest) -> Result<(), CacheError> {
+        let temp = tempfile::TempPath::try_from_path(path)
+            .map_err(CacheError::io("store a file in the cache"))?;
+        self.place(temp, digest)
+    }
+
+    fn new_file(&self) -> Result<tempfile::NamedTempFile, CacheError> {
+        tempfile::Builder::new()
+            .prefix("blob-")
+            .tempfile_in(&self.scratch)
+            .map_err(CacheError::io("create a file in the cache"))
+    }
+
+    fn place(&self, temp: tempfile::TempPath, digest: &Digest) -> Result<(), CacheError> {
+        let io = CacheError::io;
+        if self.contains(digest) {
+            mark_used(&self.path(&digest.sha256));
+            return Ok(());
+        }
+        let path = self.path(&digest.sha256);
+        fs::set_permissions(&temp, PermissionsExt::from_mode(0o444))
+            .map_err(io("store a blob in the cache"))?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(io("store a blob in the cache"))?;
+        }
+        temp.persist(&path)
+            .map_err(|error| io("store a blob in the cache")(error.error))
+    }
+}
+
+/// Marks a file as used now; when it cannot, gc will think it older than it is.
+pub(crate) fn mark_used(path: &Path) {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+}
+
+/// Writes a blob whose digest is not known beforehand. Dropped without a commit,
+/// it leaves nothing.
+#[derive(Debug)]
+pub struct BlobWriter<'a> {
+    store: &'a BlobStore,
+    inner: HashingWriter<tempfile::NamedTempFile>,
+}
+
+impl BlobWriter<'_> {
+    /// How many bytes were written so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.inner.written()
+    }
+
+    /// Stores what was written.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where the file cannot be moved into place.
+    pub fn commit(self) -> Result<Digest, CacheError> {
+        let (file, digest) = self.inner.finish();
+        self.store.place(file.into_temp_path(), &digest)?;
+        Ok(digest)
+    }
+}
+
+impl Write for BlobWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,3 @@
+//! `luni`: reproducible builds and images of tiny operating systems.
+
+fn main() {}

@@ -45,7 +45,7 @@ impl BlobStore {
     #[must_use]
     pub fn find(&self, sha256: &Sha256) -> Option<Digest> {
         let meta = fs::symlink_metadata(self.path(sha256)).ok()?;
-        meta.is_file().then(|| Digest {
+        meta.is_file().then_some(Digest {
             sha256: *sha256,
             size: meta.len(),
         })

@@ -231,3 +231,6 @@ fn open_folders(path: &Path) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod cache;
 mod context;
 mod help;
 mod schema;
@@ -24,6 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Schema(schema::Args),
+    Cache(cache::Args),
 }
 
 impl Verb {
@@ -31,6 +33,7 @@ impl Verb {
     pub(crate) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Schema(args) => schema::run(args, context),
+            Self::Cache(args) => cache::run(args, context),
         }
     }
 }

@@ -105,7 +105,7 @@ fn reading_keeps_a_blob_young() {
 fn a_result_goes_with_its_blob_and_keeps_it_young() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
-    let in_tree = put(&cache, b"in a tree", 9);
+    let in_tree = put(&cache, &[7; 1000], 9);
     let mut tree = Tree::new();
     let file = Entry::File {
         digest: in_tree,
@@ -133,8 +133,10 @@ fn a_result_goes_with_its_blob_and_keeps_it_young() {
     assert!(actions.get(&unused, &blobs).unwrap().is_none());
     assert!(!actions.path(&unused.sha256).exists() && !blobs.contains(&blob));
 
-    // Too large for the limit: the blob goes, and with it the result that names it.
-    run(folder.path(), at_most(0));
+    // Too much by the blob alone: it goes, and with it the result that names it.
+    let plan = run(folder.path(), at_most(999));
+    assert_eq!(plan.remove.len(), 2, "{plan:?}");
+    assert!(blobs.contains(&tree) && !blobs.contains(&in_tree));
     assert!(!actions.path(&used.sha256).exists());
 }
 
@@ -196,6 +198,17 @@ fn folders_without_write_permission_go_too() {
         .map(|entry| entry.unwrap().path())
         .collect();
     assert_eq!(left, [] as [PathBuf; 0]);
+}
+
+#[test]
+fn what_the_dead_left_goes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Cache::open(folder.path()).unwrap());
+    let dead = folder.path().join("tmp/dead");
+    fs::create_dir(&dead).unwrap();
+    fs::write(dead.join("half-a-blob"), "half").unwrap();
+    run(folder.path(), Policy::default());
+    assert!(!dead.exists());
 }
 
 #[test]

@@ -78,6 +78,32 @@ pub enum Arch {
     X86_64,
 }
 
+impl Arch {
+    /// As Debian writes it.
+    #[must_use]
+    pub fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+        }
+    }
+
+    /// As the Remote Execution API writes it.
+    #[must_use]
+    pub fn isa(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86-64",
+        }
+    }
+
+    /// As recipes and manifests write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+        }
+    }
+}
+
 /// One thing that goes in. `luni lock` pins it to exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod check;
 mod context;
 mod help;
 mod schema;
@@ -23,6 +24,7 @@ struct Cli {
 /// What to do. The first line of each verb's `Args` is what `luni --help` says of it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Check(check::Args),
     Schema(schema::Args),
 }
 
@@ -30,6 +32,7 @@ impl Verb {
     /// Does it.
     pub(crate) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
         }
     }

@@ -1,6 +1,7 @@
 //! The action cache on local disk: which result an action had.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use fs_err as fs;
@@ -8,6 +9,7 @@ use prost::Message as _;
 
 use crate::digest::{Digest, Sha256};
 use crate::error::CacheError;
+use crate::locks::create_folder;
 use crate::reapi;
 use crate::store::{BlobStore, mark_used};
 
@@ -31,8 +33,9 @@ impl ActionCache {
         self.root.join(&hex[..2]).join(hex)
     }
 
-    /// The recorded result of `action`, if there is one and every blob that it names
-    /// is still in `blobs`. A damaged entry counts as none.
+    /// The recorded result of `action`, if there is one and every blob that it names,
+    /// directly or in the tree of an output folder, is still in `blobs`. A damaged
+    /// entry counts as none.
     ///
     /// # Errors
     /// [`CacheError::Io`] where an entry is there and cannot be read.
@@ -50,7 +53,9 @@ impl ActionCache {
         let Some(result) = decode_entry(&bytes) else {
             return Ok(None);
         };
-        if !outputs_of(&result).all(|digest| digest.is_some_and(|d| blobs.contains(&d))) {
+        let whole = named_by(&result, blobs)
+            .is_some_and(|named| named.iter().all(|digest| blobs.contains(digest)));
+        if !whole {
             return Ok(None);
         }
         mark_used(&path);
@@ -74,8 +79,10 @@ impl ActionCache {
             .map_err(io("write an entry of the action cache"))?;
         let path = self.path(&action.sha256);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(io("write an entry of the action cache"))?;
+            create_folder(folder).map_err(io("write an entry of the action cache"))?;
         }
+        fs::set_permissions(file.path(), PermissionsExt::from_mode(0o444))
+            .map_err(io("write an entry of the action cache"))?;
         file.persist(&path)
             .map(drop)
             .map_err(|error| io("write an entry of the action cache")(error.error))
@@ -107,4 +114,27 @@ pub fn outputs_of(result: &reapi::ActionResult) -> impl Iterator<Item = Option<D
         .chain(trees)
         .chain(logs)
         .map(|digest| digest.and_then(Digest::from_reapi))
+}
+
+/// Every blob that a result names, those in the trees of its output folders
+/// included; `None` where that cannot be said because a digest is none, or a tree is
+/// missing or damaged. Whether the others are there is not looked at.
+#[must_use]
+pub fn named_by(result: &reapi::ActionResult, blobs: &BlobStore) -> Option<Vec<Digest>> {
+    let mut named = outputs_of(result).collect::<Option<Vec<_>>>()?;
+    for folder in &result.output_directories {
+        let digest = Digest::from_reapi(folder.tree_digest.as_ref()?)?;
+        let tree = reapi::Tree::decode(blobs.peek(&digest).ok()?.as_slice()).ok()?;
+        for file in tree
+            .root
+            .iter()
+            .chain(&tree.children)
+            .flat_map(|d| &d.files)
+        {
+            named.push(Digest::from_reapi(file.digest.as_ref()?)?);
+        }
+    }
+    named.sort_unstable();
+    named.dedup();
+    Some(named)
 }

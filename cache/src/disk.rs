@@ -6,6 +6,9 @@
 //! ROOT/ac-v1/ab/HEX      action results, named by the action's SHA-256
 //! ROOT/partial/HEX       downloads under way, resumable
 //! ROOT/locks/HEX         one work at a time per key
+//! ROOT/roots-v1/HEX      folders laid out for sandboxes, named by their Directory
+//! ROOT/failed-v1/HEX     what failed actions left, named by the action
+//! ROOT/pins/NAME         what is not to be collected
 //! ROOT/tmp/NAME/         a process's scratch, locked while it lives
 //! ```
 //!
@@ -13,6 +16,8 @@
 //! A process may die at any moment; the next one to open the cache removes every
 //! scratch folder whose lock is free.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +28,7 @@ use rustix::fs::FlockOperation;
 use crate::action_cache::ActionCache;
 use crate::digest::Sha256;
 use crate::error::CacheError;
+use crate::locks::{create_folder, lock_file};
 use crate::store::BlobStore;
 
 /// An open cache. Clones share one scratch folder and one lock.
@@ -45,7 +51,8 @@ struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // A build may have left folders without write permission behind; TempDir's
-        // own removal would stop at those.
+        // own removal would stop at those. What cannot be removed is left to the
+        // next process.
         let _ = remove_tree(self.scratch.path());
     }
 }
@@ -64,13 +71,18 @@ impl Cache {
     /// dead processes left.
     ///
     /// # Errors
-    /// [`CacheError::Io`] where the folder cannot be created, locked or written.
+    /// [`CacheError::Io`] where the folder cannot be created, locked or written,
+    /// [`CacheError::OpenToAll`] where everybody may write to it: blobs are not hashed
+    /// again each time that they are read.
     pub fn open(root: &Path) -> Result<Self, CacheError> {
         let io = CacheError::io;
-        fs::create_dir_all(root).map_err(io("create the cache folder"))?;
+        create_folder(root).map_err(io("create the cache folder"))?;
         let root = fs::canonicalize(root).map_err(io("find the cache folder"))?;
-        for name in ["cas-v1", "ac-v1", "partial", "locks", "tmp"] {
-            fs::create_dir_all(root.join(name)).map_err(io("create the cache folder"))?;
+        refuse_open_to_all(&root)?;
+        for name in ["cas-v1", "ac-v1", "partial", "locks", "pins", "tmp"] {
+            let folder = root.join(name);
+            create_folder(&folder).map_err(io("create the cache folder"))?;
+            refuse_open_to_all(&folder)?;
         }
         let cache_lock = lock_file(&root.join("lock"), FlockOperation::LockShared)
             .map_err(io("lock the cache"))?;
@@ -80,7 +92,7 @@ impl Cache {
         let sweep = lock_file(&root.join("locks/sweep"), FlockOperation::LockExclusive)
             .map_err(io("lock the cache"))?;
         let tmp = root.join("tmp");
-        sweep_scratch(&tmp).map_err(io("remove what an interrupted process left"))?;
+        sweep_scratch(&tmp);
         let scratch = tempfile::Builder::new()
             .prefix("")
             .rand_bytes(12)
@@ -159,33 +171,39 @@ impl Cache {
     }
 }
 
-fn lock_file(path: &Path, operation: FlockOperation) -> std::io::Result<File> {
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
-    loop {
-        match rustix::fs::flock(&file, operation) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+fn refuse_open_to_all(folder: &Path) -> Result<(), CacheError> {
+    let meta = fs::symlink_metadata(folder).map_err(CacheError::io("find the cache folder"))?;
+    let mode = meta.permissions().mode() & 0o7777;
+    if meta.is_dir() && mode & 0o002 == 0 {
+        return Ok(());
     }
+    Err(CacheError::OpenToAll {
+        folder: folder.to_owned(),
+        mode,
+    })
 }
 
-fn sweep_scratch(tmp: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(tmp)? {
-        let path = entry?.path();
-        let lock = lock_file(
-            &path.join(".lock"),
-            FlockOperation::NonBlockingLockExclusive,
-        );
-        if lock.is_ok() {
-            remove_tree(&path)?;
+/// Removes every scratch folder whose process is dead. What cannot be removed (it
+/// belongs to another user, say) is no reason not to work.
+pub(crate) fn sweep_scratch(tmp: &Path) {
+    let Ok(entries) = fs::read_dir(tmp) else {
+        return;
+    };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if !path.is_dir() || path.is_symlink() {
+            let _ = fs::remove_file(&path);
+            continue;
+        }
+        let lock = path.join(".lock");
+        match lock_file(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(_held) => drop(remove_tree(&path)),
+            // Its process lives.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            // Without a lock file, no living process made it: that is created first.
+            Err(_) if !lock.exists() => drop(remove_tree(&path)),
+            Err(_) => {}
         }
     }
-    Ok(())
 }
 
 /// Removes a folder even where a build took the write permission from parts of it.
@@ -204,8 +222,7 @@ pub fn remove_tree(path: &Path) -> std::io::Result<()> {
 }
 
 fn open_folders(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, PermissionsExt::from_mode(0o700))?;
+    fs::set_permissions(path, Permissions::from_mode(0o700))?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -214,3 +231,6 @@ fn open_folders(path: &Path) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

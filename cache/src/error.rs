@@ -1,6 +1,7 @@
 //! What can go wrong in the cache.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::digest::{Digest, Sha256};
 
@@ -31,6 +32,38 @@ pub enum CacheError {
         expected: Digest,
         /// The digest they have.
         actual: Digest,
+    },
+    /// A file that was to be stored is not of the size that it should have.
+    #[error("could not store {} in the cache: expected {expected} bytes, found {actual}", path.display())]
+    WrongSize {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it should have.
+        expected: u64,
+        /// How many it has.
+        actual: u64,
+    },
+    /// Another process uses the cache.
+    #[error("could not have the cache {} alone: another luni is at work in it", root.display())]
+    Busy {
+        /// The cache's folder.
+        root: PathBuf,
+    },
+    /// Anybody on the machine could put anything under any digest.
+    #[error("refused the cache folder {}: expected a folder that not everybody may write to, found mode {mode:04o}", folder.display())]
+    OpenToAll {
+        /// The folder.
+        folder: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A name that no pin can have, or a pin that cannot be read.
+    #[error("the pin `{name}` {why}")]
+    BadPin {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// A stored message cannot be read back.
     #[error("{what} {digest} in the cache cannot be read: {why}")]
@@ -64,6 +97,13 @@ impl CacheError {
                 }
                 _ => None,
             },
+            Self::WrongSize { .. } => Some("run the same command again".to_owned()),
+            Self::Busy { .. } => Some("wait for it with `--wait`".to_owned()),
+            Self::OpenToAll { folder, .. } => Some(format!(
+                "`chmod o-w {}`, or name a folder inside it with `--cache DIR`",
+                folder.display()
+            )),
+            Self::BadPin { .. } => None,
             Self::Missing { .. } => Some("get it again with `luni fetch`".to_owned()),
             Self::Mismatch { .. } | Self::Damaged { .. } => {
                 Some("find and remove what is damaged with `luni cache verify`".to_owned())

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::File;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW};
 
 use crate::digest::{Digest, HashingWriter, Sha256};
 use crate::error::CacheError;
+use crate::locks::create_folder;
 
 /// Blobs named by their SHA-256, in folders of 1/256 each.
 ///
@@ -41,7 +43,9 @@ impl BlobStore {
             .is_some_and(|found| found == *digest)
     }
 
-    /// The digest of the blob with that SHA-256, if it is there.
+    /// The digest of the blob with that SHA-256, if it is there. Its size is that of
+    /// its file: whoever knows the size should ask [`BlobStore::contains`], which
+    /// notices a file that a power cut left short.
     #[must_use]
     pub fn find(&self, sha256: &Sha256) -> Option<Digest> {
         let meta = fs::symlink_metadata(self.path(sha256)).ok()?;
@@ -56,22 +60,31 @@ impl BlobStore {
     /// # Errors
     /// [`CacheError::Missing`] where it is not there or has the wrong size.
     pub fn open(&self, digest: &Digest) -> Result<File, CacheError> {
+        let file = self.open_unmarked(digest)?;
+        mark_used(&self.path(&digest.sha256));
+        Ok(file)
+    }
+
+    /// As [`BlobStore::open`], without marking the blob as used.
+    fn open_unmarked(&self, digest: &Digest) -> Result<File, CacheError> {
         let path = self.path(&digest.sha256);
-        let file = match File::open(&path) {
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(&path);
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(CacheError::Missing { digest: *digest });
             }
             Err(error) => return Err(CacheError::io("open a blob of the cache")(error)),
         };
-        let size = file
+        let meta = file
             .metadata()
-            .map_err(CacheError::io("open a blob of the cache"))?
-            .len();
-        if size != digest.size {
+            .map_err(CacheError::io("open a blob of the cache"))?;
+        if !meta.is_file() || meta.len() != digest.size {
             return Err(CacheError::Missing { digest: *digest });
         }
-        mark_used(&path);
         Ok(file)
     }
 
@@ -80,7 +93,15 @@ impl BlobStore {
     /// # Errors
     /// As [`BlobStore::open`], or where reading fails.
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, CacheError> {
-        let mut file = self.open(digest)?;
+        let bytes = self.peek(digest)?;
+        mark_used(&self.path(&digest.sha256));
+        Ok(bytes)
+    }
+
+    /// As [`BlobStore::read`], without marking the blob as used: for upkeep, which
+    /// must not make everything look young.
+    pub(crate) fn peek(&self, digest: &Digest) -> Result<Vec<u8>, CacheError> {
+        let mut file = self.open_unmarked(digest)?;
         let mut bytes = Vec::with_capacity(usize::try_from(digest.size).unwrap_or(0));
         file.read_to_end(&mut bytes)
             .map_err(CacheError::io("read a blob of the cache"))?;
@@ -116,11 +137,28 @@ impl BlobStore {
     }
 
     /// Takes a finished file on the same file system into the store. The caller
-    /// hashed it while writing it and vouches for `digest`.
+    /// hashed it while writing it and vouches for `digest`. It is on disk before it
+    /// gets its name, because downloads are looked up by [`BlobStore::find`] and no
+    /// action result is there to say their size.
     ///
     /// # Errors
-    /// [`CacheError::Io`] where it cannot be moved.
+    /// [`CacheError::WrongSize`] where the file is not of that size, [`CacheError::Io`]
+    /// where it cannot be written out or moved.
     pub fn adopt(&self, path: &Path, digest: &Digest) -> Result<(), CacheError> {
+        let io = CacheError::io;
+        let file = File::open(path).map_err(io("store a file in the cache"))?;
+        let size = file
+            .metadata()
+            .map_err(io("store a file in the cache"))?
+            .len();
+        if size != digest.size {
+            return Err(CacheError::WrongSize {
+                path: path.to_owned(),
+                expected: digest.size,
+                actual: size,
+            });
+        }
+        file.sync_all().map_err(io("store a file in the cache"))?;
         let temp = tempfile::TempPath::try_from_path(path)
             .map_err(CacheError::io("store a file in the cache"))?;
         self.place(temp, digest)
@@ -143,7 +181,7 @@ impl BlobStore {
         fs::set_permissions(&temp, PermissionsExt::from_mode(0o444))
             .map_err(io("store a blob in the cache"))?;
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(io("store a blob in the cache"))?;
+            create_folder(folder).map_err(io("store a blob in the cache"))?;
         }
         temp.persist(&path)
             .map_err(|error| io("store a blob in the cache")(error.error))

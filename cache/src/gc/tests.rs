@@ -1,0 +1,216 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::tree::{Entry, Tree};
+use crate::{Cache, Digest, Silent, Upkeep, WhenBusy, reapi};
+use prost::Message as _;
+
+const DAY: u64 = 24 * 60 * 60;
+
+fn exclusive(root: &Path) -> Exclusive {
+    Upkeep::open_exclusive(root, WhenBusy::GiveUp, &Silent).unwrap()
+}
+
+/// Stores something and says when it was last used, in days before now.
+fn put(cache: &Cache, bytes: &[u8], days: u64) -> Digest {
+    let digest = cache.blobs().put(bytes).unwrap();
+    age(&cache.blobs().path(&digest.sha256), days);
+    digest
+}
+
+fn record(cache: &Cache, action: &[u8], result: &reapi::ActionResult, days: u64) -> Digest {
+    let action = Digest::of(action);
+    cache.actions().put(&action, result).unwrap();
+    age(&cache.actions().path(&action.sha256), days);
+    action
+}
+
+fn age(path: &Path, days: u64) {
+    let then = SystemTime::now() - Duration::from_secs(days * DAY);
+    let file = fs::File::open(path).unwrap();
+    file.file().set_modified(then).unwrap();
+}
+
+fn naming(blob: &Digest) -> reapi::ActionResult {
+    reapi::ActionResult {
+        output_files: vec![reapi::OutputFile {
+            path: "out".to_owned(),
+            digest: Some(blob.to_reapi()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn run(root: &Path, policy: Policy) -> Plan {
+    let exclusive = exclusive(root);
+    let inventory = Inventory::take(&exclusive).unwrap();
+    let plan = Plan::new(&exclusive, &inventory, &policy, SystemTime::now()).unwrap();
+    collect(&exclusive, &plan, &Silent).unwrap();
+    let left = Inventory::take(&exclusive).unwrap();
+    assert_eq!(left.bytes(), plan.keep_bytes, "the plan tells what stays");
+    let again = crate::verify::check(&exclusive, 2, &Silent).unwrap();
+    assert_eq!(again.damage, [], "what stays is whole");
+    plan
+}
+
+fn older_than(days: u64) -> Policy {
+    Policy {
+        older_than: Some(Duration::from_secs(days * DAY)),
+        ..Policy::default()
+    }
+}
+
+fn at_most(bytes: u64) -> Policy {
+    Policy {
+        max_size: Some(bytes),
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn least_recently_used_goes_first_until_it_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let old = put(&cache, &[1; 1000], 9);
+    let middle = put(&cache, &[2; 1000], 5);
+    let young = put(&cache, &[3; 1000], 1);
+    let blobs = cache.blobs().clone();
+    drop(cache);
+
+    assert!(run(folder.path(), at_most(3000)).remove.is_empty());
+    let plan = run(folder.path(), at_most(2999));
+    assert_eq!(plan.freed_bytes(), 1000);
+    assert!(!blobs.contains(&old) && blobs.contains(&middle));
+    run(folder.path(), at_most(1000));
+    assert!(!blobs.contains(&middle) && blobs.contains(&young));
+    run(folder.path(), at_most(0));
+    assert!(!blobs.contains(&young));
+}
+
+#[test]
+fn reading_keeps_a_blob_young() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let read = put(&cache, b"read", 9);
+    let unread = put(&cache, b"unread", 9);
+    cache.blobs().read(&read).unwrap();
+    let blobs = cache.blobs().clone();
+    drop(cache);
+    run(folder.path(), older_than(3));
+    assert!(blobs.contains(&read) && !blobs.contains(&unread));
+}
+
+#[test]
+fn a_result_goes_with_its_blob_and_keeps_it_young() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let in_tree = put(&cache, b"in a tree", 9);
+    let mut tree = Tree::new();
+    let file = Entry::File {
+        digest: in_tree,
+        executable: true,
+    };
+    tree.insert("bin/tool", file).unwrap();
+    let tree = put(&cache, &tree.to_reapi().encode_to_vec(), 9);
+    let result = reapi::ActionResult {
+        output_directories: vec![reapi::OutputDirectory {
+            path: "out".to_owned(),
+            tree_digest: Some(tree.to_reapi()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let used = record(&cache, b"used lately", &result, 1);
+    let blob = put(&cache, b"blob", 9);
+    let unused = record(&cache, b"unused", &naming(&blob), 9);
+    let (blobs, actions) = (cache.blobs().clone(), cache.actions().clone());
+    drop(cache);
+
+    run(folder.path(), older_than(3));
+    assert!(actions.get(&used, &blobs).unwrap().is_some());
+    assert!(blobs.contains(&in_tree) && blobs.contains(&tree));
+    assert!(actions.get(&unused, &blobs).unwrap().is_none());
+    assert!(!actions.path(&unused.sha256).exists() && !blobs.contains(&blob));
+
+    // Too large for the limit: the blob goes, and with it the result that names it.
+    run(folder.path(), at_most(0));
+    assert!(!actions.path(&used.sha256).exists());
+}
+
+#[test]
+fn what_is_pinned_stays_with_all_that_it_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let pinned = put(&cache, b"pinned", 99);
+    let output = put(&cache, b"output of a pinned action", 99);
+    let action = record(&cache, b"action", &naming(&output), 99);
+    let loose = put(&cache, b"loose", 99);
+    cache.pin("a", &[pinned.sha256, action.sha256]).unwrap();
+    let (blobs, actions) = (cache.blobs().clone(), cache.actions().clone());
+    drop(cache);
+
+    let policy = Policy {
+        max_size: Some(0),
+        older_than: Some(Duration::ZERO),
+    };
+    let plan = run(folder.path(), policy);
+    assert_eq!(plan.pinned_bytes, plan.keep_bytes);
+    assert!(blobs.contains(&pinned) && !blobs.contains(&loose));
+    assert!(actions.get(&action, &blobs).unwrap().is_some());
+}
+
+#[test]
+fn time_stamps_of_the_future_keep_nothing_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let digest = put(&cache, b"from the future", 0);
+    let path = cache.blobs().path(&digest.sha256);
+    let future = SystemTime::now() + Duration::from_secs(1000 * DAY);
+    let file = fs::File::open(&path).unwrap();
+    file.file().set_modified(future).unwrap();
+    drop(cache);
+    run(folder.path(), at_most(0));
+    assert!(!path.exists());
+}
+
+#[test]
+fn folders_without_write_permission_go_too() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Cache::open(folder.path()).unwrap());
+    let checkout = folder
+        .path()
+        .join("roots-v1")
+        .join(Digest::of(b"x").sha256.hex());
+    let below = checkout.join("usr");
+    fs::create_dir_all(&below).unwrap();
+    fs::write(below.join("f"), "1234").unwrap();
+    for path in [&below, &checkout] {
+        fs::set_permissions(path, Permissions::from_mode(0o555)).unwrap();
+    }
+    let plan = run(folder.path(), at_most(0));
+    assert_eq!(plan.freed_bytes(), 4);
+    assert!(!checkout.exists());
+    let left: Vec<PathBuf> = fs::read_dir(folder.path().join("tmp"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(left, [] as [PathBuf; 0]);
+}
+
+#[test]
+fn nothing_is_collected_while_another_uses_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let busy = Upkeep::open_exclusive(folder.path(), WhenBusy::GiveUp, &Silent);
+    assert!(matches!(busy, Err(CacheError::Busy { .. })));
+    drop(cache);
+    let alone = exclusive(folder.path());
+    // Nor does a build begin while something is collected.
+    let locked = crate::locks::lock_file(
+        &folder.path().join("lock"),
+        rustix::fs::FlockOperation::NonBlockingLockShared,
+    );
+    assert!(locked.is_err());
+    drop(alone);
+}

@@ -157,8 +157,13 @@ static void proceed(struct connection *c)
 static void admit(int listener, struct connection *c)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0)
-		return; /* the client has gone again, or the kernel is short of memory */
+	if (fd < 0) {
+		/* The client has gone again, or the kernel is short of something: the
+		 * listener stays readable then, so wait instead of asking at once. */
+		if (!is_transient() && errno != ECONNABORTED)
+			poll(NULL, 0, 100);
+		return;
+	}
 	c->fd = fd;
 	c->deadline = now_ms() + PATIENCE_MS;
 	c->received = 0;

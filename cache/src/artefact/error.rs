@@ -186,6 +186,9 @@ pub enum EntryFlaw {
         /// Where the directory says that it begins.
         actual: u64,
     },
+    /// Its content would reach into the directory.
+    #[error("lies about its size: {0} bytes would reach beyond all entries")]
+    Beyond(u32),
     /// A field of its directory record has another value than it must have.
     #[error("has a directory record that is not canonical: byte {0} of it differs")]
     Record(usize),
@@ -240,6 +243,7 @@ impl ArtefactError {
             }
             Self::Io { .. } => None,
             Self::Zip { flaw, .. } => match flaw {
+                ZipFlaw::NoFile | ZipFlaw::Changed(_) => None,
                 ZipFlaw::Trailing(_) | ZipFlaw::NoEnd => Some(
                     "if it was downloaded, download it again and compare its sha256".to_owned(),
                 ),

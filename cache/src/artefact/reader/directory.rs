@@ -30,7 +30,7 @@ pub(super) fn read(
     let reading = Reading { source, label };
     let end = reading.end(size)?;
     let records = reading.bytes(end.directory_at, end.directory_size)?;
-    let placed = reading.records(&records, end.entries)?;
+    let placed = reading.records(&records, &end)?;
     let actual = placed.last().map_or(0, Placed::end);
     if actual != end.directory_at {
         return Err(reading.zip(ZipFlaw::Gap {
@@ -116,8 +116,9 @@ impl Reading<'_> {
         )
     }
 
-    /// Reads the directory. Its memory is bounded: the caller bounded `records`.
-    fn records(&self, records: &[u8], count: usize) -> Result<Vec<Placed>, ArtefactError> {
+    /// Reads the directory. Its memory is bounded, as [`Self::end`] bounded `end`.
+    fn records(&self, records: &[u8], end: &End) -> Result<Vec<Placed>, ArtefactError> {
+        let count = end.entries;
         let mut placed: Vec<Placed> = Vec::with_capacity(count);
         let mut rest = records;
         for index in 0..count {
@@ -135,6 +136,9 @@ impl Reading<'_> {
             let found = record.iter().chain(name);
             if let Some(at) = canonical.iter().zip(found).position(|(a, b)| a != b) {
                 return Err(self.entry(name, EntryFlaw::Record(at)));
+            }
+            if entry.end() > end.directory_at {
+                return Err(self.entry(name, EntryFlaw::Beyond(entry.size)));
             }
             placed.push(entry);
             rest = after;
@@ -265,7 +269,7 @@ fn record_flaw(fields: Fields<'_>) -> Option<EntryFlaw> {
         }
     } else if unix & 0o170_000 == 0o120_000 {
         EntryFlaw::Symlink
-    } else if attributes != ATTRIBUTES {
+    } else if unix != ATTRIBUTES >> 16 {
         EntryFlaw::Mode(unix)
     } else if (fields.u16(12), fields.u16(14)) != (0, 0x21) {
         EntryFlaw::Time

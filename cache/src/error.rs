@@ -98,7 +98,7 @@ impl CacheError {
                 _ => None,
             },
             Self::WrongSize { .. } => Some("run the same command again".to_owned()),
-            Self::Busy { .. } => Some("wait for it with `--wait`".to_owned()),
+            Self::Busy { .. } => Some("leave out `--no-wait` to wait until it is done".to_owned()),
             Self::OpenToAll { folder, .. } => Some(format!(
                 "`chmod o-w {}`, or name a folder inside it with `--cache DIR`",
                 folder.display()

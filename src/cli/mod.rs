@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod cache;
 mod check;
 mod context;
 mod help;
@@ -26,6 +27,7 @@ struct Cli {
 pub(crate) enum Verb {
     Check(check::Args),
     Schema(schema::Args),
+    Cache(cache::Args),
 }
 
 impl Verb {
@@ -34,6 +36,7 @@ impl Verb {
         match self {
             Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
+            Self::Cache(args) => cache::run(args, context),
         }
     }
 }

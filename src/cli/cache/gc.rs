@@ -1,0 +1,160 @@
+//! `luni cache gc`: remove what was not used for long.
+
+use std::time::{Duration, SystemTime};
+
+use indicatif::BinaryBytes;
+use lunikernel_cache::gc::{Plan, Policy, collect};
+use lunikernel_cache::inventory::Inventory;
+use lunikernel_cache::{Upkeep, WhenBusy};
+use serde_json::json;
+
+use crate::cli::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Remove what was used least recently.
+///
+/// What a pin names stays. While another luni uses the cache nothing is removed:
+/// this one waits.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("limit").required(true).multiple(true))]
+pub(crate) struct Args {
+    /// Remove until at most this much is left: bytes, or a number with K, M, G or T
+    /// (powers of 1024)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, group = "limit")]
+    max_size: Option<u64>,
+
+    /// Remove what was not used for more than so many days
+    #[arg(long, value_name = "DAYS", group = "limit")]
+    older_than: Option<u32>,
+
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Fail at once where another luni uses the cache
+    #[arg(long, conflicts_with = "dry_run")]
+    no_wait: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let folder = context.cache_folder()?;
+    let progress = context.progress();
+    let policy = Policy {
+        max_size: args.max_size,
+        older_than: args
+            .older_than
+            .map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
+    };
+    let plan_for = |upkeep: &Upkeep| {
+        let inventory = Inventory::take(upkeep)?;
+        Plan::new(upkeep, &inventory, &policy, SystemTime::now())
+    };
+    let plan = if args.dry_run {
+        plan_for(&Upkeep::open(&folder)?)?
+    } else {
+        let when_busy = match args.no_wait {
+            true => WhenBusy::GiveUp,
+            false => WhenBusy::Wait,
+        };
+        let alone = Upkeep::open_exclusive(&folder, when_busy, &*progress)?;
+        let plan = plan_for(&alone)?;
+        collect(&alone, &plan, &*progress)?;
+        plan
+    };
+    if context.json() {
+        context.print_json(&for_programs(&plan, args.dry_run))?;
+    } else {
+        context.print(&for_people(&plan, args))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn for_programs(plan: &Plan, dry_run: bool) -> serde_json::Value {
+    let removed: Vec<_> = plan
+        .remove
+        .iter()
+        .map(|item| json!({ "path": item.path, "kind": item.kind.plural(), "bytes": item.bytes }))
+        .collect();
+    json!({
+        "dry_run": dry_run,
+        "removed": removed,
+        "removed_bytes": plan.freed_bytes(),
+        "kept_bytes": plan.keep_bytes,
+        "pinned_bytes": plan.pinned_bytes,
+    })
+}
+
+fn for_people(plan: &Plan, args: &Args) -> String {
+    let mut text = String::new();
+    if args.dry_run {
+        for item in &plan.remove {
+            text += &format!("{} {}\n", BinaryBytes(item.bytes), item.path.display());
+        }
+    }
+    let verb = match args.dry_run {
+        true => "would remove",
+        false => "removed",
+    };
+    text += &format!(
+        "{verb} {} things, {}; {} stay, {} of them pinned\n",
+        plan.remove.len(),
+        BinaryBytes(plan.freed_bytes()),
+        BinaryBytes(plan.keep_bytes),
+        BinaryBytes(plan.pinned_bytes)
+    );
+    let limit = args.max_size.unwrap_or(u64::MAX);
+    if plan.keep_bytes > limit {
+        text += "what is pinned is larger than the limit\n";
+    }
+    text
+}
+
+/// A number of bytes, as people write it.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let refused = || {
+        format!("expected a number of bytes such as `1073741824`, `1024M` or `1G`, found `{text}`")
+    };
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim_start() {
+        "" | "B" => 0,
+        "K" | "k" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        "T" | "TiB" => 40,
+        _ => return Err(refused()),
+    };
+    let number: u64 = digits.parse().map_err(|_| refused())?;
+    number.checked_mul(1 << unit).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("10K", 10 << 10),
+            ("3 MiB", 3 << 20),
+            ("2G", 2 << 30),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for bad in [
+            "",
+            "G",
+            "-1",
+            "1.5G",
+            "1GB2",
+            "1 E",
+            "18446744073709551615K",
+            "1é",
+        ] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

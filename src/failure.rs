@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::Write as _;
 
+use lunikernel_builder::recipe::{Complaint, RecipeError};
 use serde::Serialize;
 
 use crate::cli::Context;
@@ -20,6 +21,11 @@ pub(crate) trait Explain: Error {
     fn exit(&self) -> Exit {
         Exit::Failed
     }
+
+    /// What is wrong in a file, place by place.
+    fn complaints(&self) -> &[Complaint] {
+        &[]
+    }
 }
 
 /// Why a verb could not do what was asked.
@@ -28,6 +34,8 @@ pub(crate) struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    complaints: Vec<Complaint>,
     #[serde(skip)]
     exit: Exit,
 }
@@ -39,6 +47,7 @@ impl Failure {
             message: message.into(),
             causes: Vec::new(),
             hint: None,
+            complaints: Vec::new(),
             exit,
         }
     }
@@ -73,13 +82,8 @@ impl Failure {
                 serde_json::json!({ "error": error })
             );
         }
-        let text = self.to_string();
-        let text = if paint::wanted() {
-            paint::paint(&text)
-        } else {
-            text
-        };
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        paint::show(&self.complaints);
+        paint::tell(&self.to_string());
     }
 }
 
@@ -102,6 +106,7 @@ impl<E: Explain> From<E> for Failure {
             message: error.to_string(),
             causes: chain(error.source()),
             hint: error.hint(),
+            complaints: error.complaints().to_vec(),
             exit: error.exit(),
         }
     }
@@ -118,6 +123,20 @@ fn chain(error: Option<&dyn Error>) -> Vec<String> {
     }
     texts.dedup();
     texts
+}
+
+impl Explain for RecipeError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+
+    fn complaints(&self) -> &[Complaint] {
+        self.complaints()
+    }
 }
 
 impl Explain for lunikernel_cache::CacheError {

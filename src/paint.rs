@@ -1,6 +1,7 @@
 //! Colours, where there is a terminal to show them and nobody minds.
 
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 
 use clap::builder::styling::{AnsiColor, Style};
 
@@ -15,14 +16,32 @@ const LABELS: [(&str, Style); 5] = [
 
 /// Whether standard error gets colours: it is a terminal and `NO_COLOR` is unset or
 /// empty (<https://no-color.org>).
-pub(crate) fn wanted() -> bool {
+fn wanted() -> bool {
     std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
+/// Writes to standard error, painted where that is wanted. There is nobody left to
+/// tell where that cannot be written to.
+pub(crate) fn tell(text: &str) {
+    let text = if wanted() {
+        paint(text)
+    } else {
+        text.to_owned()
+    };
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Shows several texts on standard error, with an empty line after each.
+pub(crate) fn show(texts: &[impl Display]) {
+    for text in texts {
+        tell(&format!("{text}\n"));
+    }
+}
+
 /// Paints the labels at the beginnings of lines and the carets below them.
-pub(crate) fn paint(text: &str) -> String {
+fn paint(text: &str) -> String {
     text.split_inclusive('\n').map(paint_line).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
 mod cache;
+mod check;
 mod context;
 mod help;
 mod schema;
@@ -24,6 +25,7 @@ struct Cli {
 /// What to do. The first line of each verb's `Args` is what `luni --help` says of it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Check(check::Args),
     Schema(schema::Args),
     Cache(cache::Args),
 }
@@ -32,6 +34,7 @@ impl Verb {
     /// Does it.
     pub(crate) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
             Self::Cache(args) => cache::run(args, context),
         }

@@ -1,9 +1,34 @@
 //! Fetching: by hash, from whoever has the bytes.
+//!
+//! A [`Want`] is looked for in the cache, then on the configured mirrors, then at its
+//! own places in order. Only the hash decides: a place with other bytes is named and
+//! passed over. Places that may answer better in a while are tried again, after all
+//! others have been.
 
-use std::path::PathBuf;
+mod client;
+mod download;
+mod error;
+mod options;
+mod partial;
+#[cfg(test)]
+pub(crate) mod test_server;
+#[cfg(test)]
+mod tests;
 
-use lunikernel_cache::{CacheError, Sha256};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use lunikernel_cache::{Cache, Digest, Progress, Sha256};
+use tokio::sync::Semaphore;
 use url::Url;
+
+pub(crate) use client::Opener;
+use download::{Meter, Outcome};
+pub use error::{Answer, Attempt, FetchError, Missing};
+pub(crate) use error::{Trouble, shown};
+pub use options::FetchOptions;
+pub(crate) use partial::blocking;
 
 /// Something that is wanted, and where it may be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,43 +43,295 @@ pub struct Want {
     pub places: Vec<Url>,
 }
 
-/// Fetches.
-#[derive(Debug)]
+/// What came of fetching.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FetchReport {
+    /// How many files were fetched.
+    pub fetched: usize,
+    /// How many were in the cache already.
+    pub cached: usize,
+    /// How many bytes were fetched, those included that turned out wrong.
+    pub bytes: u64,
+}
+
+/// Fetches. Clones share one client and what was learned about servers.
+#[derive(Debug, Clone)]
 pub struct Fetcher {
-    client: reqwest::Client,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cache: Cache,
+    options: FetchOptions,
+    progress: Arc<dyn Progress>,
+    opener: Opener,
+    slots: Semaphore,
+    /// Servers that could not be reached or stalled, and how often in a row.
+    failing: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Fetcher {
+    /// A fetcher into `cache`.
+    ///
+    /// # Errors
+    /// [`FetchError::Client`] where an option makes no sense: no download at once,
+    /// or a mirror that is neither `file:` nor `http(s):`.
+    pub fn new(
+        cache: Cache,
+        options: FetchOptions,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Self, FetchError> {
+        if options.parallel == 0 {
+            return Err(FetchError::Client(
+                "at least one download at once is needed".to_owned(),
+            ));
+        }
+        for mirror in &options.mirrors {
+            if !matches!(mirror.scheme(), "file" | "http" | "https") {
+                return Err(FetchError::Client(format!(
+                    "the mirror {} is neither `file:`, `http:` nor `https:`",
+                    shown(mirror)
+                )));
+            }
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                opener: Opener::new(&options),
+                slots: Semaphore::new(options.parallel),
+                failing: Mutex::default(),
+                cache,
+                options,
+                progress,
+            }),
+        })
+    }
+
+    /// The cache that it fetches into.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.inner.cache
+    }
+
+    /// How it fetches.
+    #[must_use]
+    pub fn options(&self) -> &FetchOptions {
+        &self.inner.options
+    }
+
+    pub(crate) fn progress(&self) -> &dyn Progress {
+        self.inner.progress.as_ref()
+    }
+
+    pub(crate) fn opener(&self) -> &Opener {
+        &self.inner.opener
+    }
+
+    /// Brings everything that is wanted into the cache. What is there already is not
+    /// read again. Whatever can be had is fetched, even where something else cannot.
+    ///
+    /// # Errors
+    /// [`FetchError::Unavailable`] or [`FetchError::Offline`] with all that could not
+    /// be had, in the order of `wants`; [`FetchError::Cache`] at once where the cache
+    /// fails.
+    pub async fn fetch(&self, wants: &[Want]) -> Result<FetchReport, FetchError> {
+        let wants = merge(wants);
+        let mut running: FuturesUnordered<_> = wants
+            .into_iter()
+            .enumerate()
+            .map(|(index, want)| {
+                let fetcher = self.clone();
+                // A task of its own, so that hashing uses all processors.
+                let mut task = AbortOnDrop(tokio::spawn(async move {
+                    let result = fetcher.download(&want).await;
+                    (want, result)
+                }));
+                async move { (index, (&mut task.0).await) }
+            })
+            .collect();
+        let mut report = FetchReport::default();
+        let mut missing = BTreeMap::new();
+        while let Some((index, ended)) = running.next().await {
+            let (want, result) = ended.map_err(|error| FetchError::Thread(error.to_string()))?;
+            match result? {
+                Outcome::Cached => report.cached += 1,
+                Outcome::Fetched { bytes } => {
+                    report.fetched += 1;
+                    report.bytes += bytes;
+                }
+                Outcome::Failed { attempts } => {
+                    missing.insert(
+                        index,
+                        Missing {
+                            name: want.name,
+                            sha256: want.sha256,
+                            attempts,
+                        },
+                    );
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(report);
+        }
+        let missing = missing.into_values().collect();
+        Err(if self.inner.options.offline {
+            FetchError::Offline(missing)
+        } else {
+            FetchError::Unavailable(missing)
+        })
+    }
+
     /// The bytes at `url`, at most `limit` of them, for what is not known by hash:
     /// indexes, which carry signatures instead.
     ///
     /// # Errors
-    /// [`FetchError`] where it cannot be had or is larger.
+    /// [`FetchError::NotFound`] where it is not there, [`FetchError::NoNetwork`] where
+    /// the network may not be used, [`FetchError::Failed`] where it cannot be had or
+    /// is larger.
     pub async fn get(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let _ = (limit, &self.client);
-        Err(FetchError::NotFound { url: url.clone() })
+        let _slot = self.slot().await?;
+        self.patiently(url, async || {
+            let mut body = self.inner.opener.open(url, 0).await?;
+            let mut bytes = Vec::new();
+            let mut piece = Vec::new();
+            loop {
+                body.read(&mut piece).await?;
+                if piece.is_empty() {
+                    return Ok(bytes);
+                }
+                download::check_size(bytes.len() as u64 + piece.len() as u64, limit)?;
+                bytes.extend_from_slice(&piece);
+            }
+        })
+        .await
+    }
+
+    /// Fetches what is at `url` into the cache and says what it is, for the first
+    /// lock of a file whose author gave no hash.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`], or [`FetchError::Cache`].
+    pub async fn fetch_unpinned(&self, name: &str, url: &Url) -> Result<Digest, FetchError> {
+        let _slot = self.slot().await?;
+        let limit = self.inner.options.limit;
+        let digest = self
+            .patiently(url, async || {
+                let mut body = self.inner.opener.open(url, 0).await?;
+                download::check_size(body.total.unwrap_or(0), limit)?;
+                let mut meter = Meter::start(self.progress(), name, body.total);
+                let mut writer = self.cache().blobs().writer()?;
+                let mut piece = Vec::new();
+                loop {
+                    body.read(&mut piece).await?;
+                    if piece.is_empty() {
+                        break;
+                    }
+                    download::check_size(writer.written() + piece.len() as u64, limit)?;
+                    download::write(&mut writer, &piece)?;
+                    meter.reached(writer.written());
+                }
+                let digest = writer.commit()?;
+                meter.finish();
+                Ok(digest)
+            })
+            .await?;
+        let cache = self.cache().clone();
+        blocking(move || cache.sync()).await?;
+        Ok(digest)
+    }
+
+    /// Waits for one of the downloads that run at once to end.
+    async fn slot(&self) -> Result<tokio::sync::SemaphorePermit<'_>, FetchError> {
+        let slot = self.inner.slots.acquire().await;
+        slot.map_err(|error| FetchError::Thread(error.to_string()))
+    }
+
+    /// Tries one place until it gives something, or an answer that will not change.
+    async fn patiently<T>(
+        &self,
+        url: &Url,
+        try_once: impl AsyncFn() -> Result<T, Trouble>,
+    ) -> Result<T, FetchError> {
+        if self.inner.options.offline && url.scheme() != "file" {
+            return Err(FetchError::NoNetwork { place: shown(url) });
+        }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = match try_once().await {
+                Ok(value) => return Ok(value),
+                Err(Trouble::Fatal(error)) => return Err(error),
+                Err(Trouble::Answer(answer)) => answer,
+            };
+            if answer == Answer::NotThere {
+                return Err(FetchError::NotFound { url: url.clone() });
+            }
+            if !answer.is_transient() || tries > self.inner.options.retries {
+                return Err(FetchError::Failed(Attempt {
+                    place: shown(url),
+                    answer,
+                    tries,
+                }));
+            }
+            self.wait(tries - 1, download::asked_for(&answer)).await;
+        }
+    }
+
+    async fn wait(&self, retry: u32, asked: Option<std::time::Duration>) {
+        tokio::time::sleep(self.inner.options.wait(retry, asked)).await;
+    }
+
+    /// How often in a row the server of `url` could not be reached.
+    fn failures(&self, url: &Url) -> u32 {
+        let failing = self
+            .inner
+            .failing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        failing
+            .get(&url.origin().ascii_serialization())
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Remembers how a server behaved.
+    fn learn(&self, url: &Url, answer: Option<&Answer>) {
+        let mut failing = self
+            .inner
+            .failing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let server = url.origin().ascii_serialization();
+        if answer.is_some_and(Answer::is_about_server) {
+            *failing.entry(server).or_default() += 1;
+        } else {
+            failing.remove(&server);
+        }
     }
 }
 
-/// Something could not be fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// The store failed.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    /// It is not there.
-    #[error("{url} is not there")]
-    NotFound {
-        /// The address.
-        url: Url,
-    },
-    /// A local file could not be read.
-    #[error("could not read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: std::io::Error,
-    },
+/// The same bytes are wanted once, from all the places that anyone named for them.
+fn merge(wants: &[Want]) -> Vec<Want> {
+    let mut merged: Vec<Want> = Vec::with_capacity(wants.len());
+    let mut known = BTreeMap::new();
+    for want in wants {
+        let index = *known
+            .entry((want.sha256, want.size))
+            .or_insert(merged.len());
+        match merged.get_mut(index) {
+            None => merged.push(want.clone()),
+            Some(first) => first.places.extend(want.places.iter().cloned()),
+        }
+    }
+    merged
+}
+
+/// Ends a task when no one waits for it any more.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }

@@ -1,1 +1,3 @@
-//! flavour.
+//! Flavours: where kernel and root file system come from, and how they boot.
+
+pub mod debian;

@@ -1,1 +1,13 @@
-//! plan.
+//! Plans: what is to be run, as pure values.
+//!
+//! An [`Invocation`] says what runs on what, in the words of the Remote Execution
+//! API. Making one does no I/O; the digest of its action is the key under which the
+//! action cache knows its result, on this machine and on any REAPI server.
+
+mod invocation;
+mod pipeline;
+mod step;
+
+pub use invocation::{EncodedAction, Invocation, SOURCE_DATE_EPOCH, property};
+pub use pipeline::{PIPELINE, artefact_action, unpack_action};
+pub use step::{StepInputs, step_action};

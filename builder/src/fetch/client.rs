@@ -1,0 +1,301 @@
+//! The HTTP client, and bodies that come from it or from a local file.
+
+use std::error::Error as _;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Response, StatusCode};
+use tokio::io::AsyncReadExt as _;
+use url::Url;
+
+use super::error::{Answer, FetchError, Trouble};
+use super::options::FetchOptions;
+
+/// Longest chain of redirects that is followed; browsers follow 20, mirrors need 2.
+const MAX_REDIRECTS: usize = 10;
+/// How much of a local file is read at once.
+const FILE_CHUNK: usize = 1 << 20;
+
+/// Opens addresses. The client for HTTP is made when the first address needs it: it
+/// reads the machine's certificates, which builds that fetch nothing need not pay for.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    connect_timeout: Duration,
+    idle_timeout: Duration,
+    slowest: u64,
+    http: OnceLock<Result<reqwest::Client, String>>,
+}
+
+impl Opener {
+    pub(crate) fn new(options: &FetchOptions) -> Self {
+        Self {
+            connect_timeout: options.connect_timeout,
+            idle_timeout: options.idle_timeout,
+            slowest: options.slowest,
+            http: OnceLock::new(),
+        }
+    }
+
+    /// The client for HTTP.
+    pub(crate) fn http(&self) -> Result<&reqwest::Client, FetchError> {
+        self.http
+            .get_or_init(|| build(self.connect_timeout))
+            .as_ref()
+            .map_err(|why| FetchError::Client(why.clone()))
+    }
+
+    /// Opens the file at `url` at offset `from`, or at its beginning where the place
+    /// cannot do that: [`Body::start`] says which.
+    pub(crate) async fn open(&self, url: &Url, from: u64) -> Result<Body, Trouble> {
+        match url.scheme() {
+            "file" => Ok(self.open_file(url).await?),
+            "http" | "https" => {
+                let request = self.http()?.get(url.clone());
+                self.open_http(request, from).await
+            }
+            other => Err(Answer::Unusable(format!(
+                "`{other}:` is no address to fetch from: expected `https:`, `http:` or `file:`"
+            ))
+            .into()),
+        }
+    }
+
+    async fn open_file(&self, url: &Url) -> Result<Body, Answer> {
+        let path = url
+            .to_file_path()
+            .map_err(|()| Answer::Unusable("it names no local file".to_owned()))?;
+        let unusable = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => Answer::NotThere,
+            _ => Answer::Unusable(format!("it cannot be read: {error}")),
+        };
+        let meta = tokio::fs::metadata(&path).await.map_err(unusable)?;
+        if !meta.is_file() {
+            return Err(Answer::Unusable("it is no regular file".to_owned()));
+        }
+        let mut file = tokio::fs::File::open(&path).await.map_err(unusable)?;
+        file.set_max_buf_size(FILE_CHUNK);
+        Ok(Body {
+            source: BodySource::File(file),
+            start: 0,
+            total: Some(meta.len()),
+            pace: self.pace(),
+        })
+    }
+
+    async fn open_http(
+        &self,
+        request: reqwest::RequestBuilder,
+        from: u64,
+    ) -> Result<Body, Trouble> {
+        let request = request.header(ACCEPT_ENCODING, "identity");
+        if from > 0
+            && let Some(again) = request.try_clone()
+        {
+            let response = self
+                .send(again.header(RANGE, format!("bytes={from}-")))
+                .await?;
+            let fits = response.status() == StatusCode::PARTIAL_CONTENT
+                && range_start(&response) == Some(from);
+            // A server that does not know ranges answers 200 with the whole file.
+            if fits || !is_range_answer(response.status()) {
+                return Ok(self.body(response, if fits { from } else { 0 })?);
+            }
+        }
+        let response = self.send(request).await?;
+        Ok(self.body(response, 0)?)
+    }
+
+    /// Sends a request and waits for the head of the response.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, Answer> {
+        match tokio::time::timeout(self.connect_timeout + self.idle_timeout, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_redirect() => Err(Answer::Redirect(reason(error))),
+            Ok(Err(error)) if error.is_builder() => Err(Answer::Unusable(reason(error))),
+            Ok(Err(error)) => Err(Answer::Unreachable(reason(error))),
+            Err(_) => Err(Answer::Stalled(self.idle_timeout)),
+        }
+    }
+
+    /// The body of a response, where its status says that it is the file.
+    pub(crate) fn body(&self, response: Response, start: u64) -> Result<Body, Answer> {
+        let status = response.status();
+        let wanted = if start > 0 {
+            StatusCode::PARTIAL_CONTENT
+        } else {
+            StatusCode::OK
+        };
+        if status != wanted {
+            return Err(match status {
+                StatusCode::NOT_FOUND | StatusCode::GONE => Answer::NotThere,
+                _ => Answer::Status {
+                    code: status.as_u16(),
+                    retry_after: retry_after(&response),
+                },
+            });
+        }
+        Ok(Body {
+            start,
+            total: response
+                .content_length()
+                .and_then(|length| length.checked_add(start)),
+            source: BodySource::Http(Box::new(response)),
+            pace: self.pace(),
+        })
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            idle_timeout: self.idle_timeout,
+            slowest: self.slowest,
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+}
+
+fn build(connect_timeout: Duration) -> Result<reqwest::Client, String> {
+    // An error says that one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = || {
+        reqwest::Client::builder()
+            .user_agent(concat!("luni/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(connect_timeout)
+            .redirect(Policy::custom(follow))
+    };
+    // A small machine may have no certificates at all, which must not keep plain
+    // HTTP from working; HTTPS then fails with an error about the certificate.
+    builder()
+        .build()
+        .or_else(|_| builder().tls_certs_only([]).build())
+        .map_err(reason)
+}
+
+fn follow(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    if attempt.previous().len() > MAX_REDIRECTS {
+        return attempt.error(format!("it leads on more than {MAX_REDIRECTS} times"));
+    }
+    match attempt.url().scheme() {
+        "https" => attempt.follow(),
+        "http" if attempt.previous().iter().all(|url| url.scheme() == "http") => attempt.follow(),
+        "http" => attempt.error("it leads from https to http"),
+        other => {
+            let why = format!("it leads to an address of kind `{other}:`");
+            attempt.error(why)
+        }
+    }
+}
+
+/// An error of the client with all its causes, without the address, which the
+/// caller names.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Statuses that only a request with a range gets.
+fn is_range_answer(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+    )
+}
+
+/// The first offset of `Content-Range: bytes FIRST-LAST/TOTAL` (RFC 9110 §14.4).
+fn range_start(response: &Response) -> Option<u64> {
+    let value = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    let (first, _) = value.strip_prefix("bytes ")?.split_once('-')?;
+    first.trim().parse().ok()
+}
+
+/// `Retry-After` in seconds (RFC 9110 §10.2.3). Its other form, a date, is passed
+/// over: the usual waits are good enough then.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// A file on its way.
+#[derive(Debug)]
+pub(crate) struct Body {
+    source: BodySource,
+    /// The offset of its first byte in the file.
+    pub(crate) start: u64,
+    /// The size of the whole file, as the place says.
+    pub(crate) total: Option<u64>,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+enum BodySource {
+    Http(Box<Response>),
+    File(tokio::fs::File),
+}
+
+impl Body {
+    /// Reads some more into `buffer`, replacing what is in it. Empty at the end.
+    pub(crate) async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<(), Answer> {
+        buffer.clear();
+        let cut = Answer::Cut {
+            got: self.start,
+            expected: self.total,
+        };
+        match &mut self.source {
+            BodySource::File(file) => {
+                buffer.reserve(FILE_CHUNK);
+                file.read_buf(buffer)
+                    .await
+                    .map_err(|error| Answer::Unusable(format!("it cannot be read: {error}")))?;
+            }
+            BodySource::Http(response) => {
+                let idle_timeout = self.pace.idle_timeout;
+                match tokio::time::timeout(idle_timeout, response.chunk()).await {
+                    Ok(Ok(Some(chunk))) => buffer.extend_from_slice(&chunk),
+                    Ok(Ok(None)) => {}
+                    Ok(Err(_)) => return Err(cut),
+                    Err(_) => return Err(Answer::Stalled(idle_timeout)),
+                }
+                self.pace.came(buffer.len())?;
+            }
+        }
+        self.start = self.start.saturating_add(buffer.len() as u64);
+        Ok(())
+    }
+}
+
+/// Tells a slow place from one that is as good as dead: within each idle timeout at
+/// least `slowest` bytes per second must come.
+#[derive(Debug)]
+struct Pace {
+    idle_timeout: Duration,
+    slowest: u64,
+    since: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn came(&mut self, bytes: usize) -> Result<(), Answer> {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        let elapsed = self.since.elapsed();
+        if bytes == 0 || elapsed < self.idle_timeout {
+            return Ok(());
+        }
+        if (self.bytes as f64) < self.slowest as f64 * elapsed.as_secs_f64() {
+            return Err(Answer::Stalled(elapsed));
+        }
+        self.since = Instant::now();
+        self.bytes = 0;
+        Ok(())
+    }
+}

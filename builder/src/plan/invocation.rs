@@ -1,0 +1,163 @@
+//! One action as a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bazel_remote_apis::google::protobuf::Duration as ProtoDuration;
+use lunikernel_cache::{BlobStore, CacheError, Digest, Tree, reapi};
+use prost::Message as _;
+
+/// The time that builds are told it is, in seconds since 1970: 1980-01-01, the first
+/// that a zip can hold. A real date would make today's bits differ from tomorrow's.
+pub const SOURCE_DATE_EPOCH: u64 = 315_532_800;
+
+/// Names of the platform properties that our actions carry.
+pub mod property {
+    /// The operating system: always `Linux`.
+    pub const OS_FAMILY: &str = "OSFamily";
+    /// The instruction set: `x86-64`.
+    pub const ISA: &str = "ISA";
+    /// Whether the network may be used: always `off`.
+    pub const NETWORK: &str = "network";
+    /// How much memory all processes together may use, in MiB.
+    pub const MEMORY_MIB: &str = "luni-memory-mib";
+    /// How many processes and threads there may be at once.
+    pub const PROCESSES: &str = "luni-processes";
+}
+
+/// What is to be run, on which inputs, for which outputs.
+///
+/// Lists whose order means nothing are sets, so that equal invocations encode to
+/// equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Program and arguments.
+    pub arguments: Vec<String>,
+    /// Environment, beside what every sandbox sets.
+    pub environment: BTreeMap<String, String>,
+    /// Folder below the input root in which it starts; empty for the root.
+    pub working_directory: String,
+    /// What it makes, relative to the working directory.
+    pub outputs: BTreeSet<String>,
+    /// Platform properties.
+    pub platform: BTreeMap<&'static str, String>,
+    /// How long it may take, in seconds.
+    pub timeout_seconds: u64,
+    /// Everything that it sees.
+    pub input_root: Tree,
+}
+
+/// An action and the messages that it refers to, encoded.
+#[derive(Debug, Clone)]
+pub struct EncodedAction {
+    /// The action's digest: its key in the action cache.
+    pub digest: Digest,
+    /// The action, its command and its input folders.
+    messages: Vec<Vec<u8>>,
+}
+
+impl Invocation {
+    /// Encodes it canonically (REAPI v2: fields sorted, defaults left out).
+    #[must_use]
+    pub fn encode(&self) -> EncodedAction {
+        let platform = reapi::Platform {
+            properties: self
+                .platform
+                .iter()
+                .map(|(name, value)| reapi::platform::Property {
+                    name: (*name).to_owned(),
+                    value: value.clone(),
+                })
+                .collect(),
+        };
+        let command = reapi::Command {
+            arguments: self.arguments.clone(),
+            environment_variables: self
+                .environment
+                .iter()
+                .map(|(name, value)| reapi::command::EnvironmentVariable {
+                    name: name.clone(),
+                    value: value.clone(),
+                })
+                .collect(),
+            output_paths: self.outputs.iter().cloned().collect(),
+            working_directory: self.working_directory.clone(),
+            ..Default::default()
+        }
+        .encode_to_vec();
+
+        let mut messages = Vec::new();
+        let root = self
+            .input_root
+            .encode::<std::convert::Infallible>(&mut |_, bytes| {
+                messages.push(bytes);
+                Ok(())
+            });
+        let root = match root {
+            Ok(digest) => digest,
+            Err(never) => match never {},
+        };
+        let action = reapi::Action {
+            command_digest: Some(Digest::of(&command).to_reapi()),
+            input_root_digest: Some(root.to_reapi()),
+            timeout: Some(ProtoDuration {
+                seconds: i64::try_from(self.timeout_seconds).unwrap_or(i64::MAX),
+                nanos: 0,
+            }),
+            platform: Some(platform),
+            ..Default::default()
+        }
+        .encode_to_vec();
+        let digest = Digest::of(&action);
+        messages.push(command);
+        messages.push(action);
+        EncodedAction { digest, messages }
+    }
+}
+
+impl EncodedAction {
+    /// Stores the messages, so that a sandbox or a server can be given the digest.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where the store cannot be written.
+    pub fn store(&self, blobs: &BlobStore) -> Result<(), CacheError> {
+        self.messages
+            .iter()
+            .try_for_each(|message| blobs.put(message).map(drop))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invocation() -> Invocation {
+        Invocation {
+            arguments: vec!["true".to_owned()],
+            environment: BTreeMap::new(),
+            working_directory: "build".to_owned(),
+            outputs: BTreeSet::from(["out".to_owned()]),
+            platform: BTreeMap::new(),
+            timeout_seconds: 1,
+            input_root: Tree::new(),
+        }
+    }
+
+    #[test]
+    fn every_part_is_in_the_digest() {
+        let base = invocation().encode().digest;
+        let changes: [fn(&mut Invocation); 6] = [
+            |i| i.arguments.push("x".to_owned()),
+            |i| drop(i.environment.insert("A".to_owned(), "b".to_owned())),
+            |i| i.working_directory.clear(),
+            |i| assert!(i.outputs.insert("more".to_owned())),
+            |i| drop(i.platform.insert(property::NETWORK, "off".to_owned())),
+            |i| i.timeout_seconds = 2,
+        ];
+        for change in changes {
+            let mut other = invocation();
+            change(&mut other);
+            assert_ne!(other.encode().digest, base, "{other:?}");
+        }
+        assert_eq!(invocation().encode().digest, base);
+    }
+}

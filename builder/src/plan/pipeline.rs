@@ -1,0 +1,63 @@
+//! Actions that `luni` carries out itself. They are written down like any other so
+//! that one action cache, local or remote, remembers them all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lunikernel_cache::tree::{Entry, TreeError};
+use lunikernel_cache::{Digest, Tree};
+
+use super::invocation::Invocation;
+
+/// The version of how inputs become an artefact. It is part of the key of what
+/// `luni` makes itself, so it must move whenever the same inputs give other bits.
+pub const PIPELINE: &str = "lunikernel-build/1";
+
+/// Unpacking one package; the result is its metadata as JSON, under [`UNPACKED`].
+#[must_use]
+pub fn unpack_action(package: &Digest) -> Invocation {
+    let mut input_root = Tree::new();
+    // A single valid name cannot be refused.
+    let _ = input_root.insert("package.deb", file(package));
+    internal("unpack-deb", UNPACKED, input_root)
+}
+
+/// Where an unpacked package's metadata is among the outputs.
+const UNPACKED: &str = "rootfs.json";
+
+/// A whole build: recipe, lock and the recipe's own files give one artefact.
+///
+/// # Errors
+/// [`TreeError`] where the path of one of the recipe's files cannot be.
+pub fn artefact_action(
+    output: &str,
+    recipe: &Digest,
+    lock: &Digest,
+    files: &BTreeMap<String, Entry>,
+) -> Result<Invocation, TreeError> {
+    let mut input_root = Tree::new();
+    input_root.insert("recipe.yaml", file(recipe))?;
+    input_root.insert("recipe.lock", file(lock))?;
+    for (path, entry) in files {
+        input_root.insert(&format!("files/{path}"), entry.clone())?;
+    }
+    Ok(internal("build", output, input_root))
+}
+
+fn internal(verb: &str, output: &str, input_root: Tree) -> Invocation {
+    Invocation {
+        arguments: vec!["luni".to_owned(), verb.to_owned()],
+        environment: BTreeMap::from([("LUNI_PIPELINE".to_owned(), PIPELINE.to_owned())]),
+        working_directory: String::new(),
+        outputs: BTreeSet::from([output.to_owned()]),
+        platform: BTreeMap::new(),
+        timeout_seconds: 0,
+        input_root,
+    }
+}
+
+fn file(digest: &Digest) -> Entry {
+    Entry::File {
+        digest: *digest,
+        executable: false,
+    }
+}

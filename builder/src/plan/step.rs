@@ -1,0 +1,52 @@
+//! The action of a recipe's step.
+
+use std::collections::BTreeMap;
+
+use lunikernel_cache::Tree;
+use lunikernel_cache::tree::{Entry, TreeError};
+
+use super::invocation::{Invocation, SOURCE_DATE_EPOCH, property};
+use crate::recipe::{Arch, Step};
+
+/// Where a step's inputs lie: its working directory below the root of the sandbox.
+const BUILD: &str = "build";
+
+/// What a step sees beside its command.
+#[derive(Debug, Clone, Default)]
+pub struct StepInputs {
+    /// The toolchain: everything but `/build`.
+    pub root: Tree,
+    /// What lies in `/build`, by path.
+    pub build: BTreeMap<String, Entry>,
+}
+
+/// The action that runs `step` on `inputs`.
+///
+/// # Errors
+/// [`TreeError`] where two inputs stand in each other's way.
+pub fn step_action(step: &Step, arch: Arch, inputs: StepInputs) -> Result<Invocation, TreeError> {
+    let mut input_root = inputs.root;
+    input_root.insert(BUILD, Entry::Folder(Tree::new()))?;
+    for (path, entry) in inputs.build {
+        input_root.insert(&format!("{BUILD}/{path}"), entry)?;
+    }
+    let mut environment = step.env.clone();
+    environment
+        .entry("SOURCE_DATE_EPOCH".to_owned())
+        .or_insert_with(|| SOURCE_DATE_EPOCH.to_string());
+    Ok(Invocation {
+        arguments: ["/bin/sh", "-euc", &step.run].map(str::to_owned).to_vec(),
+        environment,
+        working_directory: BUILD.to_owned(),
+        outputs: step.outputs.iter().cloned().collect(),
+        platform: BTreeMap::from([
+            (property::OS_FAMILY, "Linux".to_owned()),
+            (property::ISA, arch.isa().to_owned()),
+            (property::NETWORK, "off".to_owned()),
+            (property::MEMORY_MIB, step.memory_mib.to_string()),
+            (property::PROCESSES, step.processes.to_string()),
+        ]),
+        timeout_seconds: step.timeout_seconds,
+        input_root,
+    })
+}

@@ -1,0 +1,143 @@
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::path::PathBuf;
+
+use super::*;
+use crate::disk::Cache;
+
+struct Place {
+    folder: tempfile::TempDir,
+    cache: Cache,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        Self { folder, cache }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn capture(&self, path: &str) -> Result<Option<Entry>, CaptureError> {
+        let folder = fs::File::open(self.folder.path()).unwrap();
+        capture(self.cache.blobs(), folder.file().as_fd(), path)
+    }
+}
+
+fn sample(blobs: &BlobStore) -> Tree {
+    let mut tree = Tree::new();
+    let file = |content: &str, executable| Entry::File {
+        digest: blobs.put(content.as_bytes()).unwrap(),
+        executable,
+    };
+    tree.insert("a/b/plain", file("plain", false)).unwrap();
+    tree.insert("a/program", file("program", true)).unwrap();
+    let target = "/etc/passwd".to_owned();
+    tree.insert("a/link", Entry::Symlink { target }).unwrap();
+    tree.insert("empty", Entry::Folder(Tree::new())).unwrap();
+    tree
+}
+
+#[test]
+fn a_tree_comes_back_as_it_was() {
+    let place = Place::new();
+    let tree = sample(place.cache.blobs());
+    check_out(place.cache.blobs(), &tree, &place.path("out"), None).unwrap();
+    for (path, mode) in [
+        ("out", 0o755),
+        ("out/a/b/plain", 0o644),
+        ("out/a/program", 0o755),
+    ] {
+        let meta = fs::metadata(place.path(path)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o7777, mode, "{path}");
+        assert_eq!(meta.mtime(), EPOCH, "{path}");
+    }
+    let link = fs::symlink_metadata(place.path("out/a/link")).unwrap();
+    assert_eq!(link.mtime(), EPOCH);
+    assert_eq!(place.capture("out").unwrap(), Some(Entry::Folder(tree)));
+}
+
+#[test]
+fn a_copy_is_the_same_in_either_order() {
+    let place = Place::new();
+    let tree = sample(place.cache.blobs());
+    check_out(place.cache.blobs(), &tree, &place.path("one"), None).unwrap();
+    let one = fs::File::open(place.path("one")).unwrap();
+    for order in [Order::Forward, Order::Reverse] {
+        let name = format!("{order:?}");
+        fs::create_dir(place.path(&name)).unwrap();
+        let two = fs::File::open(place.path(&name)).unwrap();
+        copy(one.file().as_fd(), two.file().as_fd(), order).unwrap();
+        assert_eq!(
+            place.capture(&name).unwrap(),
+            Some(Entry::Folder(tree.clone()))
+        );
+        assert_eq!(two.metadata().unwrap().mtime(), EPOCH);
+    }
+}
+
+#[test]
+fn what_a_tree_cannot_hold_is_refused_by_name() {
+    let place = Place::new();
+    let out = place.path("out");
+    let refused = |path: &str| match place.capture(path) {
+        Err(CaptureError::Refused { path, why }) => format!("{path}: {why}"),
+        other => panic!("{other:?}"),
+    };
+    fs::create_dir_all(out.join("d")).unwrap();
+    assert_eq!(place.capture("out/none").unwrap(), None);
+    assert_eq!(place.capture("none/none").unwrap(), None);
+
+    fs::os::unix::fs::symlink("/etc", out.join("up")).unwrap();
+    assert_eq!(
+        refused("out/up/passwd"),
+        "out/up: it is a link or a file where a folder is needed"
+    );
+    assert!(refused("out/../x").contains("no path"));
+
+    rustix::fs::mkfifoat(CWD, out.join("d/pipe"), Mode::RWXU).unwrap();
+    assert_eq!(refused("out"), "out/d/pipe: it is a named pipe");
+    fs::remove_file(out.join("d/pipe")).unwrap();
+
+    let socket = std::os::unix::net::UnixListener::bind(out.join("s")).unwrap();
+    assert_eq!(refused("out/s"), "out/s: it is a socket");
+    drop(socket);
+    fs::remove_file(out.join("s")).unwrap();
+
+    use std::os::unix::ffi::OsStrExt as _;
+    fs::write(out.join(std::ffi::OsStr::from_bytes(b"bad\xff")), "").unwrap();
+    assert!(refused("out").ends_with("its name is not UTF-8"));
+}
+
+#[test]
+fn permissions_taken_away_do_not_hide_an_output() {
+    let place = Place::new();
+    let folder = place.path("out/closed");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("file"), "x").unwrap();
+    fs::set_permissions(folder.join("file"), PermissionsExt::from_mode(0o000)).unwrap();
+    fs::set_permissions(&folder, PermissionsExt::from_mode(0o000)).unwrap();
+    let Some(Entry::Folder(tree)) = place.capture("out").unwrap() else {
+        panic!("no folder");
+    };
+    assert_eq!(
+        tree.get("closed/file"),
+        Some(&Entry::File {
+            digest: crate::Digest::of(b"x"),
+            executable: false
+        })
+    );
+}
+
+#[test]
+fn nesting_has_an_end() {
+    let place = Place::new();
+    let deep = "d/".repeat(140);
+    fs::create_dir_all(place.path("out").join(deep)).unwrap();
+    assert!(matches!(
+        place.capture("out"),
+        Err(CaptureError::Refused { why, .. }) if why.contains("deep")
+    ));
+}

@@ -2,6 +2,7 @@
 
 mod cli;
 mod exit;
+mod explain;
 mod failure;
 mod paint;
 mod progress;

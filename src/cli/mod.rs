@@ -1,10 +1,18 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod build;
 mod cache;
 mod check;
 mod context;
+mod fetch;
 mod help;
+mod inspect;
+mod lock;
+mod output;
 mod schema;
+mod shell;
+mod verify;
+mod workshop;
 
 pub(crate) use context::Context;
 
@@ -27,6 +35,13 @@ struct Cli {
 pub(crate) enum Verb {
     Check(check::Args),
     Schema(schema::Args),
+    Lock(lock::Args),
+    Fetch(fetch::Args),
+    Build(build::Args),
+    Shell(shell::Args),
+    Inspect(inspect::Args),
+    #[command(name = "verify-reproducibility", visible_alias = "verify")]
+    Verify(verify::Args),
     Cache(cache::Args),
 }
 
@@ -36,6 +51,12 @@ impl Verb {
         match self {
             Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
+            Self::Lock(args) => lock::run(args, context),
+            Self::Fetch(args) => fetch::run(args, context),
+            Self::Build(args) => build::run(args, context),
+            Self::Shell(args) => shell::run(args, context),
+            Self::Inspect(args) => inspect::run(args, context),
+            Self::Verify(args) => verify::run(args, context),
             Self::Cache(args) => cache::run(args, context),
         }
     }

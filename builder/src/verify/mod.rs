@@ -4,6 +4,7 @@
 //! and hashed again on the way, nothing else is shared, and no result is recalled.
 //! What an honest build must not depend on differs from round to round.
 
+pub mod compare;
 mod round;
 mod variation;
 

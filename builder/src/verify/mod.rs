@@ -10,10 +10,11 @@ mod variation;
 
 use std::fmt;
 
+use lunikernel_cache::artefact::ArtefactError;
 use lunikernel_cache::{Cache, CacheError, Digest};
 use serde::Serialize;
 
-pub use compare::{Difference, compare};
+pub use compare::{CompareError, Difference, compare};
 pub use round::{MakeBuilder, Round, round};
 pub use variation::{Variation, surroundings};
 
@@ -77,6 +78,12 @@ pub enum VerifyError {
         #[source]
         source: Box<BuildError>,
     },
+    /// An artefact that was just built cannot be read.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+    /// Two artefacts differ, but could not be compared.
+    #[error(transparent)]
+    Compare(#[from] CompareError),
     /// A builder could not be made.
     #[error("could not prepare a round: {0}")]
     Prepare(String),
@@ -92,7 +99,8 @@ impl VerifyError {
         match self {
             Self::Cache(error) => error.hint(),
             Self::Build { source, .. } => source.hint(),
-            Self::Prepare(_) => None,
+            Self::Artefact(error) => error.hint(),
+            Self::Compare(_) | Self::Prepare(_) => None,
             Self::TooFewRounds(_) => Some("leave `--rounds` out for two of them".to_owned()),
         }
     }
@@ -125,8 +133,8 @@ pub async fn verify(
         });
         match &first {
             None => first = Some(this),
-            Some(first) if first.built.artefact != this.built.artefact => {
-                difference = difference.or_else(|| compare(&first.artefact(), &this.artefact()));
+            Some(first) if difference.is_none() && first.built.artefact != this.built.artefact => {
+                difference = compare(&first.artefact()?, &this.artefact()?)?;
             }
             Some(_) => {}
         }

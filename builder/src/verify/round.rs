@@ -1,8 +1,8 @@
 //! One cold build.
 
 use std::io;
-use std::path::PathBuf;
 
+use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Scratch, Tree};
 
@@ -27,10 +27,13 @@ pub struct Round {
 }
 
 impl Round {
-    /// Where the artefact is.
-    #[must_use]
-    pub fn artefact(&self) -> PathBuf {
-        self.cache.blobs().path(&self.built.artefact.sha256)
+    /// The artefact, opened.
+    ///
+    /// # Errors
+    /// [`VerifyError::Artefact`] where it cannot be read.
+    pub fn artefact(&self) -> Result<Artefact, VerifyError> {
+        let path = self.cache.blobs().path(&self.built.artefact.sha256);
+        Ok(Artefact::open(&path)?)
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod context;
 mod help;
+mod new;
 mod schema;
 
 pub(crate) use context::Context;
@@ -24,6 +25,7 @@ struct Cli {
 /// What to do. The first line of each verb's `Args` is what `luni --help` says of it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    New(new::Args),
     Check(check::Args),
     Schema(schema::Args),
 }
@@ -32,6 +34,7 @@ impl Verb {
     /// Does it.
     pub(crate) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::New(args) => new::run(args, context),
             Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
         }

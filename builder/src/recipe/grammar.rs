@@ -14,6 +14,7 @@ use super::path::Path;
 /// Everything in `document` that does not fit `schema`.
 pub(super) fn check(document: &Node, schema: &Value) -> Vec<Problem> {
     let mut checker = Checker {
+        document,
         root: schema,
         problems: Vec::new(),
     };
@@ -22,6 +23,7 @@ pub(super) fn check(document: &Node, schema: &Value) -> Vec<Problem> {
 }
 
 struct Checker<'s> {
+    document: &'s Node,
     root: &'s Value,
     problems: Vec<Problem>,
 }
@@ -85,7 +87,9 @@ impl<'s> Checker<'s> {
             format!("`{}` is not known as `{path}`", short(written)),
         )
         .expected(one_of(words));
-        problem.hint = did_you_mean(written, words);
+        if words.len() > 1 {
+            problem.hint = did_you_mean(written, words);
+        }
         self.problems.push(problem);
     }
 
@@ -113,7 +117,7 @@ impl<'s> Checker<'s> {
             0 | 1 => {}
             _ => self.problems.push(
                 Problem::error(
-                    node.find(&Path::new()),
+                    self.document.find(&path.of_key()),
                     format!("`{path}` is several things at once"),
                 )
                 .expected(format!("exactly one of {}", list(&names)))
@@ -141,10 +145,17 @@ impl<'s> Checker<'s> {
                 (None, _) => self.unknown_key(&key.text, key.span.clone(), &known, path),
             }
         }
-        let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
+        // A key that was misspelt is complained about already.
+        let has = |name: &str| {
+            entries.iter().any(|(key, _)| {
+                key.text == name
+                    || (!known.contains(&key.text.as_str())
+                        && nearest(&key.text, known.iter().copied()) == Some(name))
+            })
+        };
         for name in strings(schema, "required").filter(|name| !has(name)) {
             let mut problem = Problem::error(
-                node.find(&Path::new()),
+                self.document.find(&path.of_key()),
                 format!("{} has no `{name}`", described(path)),
             );
             problem.expected = properties
@@ -172,7 +183,7 @@ impl<'s> Checker<'s> {
         match chosen.as_slice() {
             [] if !choices.is_empty() => self.problems.push(
                 Problem::error(
-                    node.find(&Path::new()),
+                    self.document.find(&path.of_key()),
                     format!("`{path}` does not say what it is"),
                 )
                 .expected(format!("exactly one of {}", list(&choices))),
@@ -247,7 +258,9 @@ impl<'s> Checker<'s> {
             _ => "`true` or `false`",
         }
         .to_owned();
-        if let Some(text) = self.description(schema) {
+        if let Some(text) = self.description(schema)
+            && !path.segments().is_empty()
+        {
             expected += &format!(": {text}");
         }
         self.wrong_type(node, &expected, path);
@@ -263,9 +276,10 @@ impl<'s> Checker<'s> {
                 "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
                 _ => None,
             },
-            (Kind::Scalar { text, .. }, "array") if actual != "null" => {
-                Some(format!("a list of one is written `[{}]`", short(text)))
-            }
+            (Kind::Scalar { text, .. }, "array") if actual != "null" => Some(format!(
+                "write each entry on its own: `[{}]`",
+                words_of(text)
+            )),
             _ => None,
         };
         if let Some(problem) = self.problems.last_mut() {
@@ -354,6 +368,18 @@ fn short(text: &str) -> String {
     short
 }
 
+/// The words of a text as entries of a list.
+fn words_of(text: &str) -> String {
+    let words: Vec<String> = short(text)
+        .split_whitespace()
+        .map(|word| match plain_type(word) {
+            "string" => word.to_owned(),
+            _ => format!("\"{word}\""),
+        })
+        .collect();
+    words.join(", ")
+}
+
 fn list(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
@@ -419,13 +445,18 @@ fn type_of(node: &Node) -> &'static str {
         Kind::Map(_) => "object",
         Kind::List(_) => "array",
         Kind::Scalar { plain: false, .. } => "string",
-        Kind::Scalar { text, .. } => match text.as_str() {
-            "" | "~" | "null" | "Null" | "NULL" => "null",
-            "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => "boolean",
-            text if is_integer(text) => "integer",
-            text if is_float(text) => "number",
-            _ => "string",
-        },
+        Kind::Scalar { text, .. } => plain_type(text),
+    }
+}
+
+/// The type of a scalar that is not in quotes.
+fn plain_type(text: &str) -> &'static str {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => "null",
+        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => "boolean",
+        text if is_integer(text) => "integer",
+        text if is_float(text) => "number",
+        _ => "string",
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// `luni` with a clean environment, in `folder`.
-pub fn luni(folder: &Path) -> Command {
+pub(crate) fn luni(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_luni"));
     command
         .current_dir(folder)
@@ -15,13 +15,13 @@ pub fn luni(folder: &Path) -> Command {
 }
 
 /// A path in the project.
-pub fn project(path: &str) -> PathBuf {
+pub(crate) fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// Everything that a command printed, and how it ended, as one text.
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
-pub fn transcript(output: &Output) -> String {
+pub(crate) fn transcript(output: &Output) -> String {
     let mut text = format!("exit code: {}\n", output.status.code().unwrap_or(-1));
     for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         if !bytes.is_empty() {
@@ -34,7 +34,7 @@ pub fn transcript(output: &Output) -> String {
 /// Compares a text with a committed one; with `UPDATE=1` writes it instead. Returns
 /// whether it is the same.
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
-pub fn matches(actual: &str, file: &Path) -> bool {
+pub(crate) fn matches(actual: &str, file: &Path) -> bool {
     if std::env::var_os("UPDATE").is_some() {
         fs_err::write(file, actual).expect("the snapshot can be written");
     }
@@ -50,7 +50,7 @@ pub fn matches(actual: &str, file: &Path) -> bool {
 
 /// Every recipe in `recipes/`.
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
-pub fn recipes() -> Vec<PathBuf> {
+pub(crate) fn recipes() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let folders = |path: PathBuf| -> Vec<PathBuf> {
         fs_err::read_dir(path)

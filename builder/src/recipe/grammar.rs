@@ -49,14 +49,6 @@ impl<'s> Checker<'s> {
 
     fn value(&mut self, node: &Node, schema: &'s Value, path: &Path) {
         let schema = self.resolve(schema);
-        if let Some(choices) = array(schema, "anyOf") {
-            // The only use of `anyOf` is for what may also be nothing.
-            let wanted = choices.iter().find(|choice| !allows(choice, "null"));
-            return match wanted {
-                Some(wanted) if !is_null(node) => self.value(node, wanted, path),
-                _ => (),
-            };
-        }
         if let Some(words) = constants(schema) {
             return self.word(node, &words, path);
         }
@@ -247,7 +239,7 @@ impl<'s> Checker<'s> {
             return true;
         };
         let actual = type_of(node);
-        if actual == wanted || (actual == "null" && allows(schema, "null")) {
+        if actual == wanted {
             return true;
         }
         let mut expected = match wanted {
@@ -337,7 +329,7 @@ impl<'s> Checker<'s> {
         let text = own
             .or_else(|| self.resolve(schema).get("description"))?
             .as_str()?;
-        let first = text.split("\n\n").next()?.replace('\n', " ");
+        let first = text.split("\n\n").next()?.to_owned();
         Some(first.trim_end_matches('.').to_owned())
     }
 }
@@ -403,13 +395,9 @@ fn strings<'v>(schema: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
         .filter_map(Value::as_str)
 }
 
-/// Whether a schema allows values of the type.
+/// Whether a schema is for values of the type.
 fn allows(schema: &Value, name: &str) -> bool {
-    match schema.get("type") {
-        Some(Value::String(only)) => only == name,
-        Some(Value::Array(several)) => several.iter().any(|one| one == name),
-        _ => false,
-    }
+    schema.get("type").and_then(Value::as_str) == Some(name)
 }
 
 /// The words of a choice between words.
@@ -433,10 +421,6 @@ fn tagged(schema: &Value) -> Option<Vec<(&str, &Value)>> {
             Some((name.as_str(), schema))
         })
         .collect()
-}
-
-fn is_null(node: &Node) -> bool {
-    type_of(node) == "null"
 }
 
 /// The type of a value by the core schema of YAML 1.2 (section 10.3).

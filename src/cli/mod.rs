@@ -9,6 +9,7 @@ mod help;
 mod inspect;
 mod lock;
 mod output;
+mod new;
 mod schema;
 mod shell;
 mod verify;
@@ -33,6 +34,7 @@ struct Cli {
 /// What to do. The first line of each verb's `Args` is what `luni --help` says of it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    New(new::Args),
     Check(check::Args),
     Schema(schema::Args),
     Lock(lock::Args),
@@ -49,6 +51,7 @@ impl Verb {
     /// Does it.
     pub(crate) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::New(args) => new::run(args, context),
             Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
             Self::Lock(args) => lock::run(args, context),

@@ -1,1 +1,3 @@
-//! source.
+//! Sources: turning what a recipe names into exact bytes.
+
+pub mod deb;

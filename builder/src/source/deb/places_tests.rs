@@ -40,10 +40,9 @@ fn machine(uris: &[&str]) -> AptConfig {
         signed_by: SignedBy::default(),
         check_valid_until: None,
     };
-    AptConfig {
-        entries: uris.iter().map(entry).collect(),
-        ..AptConfig::default()
-    }
+    let mut config = AptConfig::default();
+    config.entries = uris.iter().map(entry).collect();
+    config
 }
 
 fn shown(urls: Vec<Url>) -> Vec<String> {

@@ -5,7 +5,7 @@ use pgp::ser::Serialize as _;
 use pgp::types::{Duration, KeyDetails as _, Password, Timestamp};
 
 use super::super::test_archive::{
-    DATE, TestSuite, clearsigned, key, package, public, sign, sign_with, signer,
+    DATE, TestSuite, clearsigned, key, old_fashioned_key, package, public, sign, sign_with, signer,
 };
 use super::*;
 
@@ -166,8 +166,11 @@ fn a_strange_key_is_refused_and_named() {
 #[test]
 fn hashes_that_can_be_forged_are_refused() {
     let text = text();
-    let signature = sign_with(&signer().primary_key, HashAlgorithm::Sha1, DATE, &text);
-    let found = refusals(read(&clearsigned(&text, vec![signature]), &ours()));
+    let old = old_fashioned_key();
+    let ring = keyring(&[public(&old)]);
+    let signed = |hash| clearsigned(&text, vec![sign_with(&old.primary_key, hash, DATE, &text)]);
+    read(&signed(HashAlgorithm::Sha256), &ring).unwrap();
+    let found = refusals(read(&signed(HashAlgorithm::Sha1), &ring));
     assert!(matches!(found[..], [Refusal::WeakHash { .. }]), "{found:?}");
 }
 

@@ -72,6 +72,20 @@ pub(super) fn key(seed: u64) -> SignedSecretKey {
         .unwrap()
 }
 
+/// A key of a kind that can still make signatures with weak hashes.
+pub(super) fn old_fashioned_key() -> SignedSecretKey {
+    SecretKeyParamsBuilder::default()
+        .key_type(KeyType::Rsa(2048))
+        .can_certify(true)
+        .can_sign(true)
+        .created_at(Timestamp::from_secs((DATE - 365 * 86_400) as u32))
+        .primary_user_id("Old <old@example.org>".to_owned())
+        .build()
+        .unwrap()
+        .generate(Repeatable(9 << 32))
+        .unwrap()
+}
+
 /// The key that signs unless a test wants another.
 pub(super) fn signer() -> &'static SignedSecretKey {
     static KEY: OnceLock<SignedSecretKey> = OnceLock::new();

@@ -310,6 +310,18 @@ fn apt_chooses(packages: &[&str]) -> Option<Vec<(String, String)>> {
     Some(chosen)
 }
 
+/// The release files that apt has downloaded.
+fn releases_known_to_apt() -> Vec<Digest> {
+    let Ok(lists) = fs::read_dir("/var/lib/apt/lists") else {
+        return Vec::new();
+    };
+    lists
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with("_InRelease"))
+        .filter_map(|path| Some(Digest::of(&fs::read(path).ok()?)))
+        .collect()
+}
+
 #[test]
 fn the_machine_s_own_archives_give_what_apt_would_install() {
     let apt = AptConfig::read(Path::new("/")).unwrap();
@@ -340,12 +352,21 @@ fn the_machine_s_own_archives_give_what_apt_would_install() {
         .unwrap();
     let resolved = runtime.block_on(resolve_by(&source, Arch::X86_64, &apt, &client, options));
     let resolved = match resolved {
-        Err(DebError::NoSuite { .. }) => {
+        Err(DebError::NoSuite { .. } | DebError::Fetch { .. }) => {
             eprintln!("left out: the archives of this machine cannot be reached");
             return;
         }
         resolved => resolved.unwrap(),
     };
+    let known = releases_known_to_apt();
+    if !resolved
+        .releases
+        .iter()
+        .all(|release| known.contains(&release.inrelease))
+    {
+        eprintln!("left out: apt's lists are of another day than the archives");
+        return;
+    }
     eprintln!(
         "locked {} packages in {:?}",
         resolved.packages.len(),

@@ -22,6 +22,10 @@ mod relation;
 mod release;
 mod solve;
 mod suites;
+#[cfg(test)]
+mod test_archive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::complaint::Problem;
+use super::complaint::{MOST, Problem};
 use super::document::{Kind, Node};
 use super::near::nearest;
 use super::path::Path;
@@ -48,6 +48,9 @@ impl<'s> Checker<'s> {
     }
 
     fn value(&mut self, node: &Node, schema: &'s Value, path: &Path) {
+        if self.problems.len() >= MOST {
+            return;
+        }
         let schema = self.resolve(schema);
         if let Some(words) = constants(schema) {
             return self.word(node, &words, path);
@@ -96,6 +99,9 @@ impl<'s> Checker<'s> {
             );
         };
         for (key, value) in entries {
+            if self.problems.len() >= MOST {
+                return;
+            }
             match kinds.iter().find(|(name, _)| *name == key.text) {
                 Some((name, schema)) => self.value(value, schema, &path.key(name)),
                 None => self.unknown_key(&key.text, key.span.clone(), &names, path),
@@ -129,6 +135,9 @@ impl<'s> Checker<'s> {
             .collect();
         let additional = schema.get("additionalProperties");
         for (key, value) in entries {
+            if self.problems.len() >= MOST {
+                return;
+            }
             let here = path.key(&key.text);
             let property = properties.and_then(|properties| properties.get(&key.text));
             match (property, additional) {
@@ -349,11 +358,7 @@ fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
 /// The beginning of a text that may be long.
 fn short(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short: String = text
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut short: String = text.chars().take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }

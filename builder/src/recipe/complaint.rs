@@ -101,6 +101,7 @@ impl Problem {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let (head, rest) = (&before[line_start..], after);
         let tail = rest.split('\n').next().unwrap_or_default();
+        let tail = tail.trim_end_matches('\r');
         let column = head.chars().count() + 1;
         let width = match text.get(at..self.span.end.min(at + tail.len())) {
             Some(covered) => covered.trim_end().chars().count(),

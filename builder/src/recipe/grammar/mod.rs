@@ -222,6 +222,20 @@ impl<'s> Checker<'s> {
         if !allows(schema, "integer") {
             return;
         }
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        if digits.starts_with('0') && digits.len() > 1 {
+            self.problems.push(
+                Problem::error(
+                    node.span.clone(),
+                    format!(
+                        "{} is not the same number to every reader of YAML",
+                        short(text)
+                    ),
+                )
+                .expected("a decimal number without zeros before it"),
+            );
+            return;
+        }
         let bound = |name: &str| schema.get(name).and_then(Value::as_i64);
         let (least, most) = (bound("minimum").unwrap_or(0), bound("maximum"));
         let number = text.parse::<i64>().ok();

@@ -26,15 +26,15 @@ const MODULES: [&str; 9] = [
 
 /// Kernel and initramfs of `recipes/debian/hello`.
 #[derive(Debug, Clone)]
-pub struct Guest {
+pub(crate) struct Guest {
     /// The kernel.
-    pub kernel: PathBuf,
+    pub(crate) kernel: PathBuf,
     /// The gzipped cpio.
-    pub initramfs: PathBuf,
+    pub(crate) initramfs: PathBuf,
 }
 
 /// The guest, made once for all tests; or why it cannot be made here.
-pub fn hello() -> Result<Guest, String> {
+pub(crate) fn hello() -> Result<Guest, String> {
     static GUEST: OnceLock<Result<Guest, String>> = OnceLock::new();
     GUEST.get_or_init(make).clone()
 }
@@ -139,7 +139,7 @@ fn run(folder: &Path, script: &str) -> Result<(), String> {
 }
 
 /// An initramfs in `folder` with busybox and `script` as its init.
-pub fn with_init(folder: &Path, script: &str) -> Result<PathBuf, String> {
+pub(crate) fn with_init(folder: &Path, script: &str) -> Result<PathBuf, String> {
     let busybox = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hand-made/root/bin/busybox");
     let root = folder.join("root");
     fs::create_dir_all(root.join("bin")).map_err(|error| error.to_string())?;

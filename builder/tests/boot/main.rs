@@ -7,6 +7,7 @@
 mod guest;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ struct Bench {
     machine: Machine,
     options: Options,
     lines: Vec<String>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -48,7 +49,7 @@ impl Bench {
             },
             options,
             lines: Vec::new(),
-            _folder: folder,
+            folder,
             _turn: turn,
         })
     }
@@ -56,7 +57,7 @@ impl Bench {
     /// The same with an init of the test's own, and nothing else in its initramfs.
     fn with_init(test: &str, script: &str) -> Option<Self> {
         let mut bench = Self::new(test)?;
-        let initramfs = guest::with_init(bench._folder.path(), script).unwrap();
+        let initramfs = guest::with_init(bench.folder.path(), script).unwrap();
         bench.machine.initramfs = Some(initramfs);
         bench.machine.net = false;
         Some(bench)
@@ -71,19 +72,26 @@ impl Bench {
     }
 
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self._folder.path().join(name);
+        let path = self.folder.path().join(name);
         fs::write(&path, content).unwrap();
         path
     }
 }
 
-/// Whether a process that this one started still runs.
+/// The processes that a process has started and that are still there.
+fn children(of: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{of}/task")).unwrap();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
+        .flat_map(|list| {
+            let pids = list.split_whitespace().map(|pid| pid.parse().unwrap());
+            pids.collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
 fn has_children() -> bool {
-    let mut children = String::new();
-    for task in fs::read_dir("/proc/self/task").unwrap() {
-        children += &fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
-    }
-    !children.trim().is_empty()
+    !children(std::process::id()).is_empty()
 }
 
 #[test]
@@ -217,7 +225,7 @@ fn what_qemu_refuses_is_passed_on() {
     bench.options.expect = Some("never".to_owned());
     bench.options.timeout = Some(Duration::from_secs(20));
     match bench.run() {
-        Err(BootError::Qemu { message, .. }) => assert!(message.contains("garbage"), "{message}"),
+        Err(BootError::Qemu { message, .. }) => assert!(message.contains("kernel"), "{message}"),
         other => panic!("{other:?}"),
     }
     bench.machine.kernel = PathBuf::from("/nonexistent");
@@ -230,6 +238,46 @@ fn what_qemu_refuses_is_passed_on() {
     match bench.run() {
         Err(BootError::PortTaken { port }) => assert_eq!(port, host),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Says to this program, run again by the next test, that it is to boot and be killed.
+const VICTIM: &str = "LUNI_TEST_BOOT_VICTIM";
+
+#[test]
+fn a_killed_runner_leaves_no_machine() {
+    let test = "a_killed_runner_leaves_no_machine";
+    let Some(mut bench) = Bench::new(test) else {
+        return;
+    };
+    if std::env::var_os(VICTIM).is_some() {
+        let _ = bench.run();
+        return;
+    }
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(VICTIM, "1")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let qemu = loop {
+        let machine = children(victim.id()).into_iter().find(|pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            name.starts_with("qemu-system")
+        });
+        match machine {
+            Some(pid) => break pid,
+            None => assert!(begun.elapsed() < Duration::from_secs(120)),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let begun = Instant::now();
+    while Path::new(&format!("/proc/{qemu}")).exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it still runs");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,3 +1,27 @@
 //! `luni`: reproducible builds and images of tiny operating systems.
 
-fn main() {}
+mod cli;
+mod exit;
+mod failure;
+mod paint;
+mod progress;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let (verb, context) = match cli::parse() {
+        Ok(parsed) => parsed,
+        Err(usage) => {
+            // Nothing is left to be told where even this cannot be written.
+            let _ = usage.print();
+            return u8::try_from(usage.exit_code()).unwrap_or(1).into();
+        }
+    };
+    match verb.run(&context) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.report(&context);
+            failure.exit().into()
+        }
+    }
+}

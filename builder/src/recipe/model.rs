@@ -18,8 +18,10 @@ pub struct Recipe {
     #[serde(rename = "apiVersion")]
     pub api_version: ApiVersion,
     /// What it is called: lower-case letters, digits and `-`, beginning with a letter.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,63}$"))]
     pub name: String,
     /// Its version, for people: `1.0.0`, for example.
+    #[schemars(regex(pattern = "^[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}$"))]
     pub version: String,
     /// One line about it.
     #[serde(default)]
@@ -101,12 +103,18 @@ pub struct DebSource {
     pub suite: String,
     /// The archive's components.
     #[serde(default = "main_component")]
+    #[schemars(length(min = 1))]
     pub components: Vec<String>,
     /// The packages that are wanted; `name` or `name=version`.
+    #[schemars(
+        length(min = 1),
+        inner(regex(pattern = "^[a-z0-9][a-z0-9+.-]+(=.+)?$"))
+    )]
     pub packages: Vec<String>,
     /// Packages that are taken as present: neither they nor what only they depend
     /// on is fetched.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = "^[a-z0-9][a-z0-9+.-]+$")))]
     pub without: Vec<String>,
 }
 
@@ -119,10 +127,14 @@ fn main_component() -> Vec<String> {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct UrlSource {
     /// Its address: `https://…`, `http://…` or `file:///…`.
+    #[schemars(regex(pattern = "^(https?|file)://"))]
     pub url: String,
     /// What it must be. Without it, whatever comes when it is first locked is pinned.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(
+        with = "Option<String>",
+        regex(pattern = "^(sha256:)?[0-9a-fA-F]{64}$")
+    )]
     pub sha256: Option<Sha256>,
 }
 
@@ -131,6 +143,7 @@ pub struct UrlSource {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct GitSource {
     /// Its address: `https://…`, `http://…` or `file:///…`.
+    #[schemars(regex(pattern = "^(https?|file)://"))]
     pub url: String,
     /// A branch, a tag or a commit; `luni lock` pins the commit that it names.
     pub rev: String,
@@ -141,28 +154,35 @@ pub struct GitSource {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Step {
     /// What it is called; the rest of the recipe takes its outputs by this name.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
     pub name: String,
     /// The sources that are unpacked, one over the other, to the root of the sandbox.
+    #[schemars(length(min = 1))]
     pub root: Vec<String>,
     /// What lies in `/build` when it starts: a path there, and the source or earlier
     /// step that it comes from (`NAME`, or `NAME/PATH` for a part of it).
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
     /// The commands, run in `/build` by `/bin/sh -eu`.
+    #[schemars(length(min = 1))]
     pub run: String,
     /// Environment variables beside those that every step has.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Files and folders in `/build` that are kept.
+    #[schemars(length(min = 1), inner(regex(pattern = "^[^/]")))]
     pub outputs: Vec<String>,
     /// How long it may take, in seconds.
     #[serde(default = "hour")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub timeout_seconds: u64,
     /// How much memory all its processes together may use, in MiB.
     #[serde(default = "four_gib")]
+    #[schemars(range(min = 16, max = 4_194_304))]
     pub memory_mib: u64,
     /// How many processes and threads it may have at once.
     #[serde(default = "many_processes")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub processes: u64,
 }
 
@@ -204,6 +224,13 @@ pub struct RootfsSpec {
 /// `folder` and `device`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {"required": ["from"]},
+    {"required": ["content"]},
+    {"required": ["symlink"]},
+    {"required": ["folder"]},
+    {"required": ["device"]},
+]))]
 pub struct FileSpec {
     /// A copy of a source's or step's file or folder: `NAME`, or `NAME/PATH` for a
     /// part of it.
@@ -227,9 +254,11 @@ pub struct FileSpec {
     pub mode: Option<Mode>,
     /// The number of the user that owns it.
     #[serde(default)]
+    #[schemars(range(max = 65_534))]
     pub uid: u32,
     /// The number of the group that owns it.
     #[serde(default)]
+    #[schemars(range(max = 65_534))]
     pub gid: u32,
 }
 
@@ -240,8 +269,10 @@ pub struct Device {
     /// A character or a block device.
     pub kind: DeviceKind,
     /// Its major number.
+    #[schemars(range(max = 4095))]
     pub major: u32,
     /// Its minor number.
+    #[schemars(range(max = 1_048_575))]
     pub minor: u32,
 }
 
@@ -266,8 +297,10 @@ pub struct Mode(pub u32);
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct User {
     /// The name.
+    #[schemars(regex(pattern = "^[a-z_][a-z0-9_-]{0,31}$"))]
     pub name: String,
     /// The number of the user and of its group.
+    #[schemars(range(min = 1, max = 65_534))]
     pub uid: u32,
     /// The home folder; it is not created.
     #[serde(default = "no_home")]
@@ -283,6 +316,7 @@ fn no_home() -> String {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Service {
     /// The program's absolute path and its arguments.
+    #[schemars(length(min = 1))]
     pub command: Vec<String>,
     /// The user that it runs as.
     #[serde(default = "root_user")]
@@ -319,9 +353,11 @@ fn cloud_modules() -> Vec<String> {
 pub struct Boot {
     /// The kernel's command line.
     #[serde(default = "serial_console")]
+    #[schemars(length(max = 2047), regex(pattern = "^[ -~]*$"))]
     pub cmdline: String,
     /// The least memory that it needs, in MiB.
     #[serde(default = "small_machine")]
+    #[schemars(range(min = 16, max = 1_048_576))]
     pub min_memory_mib: u32,
     /// Whether it wants a network interface.
     #[serde(default)]
@@ -360,6 +396,7 @@ pub struct BootTest {
     pub expect: String,
     /// How long that may take, in seconds. Emulation is slow: be generous.
     #[serde(default = "five_minutes")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: u64,
     /// A page that must be there then.
     #[serde(default)]
@@ -375,9 +412,11 @@ fn five_minutes() -> u64 {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct HttpTest {
     /// The port that is listened on inside.
+    #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,
     /// The page's path.
     #[serde(default = "front_page")]
+    #[schemars(regex(pattern = "^/[!-~]*$"))]
     pub path: String,
     /// A text that must be in it.
     pub expect: String,

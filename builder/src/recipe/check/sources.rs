@@ -1,0 +1,181 @@
+//! Sources: where things come from.
+
+use std::collections::BTreeSet;
+use std::path::Path as FilePath;
+
+use url::Url;
+
+use super::{Findings, text};
+use crate::recipe::path::Path;
+use crate::recipe::{DebSource, Recipe, Source};
+
+pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut Findings) {
+    let root = Path::new().key("sources");
+    for (name, source) in &recipe.sources {
+        let path = root.key(name);
+        if !text::is_item_name(name) {
+            findings.error(
+                path.of_key(),
+                format!("`{name}` is no name for a source"),
+                "1 to 64 lower-case letters, digits and `._-`, beginning with a letter or digit",
+            );
+        }
+        match source {
+            Source::Deb(deb) => check_deb(deb, &path.key("deb"), findings),
+            Source::Url(source) => check_url(&source.url, &path.key("url").key("url"), findings),
+            Source::Git(git) => {
+                let path = path.key("git");
+                check_url(&git.url, &path.key("url"), findings);
+                if !is_revision(&git.rev) {
+                    findings.error(
+                        path.key("rev"),
+                        format!("`{}` names no commit", git.rev),
+                        "a branch, a tag or a commit, such as `v1.2.0`",
+                    );
+                }
+            }
+            Source::File(file) => check_file(file, folder, &path.key("file"), findings),
+        }
+    }
+}
+
+/// Sources that nothing refers to; to be asked when everything else was looked at.
+/// Where something is wrong a reference may be among it, so nothing is said then.
+pub(super) fn unused(recipe: &Recipe, findings: &mut Findings) {
+    if !findings.list.is_empty() {
+        return;
+    }
+    for name in recipe.sources.keys() {
+        if !findings.used.contains(name) {
+            findings.warning(
+                Path::new().key("sources").key(name).of_key(),
+                format!("source `{name}` is not used"),
+                "take it out, or name it in a step, in `rootfs` or in `kernel`",
+            );
+        }
+    }
+}
+
+fn check_deb(deb: &DebSource, path: &Path, findings: &mut Findings) {
+    if !text::is_deb_word(&deb.suite) {
+        findings.error(
+            path.key("suite"),
+            format!("`{}` is no code name of a release", deb.suite),
+            "a name such as `bookworm`",
+        );
+    }
+    for (index, component) in deb.components.iter().enumerate() {
+        if !text::is_deb_word(component) {
+            findings.error(
+                path.key("components").index(index),
+                format!("`{component}` is no component of an archive"),
+                "a name such as `main`",
+            );
+        }
+    }
+    for (key, list) in [("packages", &deb.packages), ("without", &deb.without)] {
+        let path = path.key(key);
+        for (index, package) in list.iter().enumerate() {
+            let (name, version) = match package.split_once('=') {
+                Some((name, version)) => (name, Some(version)),
+                None => (package.as_str(), None),
+            };
+            let right = text::is_deb_package(name)
+                && version.is_none_or(|version| key == "packages" && text::is_deb_version(version));
+            if !right {
+                findings.error(
+                    path.index(index),
+                    format!("`{package}` names no package"),
+                    match key {
+                        "packages" => {
+                            "`name` or `name=version`, the name in lower-case letters, digits and `+-.`"
+                        }
+                        _ => "a name in lower-case letters, digits and `+-.`",
+                    },
+                );
+            }
+        }
+        findings.no_duplicates(list, &path);
+    }
+    let wanted: BTreeSet<&String> = deb.packages.iter().collect();
+    for (index, name) in deb.without.iter().enumerate() {
+        if wanted.contains(name) {
+            findings.error(
+                path.key("without").index(index),
+                format!("`{name}` is wanted and left out"),
+                "a package that is not in `packages`",
+            );
+        }
+    }
+}
+
+fn check_url(address: &str, path: &Path, findings: &mut Findings) {
+    const EXPECTED: &str = "`https://…`, `http://…` or `file:///…`";
+    match Url::parse(address) {
+        Err(error) => findings.error(
+            path.clone(),
+            format!("`{address}` is no address: {error}"),
+            EXPECTED,
+        ),
+        Ok(url) if !["https", "http", "file"].contains(&url.scheme()) => findings.error(
+            path.clone(),
+            format!("`{}` is no scheme that can be fetched", url.scheme()),
+            EXPECTED,
+        ),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => findings
+            .error_with_hint(
+                path.clone(),
+                "the address holds a user name or password",
+                "an address that anyone may read",
+                "recipes and locks are public; use a mirror with `--mirror URL`",
+            ),
+        Ok(_) => {}
+    }
+}
+
+/// Whether git can take it for a revision and not for an option or a range
+/// (git-check-ref-format(1)).
+fn is_revision(rev: &str) -> bool {
+    !rev.is_empty()
+        && rev.len() <= 200
+        && !rev.starts_with(['-', '/'])
+        && !rev.contains("..")
+        && rev
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !"~^:?*[\\".contains(c))
+}
+
+fn check_file(file: &str, folder: Option<&FilePath>, path: &Path, findings: &mut Findings) {
+    if let Err(why) = text::relative_path(file) {
+        return findings.error_with_hint(
+            path.clone(),
+            format!("`{file}` is not beside the recipe: {why}"),
+            "a path below the recipe's folder, such as `files/hello.c`",
+            "copy it into the recipe's folder; whoever builds the recipe has nothing else",
+        );
+    }
+    let Some(folder) = folder else { return };
+    let mut place = folder.to_owned();
+    for part in file.split('/') {
+        place.push(part);
+        match fs_err::symlink_metadata(&place) {
+            Err(error) => {
+                return findings.error_with_hint(
+                    path.clone(),
+                    format!("`{file}` cannot be read: {}", error.kind()),
+                    "a file or folder beside the recipe",
+                    "paths are relative to the recipe's folder",
+                );
+            }
+            Ok(meta) if meta.is_symlink() => {
+                return findings.error_with_hint(
+                    path.clone(),
+                    format!("`{file}` leads over a symbolic link"),
+                    "a file or folder beside the recipe",
+                    "copy what it points to into the recipe's folder",
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Reading a recipe, with everything that is wrong with it.
+
+use std::io::{self, Read as _};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::LazyLock;
+
+use fs_err as fs;
+use schemars::Schema;
+use serde_yaml::Options;
+
+use super::Recipe;
+use super::complaint::{Complaint, MOST, Problem, Severity};
+use super::{check, document, grammar, schema};
+
+/// The grammar; generated once, because a farm reads many recipes.
+static GRAMMAR: LazyLock<Schema> = LazyLock::new(schema);
+
+/// What a recipe is called in its folder.
+pub const FILE_NAME: &str = "recipe.yaml";
+
+/// How large a recipe may be, in bytes. The largest ones have a few KiB; who
+/// reaches this has named the wrong file.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// A recipe that was read from a file and found right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadRecipe {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Its text, as it stands in the file.
+    pub text: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What its author hardly meant, in the order of the file.
+    pub warnings: Vec<Complaint>,
+}
+
+/// A recipe could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file cannot be read.
+    #[error("could not read the recipe")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said; it names the file.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no recipe, or one that is wrong.
+    #[error("{} {}", path.display(), counted(complaints))]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in the order of the file; warnings are among it.
+        complaints: Vec<Complaint>,
+    },
+}
+
+fn counted(complaints: &[Complaint]) -> String {
+    let errors = complaints
+        .iter()
+        .filter(|complaint| complaint.severity == Severity::Error)
+        .count();
+    match errors {
+        1 => "has 1 error".to_owned(),
+        errors => format!("has {errors} errors"),
+    }
+}
+
+impl RecipeError {
+    /// What is wrong with the recipe, if it could be read at all.
+    #[must_use]
+    pub fn complaints(&self) -> &[Complaint] {
+        match self {
+            Self::Unreadable { .. } => &[],
+            Self::Wrong { complaints, .. } => complaints,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "name a recipe or its folder, or have one written with `luni new NAME`".to_owned()
+            }
+            Self::Unreadable { .. } => return None,
+            Self::Wrong { path, .. } => {
+                format!(
+                    "mend it, then look again with `luni check {}`",
+                    path.display()
+                )
+            }
+        })
+    }
+}
+
+impl Recipe {
+    /// Reads and checks the recipe in a file, or in the `recipe.yaml` of a folder.
+    ///
+    /// # Errors
+    /// [`RecipeError`], with all complaints at once where that is possible.
+    pub fn read(path: &FilePath) -> Result<ReadRecipe, RecipeError> {
+        let path = if path.is_dir() {
+            path.join(FILE_NAME)
+        } else {
+            path.to_owned()
+        };
+        let bytes = match read_bounded(&path) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(RecipeError::Unreadable { path, source }),
+        };
+        let folder = path.parent().unwrap_or(FilePath::new(""));
+        let name = path.display().to_string();
+        match Self::from_bytes(&bytes, &name, Some(folder)) {
+            Ok((recipe, text, warnings)) => Ok(ReadRecipe {
+                recipe,
+                text,
+                path,
+                warnings,
+            }),
+            Err(complaints) => Err(RecipeError::Wrong { path, complaints }),
+        }
+    }
+
+    /// Reads and checks a recipe; `name` is what complaints call it, and files beside
+    /// it are looked for in `folder`, if there is one. Gives the recipe, its text and
+    /// warnings.
+    ///
+    /// # Errors
+    /// Complaints, of which at least one is an error.
+    pub fn from_bytes(
+        bytes: &[u8],
+        name: &str,
+        folder: Option<&FilePath>,
+    ) -> Result<(Self, String, Vec<Complaint>), Vec<Complaint>> {
+        let text = text_of(bytes)
+            .map_err(|problem| vec![problem.locate(name, &String::from_utf8_lossy(bytes))])?;
+        let (recipe, mut problems) = parse(text, folder);
+        problems.truncate(MOST);
+        let mut complaints: Vec<Complaint> = problems
+            .into_iter()
+            .map(|problem| problem.locate(name, text))
+            .collect();
+        complaints.sort_by_key(|complaint| (complaint.line, complaint.column));
+        match recipe {
+            Some(recipe) if complaints.iter().all(|c| c.severity == Severity::Warning) => {
+                Ok((recipe, text.to_owned(), complaints))
+            }
+            _ => Err(complaints),
+        }
+    }
+}
+
+fn read_bounded(path: &FilePath) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_SIZE + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text, if it is one that a recipe can be.
+fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Problem::error(0..1, "the file is too large for a recipe")
+            .expected("at most 1 MiB")
+            .hint("is this the file that you meant?"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        Problem::error(at..at + 1, "the file is not UTF-8 from here on")
+            .expected("a text in UTF-8")
+            .hint("save it as UTF-8 in the editor")
+    })?;
+    match text.find('\0') {
+        Some(at) => Err(Problem::error(at..at + 1, "the file has a NUL byte here")
+            .expected("a text")
+            .hint("is this the file that you meant?")),
+        None => Ok(text),
+    }
+}
+
+/// The recipe, as far as it could be read, and everything that is wrong with it.
+fn parse(text: &str, folder: Option<&FilePath>) -> (Option<Recipe>, Vec<Problem>) {
+    let document = match document::parse(text) {
+        Ok(document) => document,
+        Err(problems) => return (None, problems),
+    };
+    let problems = grammar::check(&document, GRAMMAR.as_value());
+    if !problems.is_empty() {
+        return (None, problems);
+    }
+    match serde_yaml::from_str_with_options::<Recipe>(text, options()) {
+        Ok(recipe) => {
+            let problems = check::check(&recipe, folder)
+                .into_iter()
+                .map(|finding| finding.place(&document))
+                .collect();
+            (Some(recipe), problems)
+        }
+        Err(error) => (None, vec![typed(&error, text)]),
+    }
+}
+
+fn options() -> Options {
+    serde_yaml::options! {
+        strict_booleans: true,
+        with_snippet: false,
+    }
+}
+
+/// What only the typed reader noticed, such as a digest that is none.
+fn typed(error: &serde_yaml::Error, text: &str) -> Problem {
+    let at = error.location().map_or(0, |location| {
+        let line = usize::try_from(location.line()).unwrap_or(1);
+        let column = usize::try_from(location.column()).unwrap_or(1);
+        let start: usize = text
+            .split_inclusive('\n')
+            .take(line.saturating_sub(1))
+            .map(str::len)
+            .sum();
+        let rest = text.get(start..).unwrap_or_default();
+        start
+            + rest
+                .char_indices()
+                .nth(column.saturating_sub(1))
+                .map_or(0, |(offset, _)| offset)
+    });
+    let rest = text.get(at..).unwrap_or_default();
+    let width = rest.find(['\n', '#']).unwrap_or(rest.len());
+    let message = match error.without_snippet() {
+        serde_yaml::Error::Message { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    };
+    match message
+        .split_once(": expected ")
+        .or(message.split_once(", expected "))
+    {
+        Some((message, expected)) => Problem::error(at..at + width, message).expected(expected),
+        None => Problem::error(at..at + width, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "apiVersion: lunikernel/v1
+name: hello
+version: 1.0.0
+flavour: debian
+sources:
+  linux: {deb: {suite: &suite bookworm, packages: [linux-image-cloud-amd64]}}
+  page: {url: {url: 'file:///page', sha256: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}}
+steps:
+  - name: compile
+    root: [linux]
+    inputs: {\"hello.c\": page}
+    run: |
+      cc -o hello hello.c
+    outputs: [hello]
+rootfs:
+  files:
+    /bin/hello: {from: compile/hello, mode: \"0755\"} # é
+    /dev/null: {device: {kind: char, major: 1, minor: 3}}
+kernel: {from: linux}
+boot: {net: true}
+tests:
+  - {name: up, expect: hello, http: {port: 80, expect: hi}}
+";
+
+    fn read(text: &[u8]) -> Result<(Recipe, String, Vec<Complaint>), Vec<Complaint>> {
+        Recipe::from_bytes(text, "r", None)
+    }
+
+    #[test]
+    fn a_right_recipe_has_no_complaints() {
+        let (recipe, text, warnings) = read(RIGHT.as_bytes()).unwrap();
+        assert_eq!(recipe.name, "hello");
+        assert_eq!(text, RIGHT);
+        assert_eq!(warnings, []);
+    }
+
+    #[test]
+    fn line_ends_and_marks_of_other_systems_do_not_matter() {
+        let (recipe, ..) = read(RIGHT.as_bytes()).unwrap();
+        let windows = format!("\u{feff}{}", RIGHT.replace('\n', "\r\n"));
+        assert_eq!(read(windows.as_bytes()).unwrap().0, recipe);
+        let wrong = windows.replace("flavour", "flavor");
+        let shown = read(wrong.as_bytes()).unwrap_err()[0].to_string();
+        assert!(
+            shown.contains("r:4:1") && !shown.contains('\u{fffd}'),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_the_types_write_is_read_back() {
+        let (recipe, ..) = read(RIGHT.as_bytes()).unwrap();
+        let written = serde_json::to_value(&recipe).unwrap();
+        let again: Recipe = serde_json::from_value(written).unwrap();
+        assert_eq!(again, recipe);
+    }
+
+    #[test]
+    fn hostile_size_takes_no_hostile_time() {
+        let sources: String = (0..9_000)
+            .map(|n| format!("  s{n}: {{file: f{n}}}\n"))
+            .collect();
+        let files: String = (0..9_000)
+            .map(|n| format!("    /f{n}: {{from: t{n}}}\n"))
+            .collect();
+        let text = RIGHT
+            .replace("sources:\n", &format!("sources:\n{sources}"))
+            .replace("  files:\n", &format!("  files:\n{files}"));
+        assert_eq!(read(text.as_bytes()).unwrap_err().len(), MOST);
+        let unknown: String = (0..40_000).map(|n| format!("k{n}: 1\n")).collect();
+        assert_eq!(read(unknown.as_bytes()).unwrap_err().len(), MOST);
+    }
+
+    /// Whatever is done to a recipe, the answer is a recipe or a complaint about a
+    /// place that exists.
+    #[test]
+    fn damage_is_complained_about_in_place() {
+        let tokens: [&[u8]; 14] = [
+            b"", b" ", b"\n", b"\t", b":", b"- ", b"[", b"}", b"'", b"\"", b"*suite", b"\xff",
+            b"\0", b"...\n",
+        ];
+        let lines = RIGHT.lines().count() + 1;
+        for at in (0..RIGHT.len()).step_by(3) {
+            for token in tokens {
+                for removed in [0, 1, 7] {
+                    let mut text = RIGHT.as_bytes().to_vec();
+                    text.splice(at..(at + removed).min(text.len()), token.iter().copied());
+                    let Err(complaints) = read(&text) else {
+                        continue;
+                    };
+                    assert!(!complaints.is_empty());
+                    for complaint in complaints {
+                        let shown = complaint.to_string();
+                        assert!((1..=lines + 1).contains(&complaint.line), "{shown}");
+                        assert!(!shown.contains(['\0', '\t', '\u{1b}']), "{shown}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What every verb gets: the global options, made ready for use.
+
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lunikernel_cache::{Cache, Progress};
+use serde::Serialize;
+use url::Url;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress;
+
+/// Options that every verb takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every verb")]
+pub(crate) struct Options {
+    /// The cache's folder [default: $LUNI_CACHE, else $XDG_CACHE_HOME/lunikernel,
+    /// else ~/.cache/lunikernel]
+    #[arg(long, global = true, value_name = "DIR")]
+    cache: Option<PathBuf>,
+
+    /// A mirror to try before the recorded places; may be given several times
+    /// [default: $LUNI_MIRRORS, separated by spaces]
+    #[arg(long, global = true, value_name = "URL")]
+    mirror: Vec<Url>,
+
+    /// Do not use the network
+    #[arg(long, global = true)]
+    offline: bool,
+
+    /// How much is done at once [default: the number of processors]
+    #[arg(long, short, global = true, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+
+    /// Print data as JSON; an error becomes {"error": …}
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Print nothing but data and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+/// The global options, made ready for use.
+#[derive(Debug)]
+#[allow(
+    dead_code,
+    reason = "one interface for all verbs; not each of its parts has a user yet"
+)]
+pub(crate) struct Context {
+    options: Options,
+    progress: Arc<dyn Progress>,
+}
+
+#[allow(
+    dead_code,
+    reason = "one interface for all verbs; not each of its parts has a user yet"
+)]
+impl Context {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            progress: progress::for_terminal(options.quiet),
+            options,
+        }
+    }
+
+    /// Opens the cache.
+    pub(crate) fn cache(&self) -> Result<Cache, Failure> {
+        Ok(Cache::open(&self.cache_folder()?)?)
+    }
+
+    /// Where the cache is, or would be.
+    pub(crate) fn cache_folder(&self) -> Result<PathBuf, Failure> {
+        let from = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        self.options
+            .cache
+            .clone()
+            .or_else(|| from("LUNI_CACHE"))
+            .or_else(|| Some(from("XDG_CACHE_HOME")?.join("lunikernel")))
+            .or_else(|| Some(from("HOME")?.join(".cache/lunikernel")))
+            .ok_or_else(|| {
+                Failure::new(Exit::Failed, "there is no home folder to keep the cache in")
+                    .with_hint("name a folder for it with `--cache DIR`")
+            })
+    }
+
+    /// Mirrors to try first, in this order.
+    pub(crate) fn mirrors(&self) -> Result<Vec<Url>, Failure> {
+        if !self.options.mirror.is_empty() {
+            return Ok(self.options.mirror.clone());
+        }
+        let named = std::env::var("LUNI_MIRRORS").unwrap_or_default();
+        named
+            .split_whitespace()
+            .map(|text| {
+                Url::parse(text).map_err(|error| {
+                    Failure::new(
+                        Exit::Usage,
+                        format!("`{text}` in LUNI_MIRRORS is no address: {error}"),
+                    )
+                    .with_hint("write addresses such as `file:///srv/mirror`, separated by spaces")
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the network is off limits.
+    pub(crate) fn offline(&self) -> bool {
+        self.options.offline
+    }
+
+    /// How much is done at once.
+    pub(crate) fn jobs(&self) -> NonZeroUsize {
+        self.options
+            .jobs
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Whether data are printed as JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.options.json
+    }
+
+    /// Whether nothing but data and errors is printed.
+    pub(crate) fn quiet(&self) -> bool {
+        self.options.quiet
+    }
+
+    /// Takes reports of progress.
+    pub(crate) fn progress(&self) -> Arc<dyn Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// A runtime for what waits for the network.
+    pub(crate) fn runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Failure::new(Exit::Failed, "could not start threads").caused_by(&error)
+            })
+    }
+
+    /// Prints data, as they are, to standard output.
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // A reader such as `head` has seen enough; that is no failure.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|error| {
+                Failure::new(Exit::Failed, "could not write to standard output").caused_by(&error)
+            }),
+        }
+    }
+
+    /// Prints data as JSON, on as many lines as are easy to read.
+    pub(crate) fn print_json(&self, data: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(data).map_err(|error| {
+            Failure::new(Exit::Failed, "could not write the result as JSON").caused_by(&error)
+        })?;
+        self.print(&(text + "\n"))
+    }
+}

@@ -1,0 +1,201 @@
+//! What a person sees when something fails.
+
+use std::error::Error;
+use std::fmt;
+use std::io::Write as _;
+
+use lunikernel_builder::recipe::{Complaint, RecipeError};
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::exit::Exit;
+use crate::paint;
+
+/// What errors of the libraries have beside their message, so that one conversion
+/// serves them all: `impl Explain for SomeError` and `?` does the rest.
+pub(crate) trait Explain: Error {
+    /// What the user can do about it.
+    fn hint(&self) -> Option<String>;
+
+    /// With which code `luni` ends.
+    fn exit(&self) -> Exit {
+        Exit::Failed
+    }
+
+    /// What is wrong in a file, place by place.
+    fn complaints(&self) -> &[Complaint] {
+        &[]
+    }
+}
+
+/// Why a verb could not do what was asked.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    complaints: Vec<Complaint>,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+impl Failure {
+    /// A failure that no library reported.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            complaints: Vec::new(),
+            exit,
+        }
+    }
+
+    /// The same with a hint.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with `error` and its sources as causes.
+    pub(crate) fn caused_by(mut self, error: &dyn Error) -> Self {
+        self.causes.extend(chain(Some(error)));
+        self
+    }
+
+    /// With which code `luni` ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Tells the user: people on standard error, and with `--json` programs on
+    /// standard output as `{"error":{"message","causes","hint","exit_code"}}`.
+    pub(crate) fn report(&self, context: &Context) {
+        // There is nobody left to tell where even this cannot be written.
+        if context.json() {
+            let mut error = serde_json::json!(self);
+            error["exit_code"] = self.exit.code().into();
+            let _ = writeln!(
+                std::io::stdout(),
+                "{}",
+                serde_json::json!({ "error": error })
+            );
+        }
+        paint::show(&self.complaints);
+        paint::tell(&self.to_string());
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", printable(&self.message))?;
+        for cause in &self.causes {
+            writeln!(
+                f,
+                "  caused by: {}",
+                printable(cause).replace('\n', "\n    ")
+            )?;
+        }
+        match &self.hint {
+            Some(hint) => writeln!(f, "hint: {}", printable(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E: Explain> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            message: error.to_string(),
+            causes: chain(error.source()),
+            hint: error.hint(),
+            complaints: error.complaints().to_vec(),
+            exit: error.exit(),
+        }
+    }
+}
+
+/// A text that may quote names from files and servers, without what a terminal would
+/// act on.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// The messages of `error` and of what caused it. A message that its cause repeats
+/// word for word is left out.
+fn chain(error: Option<&dyn Error>) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = error;
+    while let Some(error) = next {
+        texts.push(error.to_string());
+        next = error.source();
+    }
+    texts.dedup();
+    texts
+}
+
+impl Explain for RecipeError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+
+    fn complaints(&self) -> &[Complaint] {
+        self.complaints()
+    }
+}
+
+impl Explain for lunikernel_cache::CacheError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Layer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|layer| layer as &dyn Error)
+        }
+    }
+
+    impl Explain for Layer {
+        fn hint(&self) -> Option<String> {
+            Some("run `luni help`".to_owned())
+        }
+    }
+
+    #[test]
+    fn causes_are_listed_once_and_the_hint_comes_last() {
+        let inner = Layer("disk full", None);
+        let twice = Layer("disk full", Some(Box::new(inner)));
+        let outer = Layer("could not build", Some(Box::new(twice)));
+        assert_eq!(
+            Failure::from(outer).to_string(),
+            "error: could not build\n  caused by: disk full\nhint: run `luni help`\n"
+        );
+    }
+}

@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod boot;
 pub mod fetch;
 pub mod flavour;
+pub mod inspect;
 pub mod lock;
 pub mod plan;
 pub mod recipe;

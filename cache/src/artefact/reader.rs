@@ -1,0 +1,243 @@
+//! Reading a Lunikernel zip that may come from anywhere.
+//!
+//! Only one sequence of bytes is allowed around given contents, so the reader takes
+//! names, CRC-32s and sizes from the directory, makes every header anew, and wants
+//! to find exactly those. What a person needs to know about the common ways to be
+//! wrong is looked at first, for a better message.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use fs_err::File;
+
+use super::error::{ArtefactError, EntryFlaw, ZipFlaw};
+use super::layout::Placed;
+use super::manifest::{Entry, MAX_MANIFEST_SIZE, Manifest};
+use super::zip::CHUNK;
+use super::{INITRAMFS, MANIFEST};
+use crate::digest::{Digest, Hasher, Sha256};
+use crate::progress::Progress;
+
+mod directory;
+mod verify;
+
+pub use verify::{Checked, EntryReader};
+
+/// A Lunikernel zip that was opened: its headers are sound, and its manifest is valid
+/// and lists exactly its entries. The content of entries is checked as it is read.
+#[derive(Debug)]
+pub struct Artefact {
+    source: Box<dyn ReadAt>,
+    /// What errors call it: its path.
+    label: String,
+    size: u64,
+    /// In the order of the zip, which is sorted but for the manifest in front.
+    placed: Vec<Placed>,
+    manifest: Manifest,
+    manifest_sha256: Sha256,
+}
+
+/// Something that is read from any place in it.
+trait ReadAt: Send + Sync + fmt::Debug {
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        fs_err::os::unix::fs::FileExt::read_exact_at(self, buffer, at)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let from = usize::try_from(at).ok().and_then(|at| self.get(at..));
+        match from.and_then(|from| from.get(..buffer.len())) {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+impl Artefact {
+    /// Opens the zip at `path`.
+    ///
+    /// # Errors
+    /// [`ArtefactError`] where it cannot be read or is not what it should be.
+    pub fn open(path: &Path) -> Result<Self, ArtefactError> {
+        let label = path.display().to_string();
+        let io = |source| ArtefactError::Io {
+            attempted: "open",
+            artefact: label.clone(),
+            source,
+        };
+        let file = File::open(path).map_err(io)?;
+        let meta = file.metadata().map_err(io)?;
+        if !meta.is_file() {
+            return Err(ArtefactError::Zip {
+                artefact: label,
+                flaw: ZipFlaw::NoFile,
+            });
+        }
+        Self::read(Box::new(file), meta.len(), label)
+    }
+
+    /// Opens a zip that is in memory; `label` is what errors call it.
+    ///
+    /// # Errors
+    /// [`ArtefactError`] where it is not what it should be.
+    pub fn from_bytes(bytes: Vec<u8>, label: &str) -> Result<Self, ArtefactError> {
+        let size = bytes.len() as u64;
+        Self::read(Box::new(bytes), size, label.to_owned())
+    }
+
+    /// What it says about itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What errors call it: its path.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its entries in the order of the zip: `lunikernel.json`, then the others sorted.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Digest)> {
+        let manifest = (self.placed.first()).map(|first| (MANIFEST, self.digest_of(first)));
+        let others = (self.manifest.entries.iter()).map(|(name, it)| (name.as_str(), it.digest()));
+        manifest.into_iter().chain(others)
+    }
+
+    /// Opens an entry for reading. The reader fails at the end of the content where
+    /// that does not have the CRC-32 and the digest that it should have.
+    ///
+    /// # Errors
+    /// [`ArtefactError::NoEntry`] where there is none of that name.
+    pub fn entry(&self, name: &str) -> Result<EntryReader<'_>, ArtefactError> {
+        let (first, sorted) = self.placed.split_at(self.placed.len().min(1));
+        let placed = match sorted.binary_search_by(|placed| placed.name.as_str().cmp(name)) {
+            Ok(at) => sorted.get(at),
+            Err(_) => first.first().filter(|first| first.name == name),
+        };
+        placed
+            .map(|placed| EntryReader::new(self, placed))
+            .ok_or_else(|| ArtefactError::NoEntry {
+                artefact: self.label.clone(),
+                entry: name.escape_debug().to_string(),
+            })
+    }
+
+    /// Reads the whole zip once, from front to back, and checks every byte of it.
+    ///
+    /// # Errors
+    /// [`ArtefactError`] with the first entry that is not what it should be.
+    pub fn check(&self, progress: &dyn Progress) -> Result<Checked, ArtefactError> {
+        verify::check(self, progress)
+    }
+
+    fn read(source: Box<dyn ReadAt>, size: u64, label: String) -> Result<Self, ArtefactError> {
+        let placed = directory::read(source.as_ref(), size, &label)?;
+        let (manifest, manifest_sha256) = read_manifest(source.as_ref(), &placed, &label)?;
+        let artefact = Self {
+            source,
+            label,
+            size,
+            placed,
+            manifest,
+            manifest_sha256,
+        };
+        artefact.compare_lists()?;
+        Ok(artefact)
+    }
+
+    /// The manifest must list exactly what is in the zip.
+    fn compare_lists(&self) -> Result<(), ArtefactError> {
+        let mut listed = self.manifest.entries.iter().peekable();
+        for placed in self.placed.iter().skip(1) {
+            let name = &placed.name;
+            match listed.next_if(|(listed, _)| *listed <= name) {
+                Some((listed, entry)) if listed == name => {
+                    let (expected, actual) = (entry.size, u64::from(placed.size));
+                    if expected != actual {
+                        return Err(self.flawed(name, EntryFlaw::Size { expected, actual }));
+                    }
+                }
+                Some((listed, _)) => return Err(self.flawed(listed, EntryFlaw::Missing)),
+                None => return Err(self.flawed(name, EntryFlaw::Unlisted)),
+            }
+        }
+        match listed.next() {
+            Some((name, _)) => Err(self.flawed(name, EntryFlaw::Missing)),
+            None => Ok(()),
+        }
+    }
+
+    fn digest_of(&self, placed: &Placed) -> Digest {
+        let manifest = Digest {
+            sha256: self.manifest_sha256,
+            size: u64::from(placed.size),
+        };
+        let listed = self.manifest.entries.get(&placed.name);
+        listed.map_or(manifest, Entry::digest)
+    }
+
+    fn flawed(&self, entry: &str, flaw: EntryFlaw) -> ArtefactError {
+        ArtefactError::Entry {
+            artefact: self.label.clone(),
+            entry: entry.to_owned(),
+            flaw,
+        }
+    }
+}
+
+fn read_manifest(
+    source: &dyn ReadAt,
+    placed: &[Placed],
+    label: &str,
+) -> Result<(Manifest, Sha256), ArtefactError> {
+    let Some(first) = placed.first() else {
+        return Err(ArtefactError::Zip {
+            artefact: label.to_owned(),
+            flaw: ZipFlaw::Empty,
+        });
+    };
+    let flawed = |flaw| ArtefactError::Entry {
+        artefact: label.to_owned(),
+        entry: MANIFEST.to_owned(),
+        flaw,
+    };
+    if u64::from(first.size) > MAX_MANIFEST_SIZE {
+        return Err(flawed(EntryFlaw::ManifestTooLarge(first.size.into())));
+    }
+    let mut bytes = vec![0; first.size as usize];
+    source
+        .read_exact_at(&mut bytes, first.content_at())
+        .map_err(|source| ArtefactError::Io {
+            attempted: "read the manifest of",
+            artefact: label.to_owned(),
+            source,
+        })?;
+    let (expected, actual) = (first.crc32, crc32fast::hash(&bytes));
+    if expected != actual {
+        return Err(flawed(EntryFlaw::Crc { expected, actual }));
+    }
+    let manifest = Manifest::parse(&bytes).map_err(|flaw| ArtefactError::Manifest {
+        artefact: label.to_owned(),
+        flaw,
+    })?;
+    Ok((manifest, Sha256::of(&bytes)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Checking content as it is read.
+
+use std::io::{self, Read};
+
+use super::super::zip::directory;
+use super::{
+    Artefact, ArtefactError, CHUNK, Digest, EntryFlaw, Hasher, INITRAMFS, Placed, Progress, ZipFlaw,
+};
+
+/// What a gzip begins with: its magic and the one method there is (RFC 1952, 2.3.1).
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+
+/// A zip every byte of which was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// The digest of the zip: its identity.
+    pub digest: Digest,
+    /// How many entries it has, the manifest included.
+    pub entries: usize,
+}
+
+/// Reads the whole zip in order. Each byte is read once, and goes through two hashes:
+/// the zip's and its entry's.
+pub(super) fn check(
+    artefact: &Artefact,
+    progress: &dyn Progress,
+) -> Result<Checked, ArtefactError> {
+    let task = progress.start("checking", &artefact.label, Some(artefact.size));
+    let mut whole = Hasher::new();
+    let mut buffer = vec![0; CHUNK];
+    for placed in &artefact.placed {
+        let header = read_again(artefact, placed.offset.into(), &placed.local_header())?;
+        whole.update(&header);
+        task.advance(header.len() as u64);
+        let mut reader = EntryReader::new(artefact, placed);
+        loop {
+            let count = reader.next_chunk(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            whole.update(buffer.get(..count).unwrap_or_default());
+            task.advance(count as u64);
+        }
+    }
+    let end = artefact.placed.last().map_or(0, Placed::end);
+    let tail = read_again(artefact, end, &directory(&artefact.placed))?;
+    whole.update(&tail);
+    task.advance(tail.len() as u64);
+    task.finish("checked");
+    Ok(Checked {
+        digest: whole.finish(),
+        entries: artefact.placed.len(),
+    })
+}
+
+/// Reads bytes that were proven when the zip was opened, and that could have changed
+/// since if somebody writes to the file.
+fn read_again(artefact: &Artefact, at: u64, expected: &[u8]) -> Result<Vec<u8>, ArtefactError> {
+    let mut bytes = vec![0; expected.len()];
+    artefact
+        .source
+        .read_exact_at(&mut bytes, at)
+        .map_err(|source| unreadable(artefact, source))?;
+    if bytes != expected {
+        return Err(ArtefactError::Zip {
+            artefact: artefact.label.clone(),
+            flaw: ZipFlaw::Changed(at),
+        });
+    }
+    Ok(bytes)
+}
+
+fn unreadable(artefact: &Artefact, source: io::Error) -> ArtefactError {
+    ArtefactError::Io {
+        attempted: "read",
+        artefact: artefact.label.clone(),
+        source,
+    }
+}
+
+/// Reads an entry's content, and at its end fails where the content does not have
+/// the CRC-32 and the digest that it should have. Errors of [`Read`] hold an
+/// [`ArtefactError`].
+#[derive(Debug)]
+pub struct EntryReader<'a> {
+    artefact: &'a Artefact,
+    placed: &'a Placed,
+    at: u64,
+    sums: Option<Sums>,
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    crc32: crc32fast::Hasher,
+    hasher: Hasher,
+    start: Vec<u8>,
+}
+
+impl<'a> EntryReader<'a> {
+    pub(super) fn new(artefact: &'a Artefact, placed: &'a Placed) -> Self {
+        Self {
+            artefact,
+            placed,
+            at: placed.content_at(),
+            sums: Some(Sums::default()),
+        }
+    }
+
+    /// How many bytes are still to come.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.placed.end().saturating_sub(self.at)
+    }
+
+    /// Fills a part of `buffer`; 0 at the end, after the content was found right.
+    fn next_chunk(&mut self, buffer: &mut [u8]) -> Result<usize, ArtefactError> {
+        let remaining = usize::try_from(self.remaining()).unwrap_or(usize::MAX);
+        let count = remaining.min(buffer.len());
+        let Some(part) = buffer.get_mut(..count) else {
+            return Ok(0);
+        };
+        self.artefact
+            .source
+            .read_exact_at(part, self.at)
+            .map_err(|source| unreadable(self.artefact, source))?;
+        self.at += count as u64;
+        if let Some(sums) = &mut self.sums {
+            sums.crc32.update(part);
+            sums.hasher.update(part);
+            let missing = GZIP.len().saturating_sub(sums.start.len());
+            sums.start.extend(part.iter().take(missing));
+        }
+        // With the last byte, so that a reader who stops there has it checked as well.
+        if self.remaining() == 0
+            && let Some(sums) = self.sums.take()
+        {
+            self.judge(sums)?;
+        }
+        Ok(count)
+    }
+
+    fn judge(&self, sums: Sums) -> Result<(), ArtefactError> {
+        let (expected, actual) = (self.placed.crc32, sums.crc32.finalize());
+        if expected != actual {
+            return Err(self.flawed(EntryFlaw::Crc { expected, actual }));
+        }
+        // The sizes were compared when the zip was opened.
+        let expected = self.artefact.digest_of(self.placed).sha256;
+        let actual = sums.hasher.finish().sha256;
+        if expected != actual {
+            return Err(self.flawed(EntryFlaw::Digest { expected, actual }));
+        }
+        if self.placed.name == INITRAMFS && sums.start != GZIP {
+            return Err(self.flawed(EntryFlaw::NoGzip));
+        }
+        Ok(())
+    }
+
+    fn flawed(&self, flaw: EntryFlaw) -> ArtefactError {
+        self.artefact.flawed(&self.placed.name, flaw)
+    }
+}
+
+impl Read for EntryReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        self.next_chunk(buffer)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}

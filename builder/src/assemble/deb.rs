@@ -77,7 +77,7 @@ pub enum DebError {
         part: String,
         /// What is wrong, with the member's name.
         #[source]
-        source: TarError,
+        source: Box<TarError>,
     },
     /// Its control file makes no sense.
     #[error("the control file of the package {package} {why}")]
@@ -114,7 +114,8 @@ impl DebError {
             }
             Self::Archive { source, .. } => source.hint(),
             Self::Identity { .. } => Some(
-                "the index and the package disagree; lock again with `luni lock --update`".to_owned(),
+                "the index and the package disagree; lock again with `luni lock --update`"
+                    .to_owned(),
             ),
             Self::Cache(error) => error.hint(),
         }
@@ -177,11 +178,7 @@ fn check(name: &str, control: &Control, expected: &Expected) -> Result<(), DebEr
 }
 
 /// Reads the container: `debian-binary`, `control.tar.*`, `data.tar.*`, in that order.
-fn read(
-    name: &str,
-    reader: impl Read,
-    keep: &mut Keep<'_>,
-) -> Result<(Control, Rootfs), DebError> {
+fn read(name: &str, reader: impl Read, keep: &mut Keep<'_>) -> Result<(Control, Rootfs), DebError> {
     let container = |source| DebError::Container {
         package: name.to_owned(),
         source,
@@ -220,12 +217,10 @@ fn read(
     let member = next(&mut archive).map_err(container)?;
     let root = match Codec::of_name(&member.name) {
         ("data.tar", codec) => {
+            let limits = Limits::default();
+            let by_ratio = FREE_SIZE.max(member.size.saturating_mul(MAX_RATIO));
             let limits = Limits {
-                total: FREE_SIZE.max(member.size.saturating_mul(MAX_RATIO)),
-                ..Limits::default()
-            };
-            let limits = Limits {
-                total: limits.total.min(Limits::default().total),
+                total: limits.total.min(by_ratio),
                 ..limits
             };
             tarball::read(codec.reader(&mut archive), limits, keep)
@@ -262,17 +257,13 @@ fn archive_error(package: &str, part: &str, source: TarError) -> DebError {
         source => DebError::Archive {
             package: package.to_owned(),
             part: part.to_owned(),
-            source,
+            source: Box::new(source),
         },
     }
 }
 
 /// Reads the control archive in memory; maintainer scripts are passed over.
-fn read_control(
-    name: &str,
-    member: &ar::Member,
-    reader: impl Read,
-) -> Result<Control, DebError> {
+fn read_control(name: &str, member: &ar::Member, reader: impl Read) -> Result<Control, DebError> {
     let small = RefCell::new(BTreeMap::new());
     let limits = Limits {
         total: MAX_CONTROL,
@@ -334,3 +325,6 @@ pub fn fuzz(bytes: &[u8]) {
         Ok(content.finish())
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,10 @@ impl Opener {
         if status != wanted {
             return Err(match status {
                 StatusCode::NOT_FOUND | StatusCode::GONE => Answer::NotThere,
+                // What the client can follow, it has followed.
+                _ if status.is_redirection() => {
+                    Answer::Redirect("it leads to no address that can be fetched from".to_owned())
+                }
                 _ => Answer::Status {
                     code: status.as_u16(),
                     retry_after: retry_after(&response),

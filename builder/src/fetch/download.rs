@@ -1,9 +1,8 @@
 //! The download of one wanted file, from place to place.
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use lunikernel_cache::{BlobWriter, CacheError, Progress, Task};
+use lunikernel_cache::{Progress, Task};
 use url::Url;
 
 use super::error::{Answer, Attempt, FetchError, Trouble, shown};
@@ -291,13 +290,6 @@ pub(super) fn check_size(actual: u64, most: u64) -> Result<(), Answer> {
         });
     }
     Ok(())
-}
-
-/// Writes to a blob, with an error of the cache.
-pub(super) fn write(writer: &mut BlobWriter<'_>, bytes: &[u8]) -> Result<(), CacheError> {
-    writer
-        .write_all(bytes)
-        .map_err(CacheError::io("write a download to the cache"))
 }
 
 /// Tells the user how far a download is. A file that is begun anew does not run

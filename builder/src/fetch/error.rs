@@ -175,7 +175,7 @@ pub enum FetchError {
     #[error("could not fetch {}:{}", inputs(.0), List(.0))]
     Unavailable(Vec<Missing>),
     /// These inputs are not in the cache, and the network may not be used.
-    #[error("{} missing and the network may not be used:{}", inputs(.0), List(.0))]
+    #[error("the network may not be used and the cache lacks {}:{}", inputs(.0), List(.0))]
     Offline(Vec<Missing>),
     /// No client for HTTP could be made.
     #[error("could not set up HTTP: {0}")]

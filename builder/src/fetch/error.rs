@@ -200,6 +200,11 @@ impl FetchError {
                  with `luni lock --update`, or name a mirror that has the old ones with `--mirror URL`"
                     .to_owned(),
             ),
+            Self::Unavailable(missing) if missing.iter().any(Missing::has_no_trust) => Some(
+                "this machine trusts no authority that vouches for the server: install its \
+                 certificates, in Debian the package `ca-certificates`"
+                    .to_owned(),
+            ),
             Self::Unavailable(_) => Some(
                 "try again later, or name a mirror that has them with `--mirror URL`".to_owned(),
             ),
@@ -214,6 +219,12 @@ impl FetchError {
 }
 
 impl Missing {
+    fn has_no_trust(&self) -> bool {
+        self.attempts.iter().any(|attempt| {
+            matches!(&attempt.answer, Answer::Unreachable(why) if why.contains("UnknownIssuer"))
+        })
+    }
+
     fn has_wrong_bytes(&self) -> bool {
         self.attempts.iter().any(|attempt| {
             matches!(

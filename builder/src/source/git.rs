@@ -100,8 +100,8 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
         return Err(GitError::Changed {
             url: locked.url.clone(),
             commit: locked.commit.clone(),
-            expected: locked.tree,
-            actual: tree,
+            expected: locked.tree.sha256,
+            actual: tree.sha256,
         });
     }
     Ok(())
@@ -239,9 +239,9 @@ pub enum GitError {
         /// The commit.
         commit: String,
         /// The tree that was locked.
-        expected: Digest,
+        expected: Sha256,
         /// The tree that came.
-        actual: Digest,
+        actual: Sha256,
     },
     /// Fetching failed.
     #[error(transparent)]

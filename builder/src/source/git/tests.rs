@@ -444,16 +444,13 @@ async fn the_network_does_not_lead_to_this_machine_and_its_errors_are_clear() {
         let error = site.lock(&url, "main").await.unwrap_err();
         assert!(error.to_string().contains("on this machine"), "{error}");
         let error = site
-            .lock(&server.url("none.git").to_string(), "main")
+            .lock(server.url("none.git").as_str(), "main")
             .await
             .unwrap_err();
         assert!(error.to_string().contains("it is not there"), "{error}");
     }
     let page = Server::of(b"<html>");
-    let error = site
-        .lock(&page.url("x").to_string(), "main")
-        .await
-        .unwrap_err();
+    let error = site.lock(page.url("x").as_str(), "main").await.unwrap_err();
     assert!(error.to_string().contains("no git repository"), "{error}");
     let offline = FetchOptions {
         offline: true,

@@ -144,10 +144,12 @@ impl Fetcher {
             if meter.received - before >= WORTH_GOING_ON {
                 retry = 0;
             }
-            // A server that has let down others as often as this is not waited for.
+            // Once all downloads at once have tried a server as often as they may, the
+            // files after these do not wait for it any more.
+            let patience = (self.options().retries as usize + 1) * self.options().parallel;
             let hopeful = places
                 .iter()
-                .any(|place| place.stands() && self.failures(&place.url) <= self.options().retries);
+                .any(|place| place.stands() && self.failures(&place.url) < patience);
             if !hopeful || retry >= self.options().retries {
                 return Ok(false);
             }

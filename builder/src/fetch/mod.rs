@@ -70,7 +70,7 @@ struct Inner {
     opener: Opener,
     slots: Semaphore,
     /// Servers that could not be reached or stalled, and how often in a row.
-    failing: Mutex<BTreeMap<String, u32>>,
+    failing: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Fetcher {
@@ -195,7 +195,7 @@ impl Fetcher {
     }
 
     /// How often in a row the server of `url` could not be reached.
-    fn failures(&self, url: &Url) -> u32 {
+    fn failures(&self, url: &Url) -> usize {
         let failing = self
             .inner
             .failing

@@ -281,3 +281,23 @@ async fn a_full_disk_is_named_and_leaves_nothing_broken() {
     assert_eq!(left, 0);
     assert_eq!(afterwards.unwrap().fetched, 1);
 }
+
+#[tokio::test]
+async fn all_at_once_wait_for_a_server_that_restarts() {
+    let site = site();
+    // It hangs up on the first eight, each of which has a second try.
+    let server = Server::start(|request, stream| match request.number {
+        0..8 => Ok(()),
+        _ => respond(stream, "200 OK", &[], &request.target.as_bytes()[1..]),
+    });
+    let wants: Vec<Want> = (0..8)
+        .map(|number| Want {
+            name: format!("n{number}"),
+            sha256: Sha256::of(number.to_string().as_bytes()),
+            size: None,
+            places: vec![server.url(&number.to_string())],
+        })
+        .collect();
+    let report = site.fetcher().fetch(&wants).await.unwrap();
+    assert_eq!(report.fetched, 8);
+}

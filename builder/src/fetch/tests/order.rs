@@ -141,7 +141,8 @@ async fn mirrors_come_first() {
 /// The mirror that `LUNI_TEST_MIRROR` names, if any: real files under real hashes.
 #[tokio::test]
 async fn a_real_mirror_gives_what_its_names_say() {
-    let Some(mirror) = std::env::var_os("LUNI_TEST_MIRROR") else {
+    let mirror = std::env::var_os("LUNI_TEST_MIRROR");
+    let Some(mirror) = mirror.filter(|mirror| !mirror.is_empty()) else {
         println!("left out: LUNI_TEST_MIRROR names no hashed mirror");
         return;
     };

@@ -129,6 +129,10 @@ impl Opener {
         if status != wanted {
             return Err(match status {
                 StatusCode::NOT_FOUND | StatusCode::GONE => Answer::NotThere,
+                // What the client can follow, it has followed.
+                _ if status.is_redirection() => {
+                    Answer::Redirect("it leads to no address that can be fetched from".to_owned())
+                }
                 _ => Answer::Status {
                     code: status.as_u16(),
                     retry_after: retry_after(&response),
@@ -173,17 +177,23 @@ fn build(connect_timeout: Duration) -> Result<reqwest::Client, String> {
 }
 
 fn follow(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    if attempt.previous().len() > MAX_REDIRECTS {
-        return attempt.error(format!("it leads on more than {MAX_REDIRECTS} times"));
+    match why_not(attempt.previous(), attempt.url()) {
+        None => attempt.follow(),
+        Some(why) => attempt.error(why),
     }
-    match attempt.url().scheme() {
-        "https" => attempt.follow(),
-        "http" if attempt.previous().iter().all(|url| url.scheme() == "http") => attempt.follow(),
-        "http" => attempt.error("it leads from https to http"),
-        other => {
-            let why = format!("it leads to an address of kind `{other}:`");
-            attempt.error(why)
-        }
+}
+
+/// Why a redirect from the last of `previous` to `next` is not followed, if it is not.
+fn why_not(previous: &[Url], next: &Url) -> Option<String> {
+    if previous.len() > MAX_REDIRECTS {
+        return Some(format!("it leads on more than {MAX_REDIRECTS} times"));
+    }
+    let was_encrypted = previous.iter().any(|url| url.scheme() == "https");
+    match next.scheme() {
+        "https" => None,
+        "http" if was_encrypted => Some("it leads from https to http".to_owned()),
+        "http" => None,
+        other => Some(format!("it leads to an address of kind `{other}:`")),
     }
 }
 
@@ -297,5 +307,26 @@ impl Pace {
         self.since = Instant::now();
         self.bytes = 0;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_never_lead_from_encrypted_to_plain() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let (plain, encrypted) = (url("http://a/"), url("https://a/"));
+        let both = [plain.clone(), encrypted.clone()];
+        assert_eq!(why_not(&both[..1], &encrypted), None);
+        assert_eq!(why_not(&both[..1], &plain), None);
+        assert_eq!(why_not(&both[1..], &encrypted), None);
+        assert!(why_not(&both[1..], &plain).is_some());
+        assert!(why_not(&both, &plain).is_some());
+        assert!(why_not(&both, &url("ftp://a/")).is_some());
+        let long = vec![plain.clone(); MAX_REDIRECTS + 1];
+        assert!(why_not(&long, &plain).is_some());
+        assert_eq!(why_not(&long[1..], &plain), None);
     }
 }

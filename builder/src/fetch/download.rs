@@ -1,9 +1,8 @@
 //! The download of one wanted file, from place to place.
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use lunikernel_cache::{BlobWriter, CacheError, Progress, Task};
+use lunikernel_cache::{Progress, Task};
 use url::Url;
 
 use super::error::{Answer, Attempt, FetchError, Trouble, shown};
@@ -145,10 +144,12 @@ impl Fetcher {
             if meter.received - before >= WORTH_GOING_ON {
                 retry = 0;
             }
-            // A server that has let down others as often as this is not waited for.
+            // Once all downloads at once have tried a server as often as they may, the
+            // files after these do not wait for it any more.
+            let patience = (self.options().retries as usize + 1) * self.options().parallel;
             let hopeful = places
                 .iter()
-                .any(|place| place.stands() && self.failures(&place.url) <= self.options().retries);
+                .any(|place| place.stands() && self.failures(&place.url) < patience);
             if !hopeful || retry >= self.options().retries {
                 return Ok(false);
             }
@@ -291,13 +292,6 @@ pub(super) fn check_size(actual: u64, most: u64) -> Result<(), Answer> {
         });
     }
     Ok(())
-}
-
-/// Writes to a blob, with an error of the cache.
-pub(super) fn write(writer: &mut BlobWriter<'_>, bytes: &[u8]) -> Result<(), CacheError> {
-    writer
-        .write_all(bytes)
-        .map_err(CacheError::io("write a download to the cache"))
 }
 
 /// Tells the user how far a download is. A file that is begun anew does not run

@@ -175,7 +175,7 @@ pub enum FetchError {
     #[error("could not fetch {}:{}", inputs(.0), List(.0))]
     Unavailable(Vec<Missing>),
     /// These inputs are not in the cache, and the network may not be used.
-    #[error("{} missing and the network may not be used:{}", inputs(.0), List(.0))]
+    #[error("the network may not be used and the cache lacks {}:{}", inputs(.0), List(.0))]
     Offline(Vec<Missing>),
     /// No client for HTTP could be made.
     #[error("could not set up HTTP: {0}")]
@@ -200,6 +200,11 @@ impl FetchError {
                  with `luni lock --update`, or name a mirror that has the old ones with `--mirror URL`"
                     .to_owned(),
             ),
+            Self::Unavailable(missing) if missing.iter().any(Missing::has_no_trust) => Some(
+                "this machine trusts no authority that vouches for the server: install its \
+                 certificates, in Debian the package `ca-certificates`"
+                    .to_owned(),
+            ),
             Self::Unavailable(_) => Some(
                 "try again later, or name a mirror that has them with `--mirror URL`".to_owned(),
             ),
@@ -214,6 +219,12 @@ impl FetchError {
 }
 
 impl Missing {
+    fn has_no_trust(&self) -> bool {
+        self.attempts.iter().any(|attempt| {
+            matches!(&attempt.answer, Answer::Unreachable(why) if why.contains("UnknownIssuer"))
+        })
+    }
+
     fn has_wrong_bytes(&self) -> bool {
         self.attempts.iter().any(|attempt| {
             matches!(

@@ -14,12 +14,13 @@ mod partial;
 pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
+mod unpinned;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use lunikernel_cache::{Cache, Digest, Progress, Sha256};
+use lunikernel_cache::{Cache, Progress, Sha256};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -69,7 +70,7 @@ struct Inner {
     opener: Opener,
     slots: Semaphore,
     /// Servers that could not be reached or stalled, and how often in a row.
-    failing: Mutex<BTreeMap<String, u32>>,
+    failing: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Fetcher {
@@ -183,100 +184,10 @@ impl Fetcher {
         })
     }
 
-    /// The bytes at `url`, at most `limit` of them, for what is not known by hash:
-    /// indexes, which carry signatures instead.
-    ///
-    /// # Errors
-    /// [`FetchError::NotFound`] where it is not there, [`FetchError::NoNetwork`] where
-    /// the network may not be used, [`FetchError::Failed`] where it cannot be had or
-    /// is larger.
-    pub async fn get(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let _slot = self.slot().await?;
-        self.patiently(url, async || {
-            let mut body = self.inner.opener.open(url, 0).await?;
-            let mut bytes = Vec::new();
-            let mut piece = Vec::new();
-            loop {
-                body.read(&mut piece).await?;
-                if piece.is_empty() {
-                    return Ok(bytes);
-                }
-                download::check_size(bytes.len() as u64 + piece.len() as u64, limit)?;
-                bytes.extend_from_slice(&piece);
-            }
-        })
-        .await
-    }
-
-    /// Fetches what is at `url` into the cache and says what it is, for the first
-    /// lock of a file whose author gave no hash.
-    ///
-    /// # Errors
-    /// As [`Fetcher::get`], or [`FetchError::Cache`].
-    pub async fn fetch_unpinned(&self, name: &str, url: &Url) -> Result<Digest, FetchError> {
-        let _slot = self.slot().await?;
-        let limit = self.inner.options.limit;
-        let digest = self
-            .patiently(url, async || {
-                let mut body = self.inner.opener.open(url, 0).await?;
-                download::check_size(body.total.unwrap_or(0), limit)?;
-                let mut meter = Meter::start(self.progress(), name, body.total);
-                let mut writer = self.cache().blobs().writer()?;
-                let mut piece = Vec::new();
-                loop {
-                    body.read(&mut piece).await?;
-                    if piece.is_empty() {
-                        break;
-                    }
-                    download::check_size(writer.written() + piece.len() as u64, limit)?;
-                    download::write(&mut writer, &piece)?;
-                    meter.reached(writer.written());
-                }
-                let digest = writer.commit()?;
-                meter.finish();
-                Ok(digest)
-            })
-            .await?;
-        let cache = self.cache().clone();
-        blocking(move || cache.sync()).await?;
-        Ok(digest)
-    }
-
     /// Waits for one of the downloads that run at once to end.
     async fn slot(&self) -> Result<tokio::sync::SemaphorePermit<'_>, FetchError> {
         let slot = self.inner.slots.acquire().await;
         slot.map_err(|error| FetchError::Thread(error.to_string()))
-    }
-
-    /// Tries one place until it gives something, or an answer that will not change.
-    async fn patiently<T>(
-        &self,
-        url: &Url,
-        try_once: impl AsyncFn() -> Result<T, Trouble>,
-    ) -> Result<T, FetchError> {
-        if self.inner.options.offline && url.scheme() != "file" {
-            return Err(FetchError::NoNetwork { place: shown(url) });
-        }
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let answer = match try_once().await {
-                Ok(value) => return Ok(value),
-                Err(Trouble::Fatal(error)) => return Err(error),
-                Err(Trouble::Answer(answer)) => answer,
-            };
-            if answer == Answer::NotThere {
-                return Err(FetchError::NotFound { url: url.clone() });
-            }
-            if !answer.is_transient() || tries > self.inner.options.retries {
-                return Err(FetchError::Failed(Attempt {
-                    place: shown(url),
-                    answer,
-                    tries,
-                }));
-            }
-            self.wait(tries - 1, asked_for(&answer)).await;
-        }
     }
 
     async fn wait(&self, retry: u32, asked: Option<std::time::Duration>) {
@@ -284,7 +195,7 @@ impl Fetcher {
     }
 
     /// How often in a row the server of `url` could not be reached.
-    fn failures(&self, url: &Url) -> u32 {
+    fn failures(&self, url: &Url) -> usize {
         let failing = self
             .inner
             .failing

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Cache, CacheError, Digest, Tree, reapi};
+use lunikernel_cache::{Cache, CacheError, Digest, Sha256, Tree, reapi};
 use prost::Message as _;
 
 use super::file::has_files;
@@ -73,7 +73,9 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
         return Ok(());
     }
     let cache = fetcher.cache().clone();
-    let _lock = blocking(move || cache.lock(&tree.sha256)).await?;
+    // Another key than the tree's own, which its download from a mirror takes.
+    let key = Sha256::of(format!("git {}", locked.tree.sha256).as_bytes());
+    let _lock = blocking(move || cache.lock(&key)).await?;
     let cache = fetcher.cache().clone();
     if blocking(move || Ok::<_, FetchError>(is_cached(&cache, &tree))).await?
         || from_mirrors(fetcher, locked).await?
@@ -98,8 +100,8 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
         return Err(GitError::Changed {
             url: locked.url.clone(),
             commit: locked.commit.clone(),
-            expected: locked.tree,
-            actual: tree,
+            expected: locked.tree.sha256,
+            actual: tree.sha256,
         });
     }
     Ok(())
@@ -237,9 +239,9 @@ pub enum GitError {
         /// The commit.
         commit: String,
         /// The tree that was locked.
-        expected: Digest,
+        expected: Sha256,
         /// The tree that came.
-        actual: Digest,
+        actual: Sha256,
     },
     /// Fetching failed.
     #[error(transparent)]

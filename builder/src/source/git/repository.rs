@@ -4,6 +4,7 @@ use git2::{AutotagOption, FetchOptions, Oid, RemoteCallbacks, Repository};
 use lunikernel_cache::{CacheError, Scratch};
 use url::Url;
 
+use super::transport::was_unreachable;
 use super::{GitError, shown};
 use crate::fetch::{Fetcher, Meter};
 
@@ -145,10 +146,10 @@ pub(super) fn get(
         return Err(address.no_such_rev(rev, "is no commit"));
     };
     // Many servers give any commit that one asks for; the others give all they have.
-    if let Ok(fetched) = download(fetcher, address, &[format!("+{commit}:{BRANCH}")], true)
-        && fetched.0.find_commit(commit).is_ok()
-    {
-        return Ok(fetched.at(commit));
+    match download(fetcher, address, &[format!("+{commit}:{BRANCH}")], true) {
+        Ok(fetched) if fetched.0.find_commit(commit).is_ok() => return Ok(fetched.at(commit)),
+        Err(error) if was_unreachable() => return Err(error),
+        _ => {}
     }
     let everything = [
         "+refs/heads/*:refs/luni/heads/*",

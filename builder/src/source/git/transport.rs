@@ -5,7 +5,7 @@
 //! on the thread on which it was called. Each such thread therefore carries the
 //! fetcher that it works for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -21,6 +21,7 @@ const MAX_REQUEST: usize = 1 << 20;
 
 thread_local! {
     static NETWORK: RefCell<Option<Network>> = const { RefCell::new(None) };
+    static UNREACHABLE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What a thread that calls libgit2 reaches the network by.
@@ -37,6 +38,12 @@ impl Drop for Entered {
     fn drop(&mut self) {
         NETWORK.with(|network| network.replace(None));
     }
+}
+
+/// Whether, since this was last asked on this thread, a server could not be reached:
+/// asking it in another way is then of no use.
+pub(super) fn was_unreachable() -> bool {
+    UNREACHABLE.replace(false)
 }
 
 /// Lets libgit2 on this thread reach HTTP. The thread must be one that may block.
@@ -187,7 +194,10 @@ impl Exchange {
 impl Read for Exchange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let failed = |trouble: Trouble| match trouble {
-            Trouble::Answer(answer) => io::Error::other(answer.to_string()),
+            Trouble::Answer(answer) => {
+                UNREACHABLE.set(answer.is_about_server());
+                io::Error::other(answer.to_string())
+            }
             Trouble::Fatal(error) => io::Error::other(error),
         };
         let runtime = self.network.runtime.clone();

@@ -359,7 +359,7 @@ fn packages_of_a_toolchain_fit_into_one_root() {
         };
         wanted.push((digest, expected));
     }
-    let packages = layers::unpack_debs(cache.blobs(), &wanted).unwrap();
+    let packages = layers::unpack_debs(cache.blobs(), &wanted, &lunikernel_cache::Silent).unwrap();
     let root = layers::merge(&packages).unwrap();
     assert!(root.get("usr/bin/busybox").is_some());
     assert!(root.get("usr/lib64/ld-linux-x86-64.so.2").is_some());

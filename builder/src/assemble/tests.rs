@@ -4,6 +4,8 @@
 //! build's folder. Where there is no package manager, or no network, or a tool is
 //! missing, a test says what it leaves out.
 
+mod boot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};

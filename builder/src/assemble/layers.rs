@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Rootfs, RootfsError};
+use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Progress, Rootfs, RootfsError};
 use rayon::prelude::*;
 
 use super::deb::{DebError, Expected, Package, unpack_deb};
@@ -79,6 +79,7 @@ impl LayerError {
 pub fn unpack_debs(
     blobs: &BlobStore,
     wanted: &[(Digest, Expected)],
+    progress: &dyn Progress,
 ) -> Result<Vec<Package>, LayerError> {
     let threads = rayon::current_num_threads().min(AT_ONCE);
     let pool = rayon::ThreadPoolBuilder::new()
@@ -87,10 +88,17 @@ pub fn unpack_debs(
         .map_err(|error| LayerError::Threads {
             why: error.to_string(),
         })?;
-    let results: Vec<_> = pool.install(|| {
+    let results: Vec<Result<_, DebError>> = pool.install(|| {
         wanted
             .par_iter()
-            .map(|(digest, expected)| unpack_deb(blobs, digest, Some(expected)))
+            .map(|(digest, expected)| {
+                let what = format!("{} {}", expected.package, expected.version);
+                let task = progress.start("unpacking", &what, Some(digest.size));
+                let package = unpack_deb(blobs, digest, Some(expected))?;
+                task.advance(digest.size);
+                task.finish("");
+                Ok(package)
+            })
             .collect()
     });
     results

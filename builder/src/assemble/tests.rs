@@ -4,6 +4,8 @@
 //! build's folder. Where there is no package manager, or no network, or a tool is
 //! missing, a test says what it leaves out.
 
+mod boot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -359,7 +361,7 @@ fn packages_of_a_toolchain_fit_into_one_root() {
         };
         wanted.push((digest, expected));
     }
-    let packages = layers::unpack_debs(cache.blobs(), &wanted).unwrap();
+    let packages = layers::unpack_debs(cache.blobs(), &wanted, &lunikernel_cache::Silent).unwrap();
     let root = layers::merge(&packages).unwrap();
     assert!(root.get("usr/bin/busybox").is_some());
     assert!(root.get("usr/lib64/ld-linux-x86-64.so.2").is_some());

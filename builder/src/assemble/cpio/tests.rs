@@ -214,6 +214,8 @@ fn what_newc_cannot_hold() {
             .0
             .contains("no blob")
     );
+    let trailer = refused("TRAILER!!!", Node::file(0o644, content)).0;
+    assert!(trailer.contains("cannot be called `TRAILER!!!`"));
     let orphan: Rootfs = serde_json::from_str(r#"{"a/b":{"mode":420,"kind":"fifo"}}"#).unwrap();
     let error = write(&orphan, cache.blobs(), 0, &mut std::io::sink()).unwrap_err();
     assert_eq!(error.to_string(), "`a/b` has no folder above it");

@@ -27,6 +27,9 @@ pub enum WriteError {
         /// The longest possible.
         max: usize,
     },
+    /// The path is what ends an archive; the kernel would ignore all that follows.
+    #[error("a file at the root of an initramfs cannot be called `{TRAILER}`")]
+    Trailer,
     /// The file is too large for the format.
     #[error("`{path}` is too large for an initramfs: expected less than 4 GiB, got {size} bytes")]
     TooLarge {
@@ -187,6 +190,9 @@ fn check(root: &Rootfs, path: &str, node: &Node) -> Result<(), WriteError> {
     };
     if let Some(error) = too_long(path.len()) {
         return Err(error);
+    }
+    if path == TRAILER {
+        return Err(WriteError::Trailer);
     }
     if let Some(name) = node.xattrs.keys().next() {
         return Err(WriteError::Xattr {

@@ -136,9 +136,12 @@ fn what_of_proc_shows_the_machine_is_empty() {
             "cat /proc/kcore , cat /proc/keys , cat /proc/timer_list , ls /proc/fs , ls /proc/bus , say end",
         ))
         .well();
-    let missing = ["/proc/keys: ENOENT\n", "/proc/timer_list: ENOENT\n"];
-    let log = missing.iter().fold(log, |log, line| log.replace(line, ""));
-    assert_eq!(log, "end\n");
+    // Kernels that have no such file have nothing to hide.
+    let shown: Vec<_> = log
+        .lines()
+        .filter(|line| !line.ends_with(": ENOENT"))
+        .collect();
+    assert_eq!(shown, ["end"]);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use lunikernel_builder::sandbox::EntryOrder;
-use lunikernel_cache::Cache;
+use lunikernel_builder::sandbox::{EntryOrder, Failure};
+use lunikernel_cache::{Cache, disk};
 
 use crate::bench::{Bench, ask, left_running};
 
@@ -104,4 +104,23 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn folders_nested_without_end_spoil_nothing() {
+    let bench = Bench::new();
+    for order in [EntryOrder::AsCreated, EntryOrder::Forward] {
+        let deep = ask("write f x , nest out 1500 , exit 1").output("out");
+        let ran = bench.run(&deep.surroundings(|s| s.entry_order = order));
+        let kept = ran.outcome.kept.unwrap();
+        assert!(kept.join("upper/build/f").exists());
+    }
+    let deep = bench.run(&ask("nest out 200").output("out"));
+    assert!(matches!(
+        deep.outcome.failure,
+        Some(Failure::BadOutput { .. })
+    ));
+    let root = bench.cache.root().to_owned();
+    disk::remove_tree(&root).unwrap();
+    assert!(!root.exists());
 }

@@ -214,6 +214,13 @@ static void hold_memory_file(long mebibytes) {
     sleep(1);
 }
 
+static void nest(const char *name, int levels) {
+    for (int i = 0; i < levels; i++) {
+        if (mkdir(name, 0777) || chdir(name)) return say("nest", -1);
+    }
+    chdir("/build");
+}
+
 static int run(int count, char **words) {
     const char *verb = words[0], *one = count > 1 ? words[1] : "", *two = count > 2 ? words[2] : "";
     if (!strcmp(verb, "exit")) { fflush(stdout); _exit(atoi(one)); }
@@ -231,6 +238,7 @@ static int run(int count, char **words) {
     else if (!strcmp(verb, "symlink")) { if (symlink(one, two)) say(two, -1); }
     else if (!strcmp(verb, "link")) { if (link(one, two)) say(two, -1); }
     else if (!strcmp(verb, "chmod")) { if (chmod(two, strtol(one, 0, 8))) say(two, -1); }
+    else if (!strcmp(verb, "nest")) nest(one, atoi(two));
     else if (!strcmp(verb, "mkfifo")) { if (mkfifo(one, 0600)) say(one, -1); }
     else if (!strcmp(verb, "socket")) make_socket(one);
     else if (!strcmp(verb, "badname")) { if (put("out/bad\xff", "x")) say("badname", -1); }

@@ -215,6 +215,7 @@ fn watch_over(spec: &Spec, control: &UnixStream, command: Pid) -> Result<End, Tr
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(End::TimedOut);
         }
+        let begun = Instant::now();
         let usage =
             watch::measure(memory_limit).map_err(Trouble::at("measure what the command uses"))?;
         if usage.memory > memory_limit {
@@ -224,7 +225,7 @@ fn watch_over(spec: &Spec, control: &UnixStream, command: Pid) -> Result<End, Tr
             return Ok(End::TooManyProcesses);
         }
         // Measuring many processes exactly takes its time; the command is to have most.
-        pause = TICK.max(start.elapsed().saturating_mul(10)).min(MAX_TICK);
+        pause = TICK.max(begun.elapsed().saturating_mul(10)).min(MAX_TICK);
     }
 }
 

@@ -6,8 +6,8 @@
 //! ROOT/ac-v1/ab/HEX      action results, named by the action's SHA-256
 //! ROOT/partial/HEX       downloads under way, resumable
 //! ROOT/locks/HEX         one work at a time per key
-//! ROOT/roots-v1/HEX      folders laid out for sandboxes, named by their Directory
-//! ROOT/failed-v1/HEX     what failed actions left, named by the action
+//! ROOT/roots-v1/HEX/tree  root file systems that sandboxes share, named by their digest
+//! ROOT/failed-v1/HEX     what a failed action left, named by the action's SHA-256
 //! ROOT/pins/NAME         what is not to be collected
 //! ROOT/tmp/NAME/         a process's scratch, locked while it lives
 //! ```
@@ -16,7 +16,6 @@
 //! A process may die at any moment; the next one to open the cache removes every
 //! scratch folder whose lock is free.
 
-use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +28,7 @@ use crate::action_cache::ActionCache;
 use crate::digest::Sha256;
 use crate::error::CacheError;
 use crate::locks::{create_folder, lock_file};
+use crate::remove::remove_tree;
 use crate::store::BlobStore;
 
 /// An open cache. Clones share one scratch folder and one lock.
@@ -204,32 +204,6 @@ pub(crate) fn sweep_scratch(tmp: &Path) {
             Err(_) => {}
         }
     }
-}
-
-/// Removes a folder even where a build took the write permission from parts of it.
-///
-/// # Errors
-/// What the operating system says where even that does not help.
-pub fn remove_tree(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            open_folders(path)?;
-            fs::remove_dir_all(path)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn open_folders(path: &Path) -> std::io::Result<()> {
-    fs::set_permissions(path, Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_folders(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use fs_err as fs;
 
 use crate::action_cache::{decode_entry, named_by};
 use crate::digest::Sha256;
-use crate::disk::remove_tree;
 use crate::error::CacheError;
 use crate::inventory::{Inventory, Item, Kind};
 use crate::pins::pinned;
 use crate::progress::Progress;
+use crate::remove::remove_tree;
 use crate::upkeep::{Exclusive, Upkeep};
 
 /// What may stay. With neither limit, everything may.

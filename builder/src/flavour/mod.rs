@@ -1,7 +1,7 @@
 //! Flavours: where kernel and root file system come from, how it boots, and how it
 //! is overlaid. Each is one file (or folder) behind one small trait.
 
-mod debian;
+pub mod debian;
 
 use lunikernel_cache::artefact::{Overlay, Protocol};
 use lunikernel_cache::{BlobStore, CacheError, Rootfs, RootfsError};

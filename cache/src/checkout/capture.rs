@@ -8,13 +8,11 @@ use fs_err::File;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{names_of, open_file, open_folder};
+use super::{MAX_DEPTH, names_of, open_file, open_folder};
 use crate::error::CacheError;
 use crate::store::BlobStore;
 use crate::tree::{Entry, Tree, is_name};
 
-/// Deepest nesting that is taken; the same as can be read back.
-const MAX_DEPTH: usize = 120;
 /// Most entries that are taken; the same as can be read back.
 const MAX_ENTRIES: usize = 4_000_000;
 

@@ -26,6 +26,9 @@ use crate::tree::{Entry, Tree};
 /// hold, and so the one time stamp of everything that Lunikernel writes.
 pub const EPOCH: i64 = 315_532_800;
 
+/// Deepest nesting that is copied and taken; a little less than can be read back.
+const MAX_DEPTH: usize = 120;
+
 /// In which order the entries of a folder are created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -127,17 +130,27 @@ fn file_of(fd: BorrowedFd<'_>) -> io::Result<std::fs::File> {
 
 /// Copies the content of the folder `from` into the empty folder `to`, creating the
 /// entries of every folder in `order`. Modes and modification times are kept; what is
-/// neither a file, a folder nor a link is left out.
+/// neither a file, a folder nor a link is left out, and so is what lies deeper than
+/// a tree can be.
 ///
 /// # Errors
 /// What the operating system says; the message names the entry.
 pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, order: Order) -> io::Result<()> {
+    copy_folder(from, to, order, MAX_DEPTH)
+}
+
+fn copy_folder(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    order: Order,
+    depth: usize,
+) -> io::Result<()> {
     let mut names = names_of(from)?;
     if order == Order::Reverse {
         names.reverse();
     }
     for name in names {
-        copy_entry(from, to, &name, order).map_err(|error| {
+        copy_entry(from, to, &name, order, depth).map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", name.to_string_lossy()))
         })?;
     }
@@ -152,14 +165,18 @@ fn copy_entry(
     to: BorrowedFd<'_>,
     name: &std::ffi::CStr,
     order: Order,
+    depth: usize,
 ) -> io::Result<()> {
     let meta = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
     match FileType::from_raw_mode(meta.st_mode) {
         FileType::Directory => {
+            let Some(depth) = depth.checked_sub(1) else {
+                return Ok(());
+            };
             rustix::fs::mkdirat(to, name, Mode::RWXU)?;
             let source = open_folder(from, name)?;
             let target = open_folder(to, name)?;
-            copy(source.as_fd(), target.as_fd(), order)?;
+            copy_folder(source.as_fd(), target.as_fd(), order, depth)?;
         }
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(from, name, Vec::new())?;

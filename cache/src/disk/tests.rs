@@ -1,4 +1,5 @@
 use super::*;
+use std::fs::Permissions;
 
 #[test]
 fn a_folder_that_everybody_may_write_to_is_refused() {

@@ -71,7 +71,7 @@ fn the_kernel_unpacks_it() {
         .arg("-kernel")
         .arg(cache.blobs().path(&kernel.image.sha256))
         .arg("-initrd")
-        .arg(cache.blobs().path(&packed.sha256))
+        .arg(cache.blobs().path(&packed.digest.sha256))
         .spawn()
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(300);

@@ -20,6 +20,7 @@ mod action;
 mod channel;
 mod confine;
 mod filter;
+mod hint;
 mod inside;
 mod launch;
 mod log;
@@ -33,10 +34,9 @@ mod watch;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use fs_err as fs;
 use fs_err::File;
 use lunikernel_cache::{Cache, Digest, Sha256, reapi};
 
@@ -263,44 +263,12 @@ fn trouble(attempted: &'static str) -> impl FnOnce(io::Error) -> SandboxError {
 }
 
 fn setup_error(attempted: String, source: io::Error) -> SandboxError {
-    let hint = hint(&attempted, &source);
+    let hint = hint::hint(&attempted, &source);
     SandboxError::Setup {
         attempted,
         source,
         hint,
     }
-}
-
-/// What helps where the machine forbids namespaces, which is by far the most
-/// frequent reason.
-fn hint(attempted: &str, source: &io::Error) -> Option<String> {
-    if source.kind() == io::ErrorKind::StorageFull {
-        return Some("free some space, or name a larger disk with `--cache DIR`".to_owned());
-    }
-    let setting = |path: &str| {
-        fs::read_to_string(Path::new("/proc/sys").join(path))
-            .ok()
-            .map(|text| text.trim().to_owned())
-    };
-    let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
-    if is("kernel/unprivileged_userns_clone", "0") {
-        return Some("user namespaces are off; turn them on with `sudo sysctl kernel.unprivileged_userns_clone=1`, or run as root".to_owned());
-    }
-    if is("user/max_user_namespaces", "0") {
-        return Some("user namespaces are off; turn them on with `sudo sysctl user.max_user_namespaces=16384`".to_owned());
-    }
-    if is("kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return Some("AppArmor restricts user namespaces; allow them with `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or run as root".to_owned());
-    }
-    if attempted.contains("overlayfs") {
-        return Some("this needs Linux 5.11 or newer and a cache on ext4, xfs, btrfs or tmpfs; name one with `--cache DIR`".to_owned());
-    }
-    if attempted.contains("namespace") {
-        return Some("inside a container, start that with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`".to_owned());
-    }
-    attempted.contains("/proc").then(|| {
-        "inside a container, start that with `--security-opt systempaths=unconfined`".to_owned()
-    })
 }
 
 /// The terminal, lent to a command: signals that its keys send go to the command

@@ -14,7 +14,7 @@ use fs_err as fs;
 use fs_err::File;
 use lunikernel_cache::checkout::{self, Order};
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Cache, Digest, Scratch, Tree, disk, reapi};
+use lunikernel_cache::{Cache, Digest, Scratch, Tree, reapi, remove};
 use prost::Message as _;
 use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags};
 
@@ -65,7 +65,7 @@ pub(super) fn root(
                 fs::rename(&place, scratch.path().join("old")).map_err(io())?;
             }
             fs::rename(&fresh, &place).map_err(io())?;
-            let _ = disk::remove_tree(&scratch.path().join("old"));
+            let _ = remove::remove_tree(&scratch.path().join("old"));
         }
     }
     checkout::touch(&place);
@@ -160,7 +160,7 @@ impl State {
         let io = || trouble("make the scratch folders");
         for name in ["work", "mnt"] {
             let path = self.path.join(name);
-            disk::remove_tree(&path).map_err(io())?;
+            remove::remove_tree(&path).map_err(io())?;
             fs::create_dir(&path).map_err(io())?;
             finish(&path, 0o755, owner).map_err(io())?;
         }
@@ -200,7 +200,7 @@ impl State {
         if let Some(memory) = memory {
             let build = self.upper().join(BUILD);
             let meta = fs::metadata(&build).map_err(io())?;
-            disk::remove_tree(&build).map_err(io())?;
+            remove::remove_tree(&build).map_err(io())?;
             fs::create_dir(&build).map_err(io())?;
             let folder = File::open(&build).map_err(io())?;
             checkout::copy(memory.file().as_fd(), folder.file().as_fd(), Order::Forward)
@@ -208,7 +208,7 @@ impl State {
             give_all(&build, meta.uid(), meta.gid()).map_err(io())?;
         }
         for name in ["work", "mnt"] {
-            disk::remove_tree(&self.path.join(name)).map_err(io())?;
+            remove::remove_tree(&self.path.join(name)).map_err(io())?;
         }
         fs::create_dir_all(cache.root().join(FAILED)).map_err(io())?;
         let old = scratch.path().join("old");
@@ -219,7 +219,7 @@ impl State {
             _ => {}
         }
         fs::rename(&self.path, &place).map_err(io())?;
-        let _ = disk::remove_tree(&old);
+        let _ = remove::remove_tree(&old);
         Ok(place)
     }
 }
@@ -229,7 +229,7 @@ impl Drop for State {
         if self.scratch.is_some() {
             // The file system's own folder in `work` is closed to everyone, which
             // stops the scratch folder's own removal.
-            let _ = disk::remove_tree(&self.path);
+            let _ = remove::remove_tree(&self.path);
         }
     }
 }
@@ -240,7 +240,7 @@ fn kept_path(cache: &Cache, action: &Digest) -> PathBuf {
 
 /// Forgets the state kept for an action that has since done well.
 pub(super) fn forget(cache: &Cache, action: &Digest) {
-    let _ = disk::remove_tree(&kept_path(cache, action));
+    let _ = remove::remove_tree(&kept_path(cache, action));
 }
 
 /// The inputs in `build`, with the folders that outputs go into (REAPI has the

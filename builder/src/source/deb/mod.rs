@@ -164,11 +164,7 @@ impl ResolvedDebs {
 /// Fetches by address.
 pub(crate) trait Download: Sync {
     /// The bytes at `url`, at most `limit` of them.
-    fn get(
-        &self,
-        url: &Url,
-        limit: u64,
-    ) -> impl Future<Output = Result<Vec<u8>, FetchError>>;
+    fn get(&self, url: &Url, limit: u64) -> impl Future<Output = Result<Vec<u8>, FetchError>>;
 }
 
 impl Download for Fetcher {

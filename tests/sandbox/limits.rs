@@ -1,0 +1,160 @@
+//! Limits hold, commands end as they end, and nothing is left running.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use lunikernel_builder::sandbox::{Failure, Sandbox as _, Surroundings};
+
+use crate::bench::{Ask, Bench, ask, ask_for, left_running};
+
+#[track_caller]
+fn failure(bench: &Bench, ask: &Ask) -> (Failure, i32) {
+    let ran = bench.run(ask);
+    match ran.outcome.failure {
+        Some(failure) => (failure, ran.outcome.result.exit_code),
+        None => panic!("it did well:\n{}", ran.log),
+    }
+}
+
+#[test]
+fn exit_codes_and_signals_are_exact() {
+    let bench = Bench::new();
+    for code in [1, 2, 126, 127, 255] {
+        let ended = failure(&bench, &ask(&format!("exit {code}")));
+        assert_eq!(ended, (Failure::ExitCode(code), code));
+    }
+    for signal in [
+        libc_signal("KILL"),
+        libc_signal("SEGV"),
+        libc_signal("TERM"),
+    ] {
+        let ended = failure(&bench, &ask(&format!("signal {signal}")));
+        assert_eq!(ended, (Failure::Signal(signal), 128 + signal));
+    }
+}
+
+fn libc_signal(name: &str) -> i32 {
+    match name {
+        "KILL" => 9,
+        "SEGV" => 11,
+        _ => 15,
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let bench = Bench::new();
+    for (program, why) in [
+        ("/no/such", "No such file"),
+        ("nowhere", "No such file"),
+        ("/etc/motd", "Permission denied"),
+    ] {
+        let (failed, code) = failure(&bench, &ask_for(vec![program.to_owned()]));
+        assert_eq!(code, 127);
+        let text = failed.to_string();
+        assert!(text.contains(program) && text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn output_and_errors_are_one_log_in_order_and_come_as_they_are_written() {
+    let bench = Bench::new();
+    let script = ask("say one , error two , say three");
+    assert_eq!(bench.run(&script).well(), "one\ntwo\nthree\n");
+
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&heard);
+    let native = bench.native.clone().with_log(Arc::new(move |piece| {
+        sink.lock().unwrap().extend_from_slice(piece)
+    }));
+    let action = bench.store(&script);
+    native.run(&action, &Surroundings::default()).unwrap();
+    assert_eq!(heard.lock().unwrap().as_slice(), b"one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_hang_ends_at_the_time_limit() {
+    let bench = Bench::new();
+    let limit = Duration::from_millis(300);
+    let start = Instant::now();
+    let ran = bench.run(&ask("say before , background hang-mark , sleep 60").timeout(limit));
+    assert_eq!(ran.outcome.failure, Some(Failure::TimedOut(limit)));
+    assert_eq!(ran.outcome.result.exit_code, 137);
+    assert_eq!(ran.log, "before\n");
+    assert!(start.elapsed() < Duration::from_secs(20));
+    assert_eq!(left_running("hang-mark"), 0);
+}
+
+#[test]
+fn what_a_command_leaves_in_the_background_ends_with_it() {
+    let bench = Bench::new();
+    let start = Instant::now();
+    bench.run(&ask("background left-mark , exit 0")).well();
+    assert!(start.elapsed() < Duration::from_secs(20));
+    assert_eq!(left_running("left-mark"), 0);
+}
+
+#[test]
+fn a_fork_bomb_ends_at_the_process_limit() {
+    let bench = Bench::new();
+    let bomb = ask("bomb bomb-mark").processes(40);
+    assert_eq!(failure(&bench, &bomb), (Failure::TooManyProcesses(40), 137));
+    assert_eq!(left_running("bomb-mark"), 0);
+}
+
+#[test]
+fn a_memory_hog_ends_at_the_memory_limit() {
+    let bench = Bench::new();
+    for script in ["eat 400", "eat-shared 400", "fill-shm 400", "family 8 50"] {
+        let hog = ask(script).memory_mib(256);
+        let ended = failure(&bench, &hog);
+        assert_eq!(ended, (Failure::OutOfMemory(256), 137), "{script}");
+    }
+    assert_eq!(left_running("family"), 0);
+}
+
+#[test]
+fn below_the_limit_nothing_is_stopped() {
+    let bench = Bench::new();
+    for script in ["eat 100", "eat-shared 100", "fill-shm 100"] {
+        bench.run(&ask(script).memory_mib(256)).well();
+    }
+}
+
+#[test]
+fn memory_far_beyond_the_limit_is_not_handed_out() {
+    let bench = Bench::new();
+    let log = bench.run(&ask("eat 2000").memory_mib(256)).well();
+    assert_eq!(log, "eat: ENOMEM\n");
+}
+
+#[test]
+fn an_endless_log_is_cut_and_says_so() {
+    let bench = Bench::new();
+    let limit = Duration::from_secs(4);
+    let ran = bench.run(&ask("yell yell-mark").timeout(limit));
+    assert_eq!(ran.outcome.failure, Some(Failure::TimedOut(limit)));
+    assert!(
+        ran.log
+            .ends_with("\n[the log was cut here, after 64 MiB]\n")
+    );
+    assert!(ran.log.len() < (64 << 20) + 100);
+    assert_eq!(left_running("yell-mark"), 0);
+}
+
+#[test]
+fn a_start_takes_little_time() {
+    let bench = Bench::new();
+    let action = bench.store(&ask("exit 0"));
+    let mut times: Vec<Duration> = (0..21)
+        .map(|_| {
+            let start = Instant::now();
+            bench.run_stored(&action, &Surroundings::default()).well();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("a run that does nothing takes {:?} (median)", times[10]);
+    // A machine that runs other tests meanwhile needs several times as long.
+    assert!(times[10] < Duration::from_secs(1), "{times:?}");
+}

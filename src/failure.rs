@@ -157,6 +157,25 @@ impl Explain for RecipeError {
     }
 }
 
+impl Explain for lunikernel_builder::boot::BootError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+}
+
+impl Explain for lunikernel_cache::artefact::ArtefactError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { .. } => Exit::Failed,
+            _ => Exit::BadInput,
+        }
+    }
+}
+
 impl Explain for lunikernel_cache::CacheError {
     fn hint(&self) -> Option<String> {
         self.hint()

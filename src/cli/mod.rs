@@ -4,6 +4,7 @@ mod check;
 mod context;
 mod help;
 mod new;
+mod run;
 mod schema;
 
 pub(crate) use context::Context;
@@ -28,6 +29,7 @@ pub(crate) enum Verb {
     New(new::Args),
     Check(check::Args),
     Schema(schema::Args),
+    Run(run::Args),
 }
 
 impl Verb {
@@ -37,6 +39,7 @@ impl Verb {
             Self::New(args) => new::run(args, context),
             Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
+            Self::Run(args) => run::run(args, context),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
 use lunikernel_builder::fetch::FetchError;
 use lunikernel_builder::inspect::InspectError;
@@ -130,13 +131,22 @@ impl Explain for VerifyError {
     }
 }
 
+impl Explain for BootError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+}
+
 impl Explain for ArtefactError {
     fn hint(&self) -> Option<String> {
         self.hint()
     }
 
     fn exit(&self) -> Exit {
-        Exit::BadInput
+        match self {
+            Self::Io { .. } => Exit::Failed,
+            _ => Exit::BadInput,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod inspect;
 mod lock;
 mod new;
 mod output;
+mod run;
 mod schema;
 mod shell;
 mod verify;
@@ -44,6 +45,7 @@ pub(crate) enum Verb {
     Inspect(inspect::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
+    Run(run::Args),
     Cache(cache::Args),
 }
 
@@ -61,6 +63,7 @@ impl Verb {
             Self::Inspect(args) => inspect::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Cache(args) => cache::run(args, context),
+            Self::Run(args) => run::run(args, context),
         }
     }
 }

@@ -18,5 +18,5 @@ pub use model::{
     GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step, UrlSource,
     User,
 };
-pub use read::{FILE_NAME, ReadRecipe, RecipeError};
+pub use read::{FILE_NAME, MAX_SIZE, ReadRecipe, RecipeError};
 pub use schema::{schema, schema_text};

@@ -20,7 +20,7 @@ pub const FILE_NAME: &str = "recipe.yaml";
 
 /// How large a recipe may be, in bytes. The largest ones have a few KiB; who
 /// reaches this has named the wrong file.
-const MAX_SIZE: u64 = 1 << 20;
+pub const MAX_SIZE: u64 = 1 << 20;
 
 /// A recipe that was read from a file and found right.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,18 +78,17 @@ fn make() -> Result<Guest, String> {
              depmod -b ../root $(ls lib/modules)"
         ),
     )?;
-    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/debian/hello");
+    let recipe = (Path::new(env!("CARGO_MANIFEST_DIR")).ancestors())
+        .map(|folder| folder.join("recipes/debian/hello"))
+        .find(|folder| folder.is_dir())
+        .ok_or("the recipe is not there")?;
     let program = root.join("usr/bin/hello");
     run(
         &recipe,
         &format!("cc -O2 -static -o {} files/hello.c", program.display()),
     )?;
-    let recipe = fs::read_to_string(recipe.join("recipe.yaml")).map_err(|e| e.to_string())?;
-    lay_down(
-        &serde_yaml::from_str(&recipe).map_err(|e| e.to_string())?,
-        &root,
-    )
-    .map_err(|error| error.to_string())?;
+    let recipe = Recipe::read(&recipe).map_err(|error| error.to_string())?;
+    lay_down(&recipe.recipe, &root).map_err(|error| error.to_string())?;
     run(
         &root,
         "find . | sort | cpio -o -H newc -R 0:0 | gzip -n1 > ../initramfs.gz",

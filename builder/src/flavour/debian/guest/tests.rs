@@ -8,7 +8,9 @@ use super::*;
 const RECIPE: &str = include_str!("../../../../../recipes/debian/hello/recipe.yaml");
 
 fn hello() -> Recipe {
-    serde_yaml::from_str(RECIPE).unwrap()
+    Recipe::from_bytes(RECIPE.as_bytes(), "recipe.yaml", None)
+        .unwrap()
+        .0
 }
 
 fn content(files: &[GuestFile], path: &str) -> String {

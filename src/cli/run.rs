@@ -1,0 +1,250 @@
+//! `luni run`: a Lunikernel, booted here.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use fs_err::File;
+use lunikernel_builder::boot::{self, AccelChoice, BootEvent, BootOutcome, Forward, Machine};
+use lunikernel_builder::recipe::{self, BootTest, Recipe, RecipeError};
+use lunikernel_cache::CacheError;
+use lunikernel_cache::artefact::{Artefact, INITRAMFS, KERNEL, Protocol, RECIPE};
+use serde::Serialize;
+
+use super::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::paint;
+
+/// Boot a Lunikernel in QEMU and show its console.
+///
+/// Ends when the machine does, or when all that is expected of it has come. The
+/// machine reaches nothing outside; with `--net` its ports are reached from here.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The Lunikernel
+    #[arg(value_name = "ZIP")]
+    artefact: PathBuf,
+
+    /// Wait for a line on the console that has this text in it
+    #[arg(long, value_name = "TEXT")]
+    expect: Option<String>,
+
+    /// Forward a port of 127.0.0.1 (by default a free one) to one of the machine
+    #[arg(long, value_name = "[PORT:]GUESTPORT")]
+    net: Vec<ForwardArg>,
+
+    /// How many seconds it may take [default: with --expect 300, with --test what
+    /// each test says]
+    #[arg(long, value_name = "S")]
+    timeout: Option<u64>,
+
+    /// Its memory in MiB [default: what it needs]
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
+
+    /// How its processor is provided: by hardware (kvm) or emulation (tcg)
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    accel: AccelArg,
+
+    /// Run the tests of its recipe
+    #[arg(long, conflicts_with = "expect")]
+    test: bool,
+
+    /// More for the kernel's command line
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    append: Option<String>,
+}
+
+/// How long an expected line may take, in seconds: what tests of recipes have too.
+const PATIENCE: u64 = 300;
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum AccelArg {
+    Auto,
+    Kvm,
+    Tcg,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ForwardArg(Forward);
+
+impl FromStr for ForwardArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = |text: &str| {
+            text.parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| format!("`{text}` is no port; expected a number from 1 to 65535"))
+        };
+        let (host, guest) = match text.split_once(':') {
+            None => (0, port(text)?),
+            Some((host, guest)) => (port(host)?, port(guest)?),
+        };
+        Ok(Self(Forward { host, guest }))
+    }
+}
+
+/// What `--json` prints: one for each boot.
+#[derive(Debug, Serialize)]
+struct Report {
+    test: Option<String>,
+    accel: String,
+    took_seconds: f64,
+    line: Option<String>,
+    page: Option<String>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let artefact = Artefact::open(&args.artefact)?;
+    let cache = context.cache()?;
+    let folder = cache.scratch()?;
+    let machine = unpack(&artefact, folder.path())?;
+    let mut options = boot::Options::new(cache.root());
+    options.accel = match args.accel {
+        AccelArg::Auto => AccelChoice::Auto,
+        AccelArg::Kvm => AccelChoice::Kvm,
+        AccelArg::Tcg => AccelChoice::Tcg,
+    };
+    options.memory_mib = args.memory;
+    options.forwards = args.net.iter().map(|forward| forward.0).collect();
+    options.append.clone_from(&args.append);
+
+    let mut reports = Vec::new();
+    if args.test {
+        for test in tests(&artefact)? {
+            options.expect = Some(test.expect);
+            options.http = test.http;
+            let seconds = args.timeout.unwrap_or(test.timeout_seconds);
+            options.timeout = Some(Duration::from_secs(seconds));
+            tell(context, &format!("test: {}", test.name));
+            let outcome = boot_once(&machine, &options, context)?;
+            reports.push(report(Some(test.name), outcome, context));
+        }
+    } else {
+        options.expect.clone_from(&args.expect);
+        let patience = args.expect.as_ref().map(|_| PATIENCE);
+        options.timeout = args.timeout.or(patience).map(Duration::from_secs);
+        let outcome = boot_once(&machine, &options, context)?;
+        reports.push(report(None, outcome, context));
+    }
+    if context.json() {
+        context.print_json(&reports)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes what is booted into `folder`; its bytes are checked on the way.
+fn unpack(artefact: &Artefact, folder: &Path) -> Result<Machine, Failure> {
+    let manifest = artefact.manifest();
+    if manifest.boot.protocol != Protocol::Linux {
+        return Err(Failure::new(
+            Exit::BadInput,
+            format!(
+                "could not boot {}: it boots by {:?}, and `luni run` knows only Linux",
+                artefact.label(),
+                manifest.boot.protocol
+            ),
+        ));
+    }
+    let entry = |name: &str| -> Result<PathBuf, Failure> {
+        let path = folder.join(name);
+        let mut content = artefact.entry(name)?;
+        File::create(&path)
+            .and_then(|mut file| io::copy(&mut content, &mut file))
+            .map_err(CacheError::io("unpack the Lunikernel"))?;
+        Ok(path)
+    };
+    Ok(Machine {
+        kernel: entry(KERNEL)?,
+        initramfs: match manifest.entries.contains_key(INITRAMFS) {
+            true => Some(entry(INITRAMFS)?),
+            false => None,
+        },
+        cmdline: manifest.boot.cmdline.clone(),
+        min_memory_mib: manifest.boot.min_memory_mib,
+        net: manifest.devices.net,
+    })
+}
+
+/// The tests of the recipe that is in the Lunikernel.
+fn tests(artefact: &Artefact) -> Result<Vec<BootTest>, Failure> {
+    let mut text = Vec::new();
+    (artefact.entry(RECIPE)?.take(recipe::MAX_SIZE + 1))
+        .read_to_end(&mut text)
+        .map_err(CacheError::io("read the recipe in the Lunikernel"))?;
+    let label = format!("{}/{RECIPE}", artefact.label());
+    let (recipe, ..) = Recipe::from_bytes(&text, &label, None).map_err(|complaints| {
+        let path = PathBuf::from(&label);
+        RecipeError::Wrong { path, complaints }
+    })?;
+    if recipe.tests.is_empty() {
+        let message = format!("the recipe of {} has no tests", artefact.label());
+        return Err(Failure::new(Exit::BadInput, message)
+            .with_hint("say what to wait for with `--expect TEXT`"));
+    }
+    Ok(recipe.tests)
+}
+
+fn boot_once(
+    machine: &Machine,
+    options: &boot::Options,
+    context: &Context,
+) -> Result<BootOutcome, Failure> {
+    let mut unshown = None;
+    let outcome = boot::run(machine, options, &mut |event| match event {
+        BootEvent::Starting {
+            accel,
+            why_no_kvm,
+            forwards,
+        } => {
+            if let Some(why) = why_no_kvm {
+                tell(context, &format!("no hardware virtualisation: {why}"));
+            }
+            tell(context, &format!("booting by {accel}"));
+            for Forward { host, guest } in forwards {
+                tell(
+                    context,
+                    &format!("127.0.0.1:{host} is the machine's port {guest}"),
+                );
+            }
+        }
+        // With `--json` the report is the data, and the console is for people.
+        BootEvent::Line(line) if context.json() => tell(context, line),
+        BootEvent::Line(line) => {
+            if let Err(failure) = context.print(&format!("{line}\n")) {
+                unshown.get_or_insert(failure);
+            }
+        }
+    })?;
+    match unshown {
+        Some(failure) => Err(failure),
+        None => Ok(outcome),
+    }
+}
+
+fn report(test: Option<String>, outcome: BootOutcome, context: &Context) -> Report {
+    let took_seconds = outcome.took.as_secs_f64();
+    let what = match (&test, &outcome.line) {
+        (Some(_), _) => "passed",
+        (None, Some(_)) => "what was expected came",
+        (None, None) => "ended",
+    };
+    tell(context, &format!("{what} after {took_seconds:.1} s"));
+    Report {
+        test,
+        accel: outcome.accel.to_string(),
+        took_seconds,
+        line: outcome.line,
+        page: outcome.page,
+    }
+}
+
+fn tell(context: &Context, line: &str) {
+    if !context.quiet() {
+        paint::tell(&format!("{line}\n"));
+    }
+}

@@ -367,7 +367,11 @@ mod tests {
         recipe.write("files/plain", b"plain");
         recipe.write("files/deep/large", &vec![7; 3 << 20]);
         recipe.write("files/init", b"#!/bin/sh\n");
-        fs::set_permissions(recipe.at("files/init"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(
+            recipe.at("files/init"),
+            std::fs::Permissions::from_mode(0o700),
+        )
+        .unwrap();
         symlink("../plain", recipe.at("files/deep/link")).unwrap();
         recipe
     }

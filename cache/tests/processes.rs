@@ -55,9 +55,11 @@ fn result_naming(blobs: &[Digest]) -> reapi::ActionResult {
 
 /// Stores blobs and results in every way there is, until it is killed.
 fn store_for_ever(cache: &Cache) {
-    for round in 0u32.. {
-        let bytes = round.to_le_bytes().repeat(5000);
-        let small = cache.blobs().put(&round.to_le_bytes()).unwrap();
+    for number in 0u32.. {
+        // What other processes stored is not stored again.
+        let round = format!("{} {number}", std::process::id());
+        let small = cache.blobs().put(round.as_bytes()).unwrap();
+        let bytes = round.repeat(5000).into_bytes();
         let mut writer = cache.blobs().writer().unwrap();
         for piece in bytes.chunks(1000) {
             writer.write_all(piece).unwrap();
@@ -71,7 +73,7 @@ fn store_for_ever(cache: &Cache) {
         let action = Digest::of(format!("action {round}").as_bytes());
         let result = result_naming(&[small, large, adopted]);
         cache.actions().put(&action, &result).unwrap();
-        if round == 0 {
+        if number == 0 {
             println!("\nat work");
         }
     }
@@ -99,7 +101,7 @@ fn killed_at_any_moment_leaves_a_whole_cache() {
         assert_eq!(report.damage, [], "killed at moment {moment}");
     }
     let inventory = Inventory::take(&Upkeep::open(root).unwrap()).unwrap();
-    assert!(inventory.sum(Kind::Result).0 > 24, "it did store something");
+    assert!(inventory.sum(Kind::Result).0 >= 24, "each stored something");
 
     let cache = Cache::open(root).unwrap();
     let scratch: Vec<_> = fs::read_dir(root.join("tmp")).unwrap().collect();

@@ -27,6 +27,8 @@ pub(crate) enum Exit {
     Differs,
     /// It could not be decided whether a rebuild gives the same bytes.
     Undecided,
+    /// As a command that was run on the user's behalf ended.
+    Passed(u8),
 }
 
 impl Exit {
@@ -55,6 +57,7 @@ impl Exit {
             Self::Step => 6,
             Self::Differs => 10,
             Self::Undecided => 11,
+            Self::Passed(code) => code,
         }
     }
 
@@ -70,6 +73,7 @@ impl Exit {
             Self::Step => "a step failed in the sandbox",
             Self::Differs => "verify: DIFFERS",
             Self::Undecided => "verify: FAILED, no verdict",
+            Self::Passed(_) => "shell: as the command in the sandbox ended",
         }
     }
 }

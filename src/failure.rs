@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::fmt;
 use std::io::Write as _;
+use std::path::Path;
 
-use lunikernel_builder::recipe::{Complaint, RecipeError};
+use lunikernel_builder::recipe::Complaint;
 use serde::Serialize;
 
 use crate::cli::Context;
@@ -22,10 +23,24 @@ pub(crate) trait Explain: Error {
         Exit::Failed
     }
 
+    /// What a command printed before it failed, and where all of it is.
+    fn log(&self) -> Option<Log<'_>> {
+        None
+    }
+
     /// What is wrong in a file, place by place.
     fn complaints(&self) -> &[Complaint] {
         &[]
     }
+}
+
+/// The end of what a command printed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log<'a> {
+    /// Its last lines.
+    pub(crate) tail: &'a [String],
+    /// Where all of it is.
+    pub(crate) path: Option<&'a Path>,
 }
 
 /// Why a verb could not do what was asked.
@@ -34,6 +49,8 @@ pub(crate) struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    log: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     complaints: Vec<Complaint>,
     #[serde(skip)]
@@ -47,6 +64,7 @@ impl Failure {
             message: message.into(),
             causes: Vec::new(),
             hint: None,
+            log: Vec::new(),
             complaints: Vec::new(),
             exit,
         }
@@ -55,6 +73,12 @@ impl Failure {
     /// The same with a hint.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with another exit code.
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
         self
     }
 
@@ -93,6 +117,9 @@ impl fmt::Display for Failure {
         for cause in &self.causes {
             writeln!(f, "  caused by: {}", cause.replace('\n', "\n    "))?;
         }
+        for line in &self.log {
+            writeln!(f, "  | {line}")?;
+        }
         match &self.hint {
             Some(hint) => writeln!(f, "hint: {hint}"),
             None => Ok(()),
@@ -102,7 +129,15 @@ impl fmt::Display for Failure {
 
 impl<E: Explain> From<E> for Failure {
     fn from(error: E) -> Self {
+        let mut log = Vec::new();
+        if let Some(end) = error.log() {
+            log.extend_from_slice(end.tail);
+            if let Some(path) = end.path {
+                log.push(format!("(the whole log is {})", path.display()));
+            }
+        }
         Self {
+            log,
             message: error.to_string(),
             causes: chain(error.source()),
             hint: error.hint(),
@@ -123,26 +158,6 @@ fn chain(error: Option<&dyn Error>) -> Vec<String> {
     }
     texts.dedup();
     texts
-}
-
-impl Explain for RecipeError {
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
-
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-
-    fn complaints(&self) -> &[Complaint] {
-        self.complaints()
-    }
-}
-
-impl Explain for lunikernel_cache::CacheError {
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
 }
 
 #[cfg(test)]

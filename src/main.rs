@@ -2,6 +2,7 @@
 
 mod cli;
 mod exit;
+mod explain;
 mod failure;
 mod paint;
 mod progress;
@@ -9,6 +10,10 @@ mod progress;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A sandbox starts this program again, to set itself up from inside.
+    if let Some(code) = lunikernel_builder::sandbox::native::enter_if_asked() {
+        return code;
+    }
     let (verb, context) = match cli::parse() {
         Ok(parsed) => parsed,
         Err(usage) => {

@@ -7,8 +7,10 @@
 
 pub mod assemble;
 pub mod boot;
+pub mod build;
 pub mod fetch;
 pub mod flavour;
+pub mod inspect;
 pub mod lock;
 pub mod plan;
 pub mod recipe;

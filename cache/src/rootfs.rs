@@ -275,6 +275,23 @@ impl Rootfs {
             .try_for_each(|(path, node)| self.insert(path, node.clone()))
     }
 
+    /// Where [`Rootfs::insert`] would put a node for `path`: the same path with the
+    /// links among its folders followed. `None` where they lead nowhere.
+    #[must_use]
+    pub fn locate(&self, path: &str) -> Option<String> {
+        let mut real = String::new();
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        for part in folders.split('/').filter(|part| !part.is_empty()) {
+            let here = join(&real, part);
+            real = if self.nodes.contains_key(&here) {
+                self.resolve_folder(&here, &mut { MAX_LINKS })?
+            } else {
+                here
+            };
+        }
+        Some(join(&real, name))
+    }
+
     /// The real path of the folder `folder`, created where it is missing.
     fn folder_for(&mut self, path: &str, folder: &str) -> Result<String, RootfsError> {
         let mut real = String::new();
@@ -372,6 +389,15 @@ impl Rootfs {
     }
 }
 
+/// `name` in `folder`, where the root is the empty path.
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,6 +412,7 @@ mod tests {
         root.insert("usr/bin", Node::folder(0o755)).unwrap();
         root.insert("bin", Node::symlink("usr/bin")).unwrap();
         root.insert("bin", Node::folder(0o755)).unwrap();
+        assert_eq!(root.locate("bin/sh").as_deref(), Some("usr/bin/sh"));
         root.insert("bin/sh", file()).unwrap();
         assert!(root.get("usr/bin/sh").is_some());
         assert!(root.get("bin/sh").is_none());

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::paint;
 use crate::progress;
 
 /// Options that every verb takes.
@@ -148,6 +149,13 @@ impl Context {
             .map_err(|error| {
                 Failure::new(Exit::Failed, "could not start threads").caused_by(&error)
             })
+    }
+
+    /// Tells a person something on standard error, unless they asked for quiet.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.options.quiet {
+            paint::tell(&format!("{text}\n"));
+        }
     }
 
     /// Prints data, as they are, to standard output.

@@ -37,7 +37,7 @@ pub(crate) fn overview(command: &Command) -> String {
         env!("CARGO_PKG_VERSION")
     );
     for (_, line, what) in WAY.iter().filter(|(verb, ..)| has(command, verb)) {
-        text += &format!("  luni {line:<22} {what}\n");
+        text += &format!("  luni {line:<28} {what}\n");
     }
     text.push('\n');
     for (group, verbs) in groups(command) {
@@ -48,7 +48,7 @@ pub(crate) fn overview(command: &Command) -> String {
                 .and_then(Command::get_about)
                 .map(|about| about.to_string())
                 .unwrap_or_default();
-            text += &format!("{label:<8} {verb:<22} {about}\n");
+            text += &format!("{label:<9}{verb:<24} {about}\n");
             label = "";
         }
     }

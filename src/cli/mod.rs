@@ -1,10 +1,19 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod build;
 mod cache;
 mod check;
 mod context;
+mod fetch;
 mod help;
+mod inspect;
+mod lock;
+mod output;
+mod new;
 mod schema;
+mod shell;
+mod verify;
+mod workshop;
 
 pub(crate) use context::Context;
 
@@ -25,8 +34,16 @@ struct Cli {
 /// What to do. The first line of each verb's `Args` is what `luni --help` says of it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    New(new::Args),
     Check(check::Args),
     Schema(schema::Args),
+    Lock(lock::Args),
+    Fetch(fetch::Args),
+    Build(build::Args),
+    Shell(shell::Args),
+    Inspect(inspect::Args),
+    #[command(name = "verify-reproducibility", visible_alias = "verify")]
+    Verify(verify::Args),
     Cache(cache::Args),
 }
 
@@ -34,8 +51,15 @@ impl Verb {
     /// Does it.
     pub(crate) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::New(args) => new::run(args, context),
             Self::Check(args) => check::run(args, context),
             Self::Schema(args) => schema::run(args, context),
+            Self::Lock(args) => lock::run(args, context),
+            Self::Fetch(args) => fetch::run(args, context),
+            Self::Build(args) => build::run(args, context),
+            Self::Shell(args) => shell::run(args, context),
+            Self::Inspect(args) => inspect::run(args, context),
+            Self::Verify(args) => verify::run(args, context),
             Self::Cache(args) => cache::run(args, context),
         }
     }

@@ -275,7 +275,7 @@ fn hashed(base: &Url, want: &Want) -> Url {
 }
 
 /// How long an answer asks to be left alone.
-pub(super) fn asked_for(answer: &Answer) -> Option<Duration> {
+pub(crate) fn asked_for(answer: &Answer) -> Option<Duration> {
     match answer {
         Answer::Status { retry_after, .. } => *retry_after,
         _ => None,
@@ -302,14 +302,14 @@ pub(super) fn write(writer: &mut BlobWriter<'_>, bytes: &[u8]) -> Result<(), Cac
 
 /// Tells the user how far a download is. A file that is begun anew does not run
 /// backwards: its bar stands until it is where it was.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     task: Box<dyn Task>,
     reached: u64,
     received: u64,
 }
 
 impl Meter {
-    pub(super) fn start(progress: &dyn Progress, name: &str, size: Option<u64>) -> Self {
+    pub(crate) fn start(progress: &dyn Progress, name: &str, size: Option<u64>) -> Self {
         Self {
             task: progress.start("fetching", name, size),
             reached: 0,
@@ -317,14 +317,14 @@ impl Meter {
         }
     }
 
-    pub(super) fn reached(&mut self, offset: u64) {
+    pub(crate) fn reached(&mut self, offset: u64) {
         if offset > self.reached {
             self.task.advance(offset - self.reached);
             self.reached = offset;
         }
     }
 
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         self.task.finish("fetched");
     }
 }

@@ -23,8 +23,9 @@ use lunikernel_cache::{Cache, Digest, Progress, Sha256};
 use tokio::sync::Semaphore;
 use url::Url;
 
-pub(crate) use client::Opener;
-use download::{Meter, Outcome};
+pub(crate) use client::{Body, Opener};
+use download::Outcome;
+pub(crate) use download::{Meter, asked_for};
 pub use error::{Answer, Attempt, FetchError, Missing};
 pub(crate) use error::{Trouble, shown};
 pub use options::FetchOptions;
@@ -274,7 +275,7 @@ impl Fetcher {
                     tries,
                 }));
             }
-            self.wait(tries - 1, download::asked_for(&answer)).await;
+            self.wait(tries - 1, asked_for(&answer)).await;
         }
     }
 

@@ -1,1 +1,17 @@
-//! lock.
+//! Locks: every input of a recipe pinned to exact bytes.
+//!
+//! [`resolve`] makes a [`LockFile`] from a recipe. A recipe together with a lock that
+//! fits it is a [`LockedRecipe`], and only that can be built.
+
+mod changes;
+mod error;
+mod file;
+mod locked;
+mod resolve;
+mod wants;
+
+pub use changes::Change;
+pub use error::{LockError, SourceError, Stale};
+pub use file::{LockFile, LockVersion, LockedDebs, LockedSource};
+pub use locked::LockedRecipe;
+pub use resolve::{Origins, Resolved, Update, resolve};

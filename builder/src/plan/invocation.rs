@@ -8,7 +8,7 @@ use prost::Message as _;
 
 /// The time that builds are told it is, in seconds since 1970: 1980-01-01, the first
 /// that a zip can hold. A real date would make today's bits differ from tomorrow's.
-pub const SOURCE_DATE_EPOCH: u64 = 315_532_800;
+pub const SOURCE_DATE_EPOCH: u32 = 315_532_800;
 
 /// Names of the platform properties that our actions carry.
 pub mod property {

@@ -269,7 +269,9 @@ impl Reader<'_> {
                 Problem::error(at..at + 1, "this alias has no anchor above it")
                     .hint("`&name` before a value makes an anchor, `*name` repeats the value")
             }
-            _ => Problem::error(at..at + 1, message),
+            _ => Problem::error(at..at + 1, message).hint(
+                "look at the lines above too: a quote, bracket or colon may be missing there",
+            ),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::path::Path;
 /// Everything in `document` that does not fit `schema`.
 pub(super) fn check(document: &Node, schema: &Value) -> Vec<Problem> {
     let mut checker = Checker {
+        document,
         root: schema,
         problems: Vec::new(),
     };
@@ -22,6 +23,7 @@ pub(super) fn check(document: &Node, schema: &Value) -> Vec<Problem> {
 }
 
 struct Checker<'s> {
+    document: &'s Node,
     root: &'s Value,
     problems: Vec<Problem>,
 }
@@ -47,14 +49,6 @@ impl<'s> Checker<'s> {
 
     fn value(&mut self, node: &Node, schema: &'s Value, path: &Path) {
         let schema = self.resolve(schema);
-        if let Some(choices) = array(schema, "anyOf") {
-            // The only use of `anyOf` is for what may also be nothing.
-            let wanted = choices.iter().find(|choice| !allows(choice, "null"));
-            return match wanted {
-                Some(wanted) if !is_null(node) => self.value(node, wanted, path),
-                _ => (),
-            };
-        }
         if let Some(words) = constants(schema) {
             return self.word(node, &words, path);
         }
@@ -85,7 +79,9 @@ impl<'s> Checker<'s> {
             format!("`{}` is not known as `{path}`", short(written)),
         )
         .expected(one_of(words));
-        problem.hint = did_you_mean(written, words);
+        if words.len() > 1 {
+            problem.hint = did_you_mean(written, words);
+        }
         self.problems.push(problem);
     }
 
@@ -113,7 +109,7 @@ impl<'s> Checker<'s> {
             0 | 1 => {}
             _ => self.problems.push(
                 Problem::error(
-                    node.find(&Path::new()),
+                    self.document.find(&path.of_key()),
                     format!("`{path}` is several things at once"),
                 )
                 .expected(format!("exactly one of {}", list(&names)))
@@ -141,10 +137,17 @@ impl<'s> Checker<'s> {
                 (None, _) => self.unknown_key(&key.text, key.span.clone(), &known, path),
             }
         }
-        let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
+        // A key that was misspelt is complained about already.
+        let has = |name: &str| {
+            entries.iter().any(|(key, _)| {
+                key.text == name
+                    || (!known.contains(&key.text.as_str())
+                        && nearest(&key.text, known.iter().copied()) == Some(name))
+            })
+        };
         for name in strings(schema, "required").filter(|name| !has(name)) {
             let mut problem = Problem::error(
-                node.find(&Path::new()),
+                self.document.find(&path.of_key()),
                 format!("{} has no `{name}`", described(path)),
             );
             problem.expected = properties
@@ -172,7 +175,7 @@ impl<'s> Checker<'s> {
         match chosen.as_slice() {
             [] if !choices.is_empty() => self.problems.push(
                 Problem::error(
-                    node.find(&Path::new()),
+                    self.document.find(&path.of_key()),
                     format!("`{path}` does not say what it is"),
                 )
                 .expected(format!("exactly one of {}", list(&choices))),
@@ -236,7 +239,7 @@ impl<'s> Checker<'s> {
             return true;
         };
         let actual = type_of(node);
-        if actual == wanted || (actual == "null" && allows(schema, "null")) {
+        if actual == wanted {
             return true;
         }
         let mut expected = match wanted {
@@ -247,7 +250,9 @@ impl<'s> Checker<'s> {
             _ => "`true` or `false`",
         }
         .to_owned();
-        if let Some(text) = self.description(schema) {
+        if let Some(text) = self.description(schema)
+            && !path.segments().is_empty()
+        {
             expected += &format!(": {text}");
         }
         self.wrong_type(node, &expected, path);
@@ -263,9 +268,10 @@ impl<'s> Checker<'s> {
                 "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
                 _ => None,
             },
-            (Kind::Scalar { text, .. }, "array") if actual != "null" => {
-                Some(format!("a list of one is written `[{}]`", short(text)))
-            }
+            (Kind::Scalar { text, .. }, "array") if actual != "null" => Some(format!(
+                "write each entry on its own: `[{}]`",
+                words_of(text)
+            )),
             _ => None,
         };
         if let Some(problem) = self.problems.last_mut() {
@@ -323,7 +329,7 @@ impl<'s> Checker<'s> {
         let text = own
             .or_else(|| self.resolve(schema).get("description"))?
             .as_str()?;
-        let first = text.split("\n\n").next()?.replace('\n', " ");
+        let first = text.split("\n\n").next()?.to_owned();
         Some(first.trim_end_matches('.').to_owned())
     }
 }
@@ -354,6 +360,18 @@ fn short(text: &str) -> String {
     short
 }
 
+/// The words of a text as entries of a list.
+fn words_of(text: &str) -> String {
+    let words: Vec<String> = short(text)
+        .split_whitespace()
+        .map(|word| match plain_type(word) {
+            "string" => word.to_owned(),
+            _ => format!("\"{word}\""),
+        })
+        .collect();
+    words.join(", ")
+}
+
 fn list(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
@@ -377,13 +395,9 @@ fn strings<'v>(schema: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
         .filter_map(Value::as_str)
 }
 
-/// Whether a schema allows values of the type.
+/// Whether a schema is for values of the type.
 fn allows(schema: &Value, name: &str) -> bool {
-    match schema.get("type") {
-        Some(Value::String(only)) => only == name,
-        Some(Value::Array(several)) => several.iter().any(|one| one == name),
-        _ => false,
-    }
+    schema.get("type").and_then(Value::as_str) == Some(name)
 }
 
 /// The words of a choice between words.
@@ -409,23 +423,24 @@ fn tagged(schema: &Value) -> Option<Vec<(&str, &Value)>> {
         .collect()
 }
 
-fn is_null(node: &Node) -> bool {
-    type_of(node) == "null"
-}
-
 /// The type of a value by the core schema of YAML 1.2 (section 10.3).
 fn type_of(node: &Node) -> &'static str {
     match &node.kind {
         Kind::Map(_) => "object",
         Kind::List(_) => "array",
         Kind::Scalar { plain: false, .. } => "string",
-        Kind::Scalar { text, .. } => match text.as_str() {
-            "" | "~" | "null" | "Null" | "NULL" => "null",
-            "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => "boolean",
-            text if is_integer(text) => "integer",
-            text if is_float(text) => "number",
-            _ => "string",
-        },
+        Kind::Scalar { text, .. } => plain_type(text),
+    }
+}
+
+/// The type of a scalar that is not in quotes.
+fn plain_type(text: &str) -> &'static str {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => "null",
+        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => "boolean",
+        text if is_integer(text) => "integer",
+        text if is_float(text) => "number",
+        _ => "string",
     }
 }
 

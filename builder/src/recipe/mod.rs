@@ -11,6 +11,7 @@ mod path;
 mod read;
 mod schema;
 
+pub use check::is_recipe_name as is_name;
 pub use complaint::{Complaint, Severity};
 pub use model::{
     ApiVersion, Arch, Boot, BootTest, DebSource, Device, DeviceKind, FileSpec, FlavourName,

@@ -30,6 +30,17 @@ pub struct ReadRecipe {
     pub warnings: Vec<Complaint>,
 }
 
+impl ReadRecipe {
+    /// The folder that the recipe is in.
+    #[must_use]
+    pub fn folder(&self) -> &FilePath {
+        match self.path.parent() {
+            Some(folder) if folder != FilePath::new("") => folder,
+            _ => FilePath::new("."),
+        }
+    }
+}
+
 /// A recipe could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {

@@ -4,10 +4,19 @@
 //! takes it, shows its command exactly the input root and nothing of the host, and
 //! returns the outputs by digest.
 
+pub mod native;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lunikernel_cache::{Digest, reapi};
+
+pub use native::Native;
+
+/// Platform property: how much memory all processes of an action may use together, in MiB.
+pub const MEMORY_PROPERTY: &str = "luni-memory-mib";
+/// Platform property: how many processes and threads an action may have at a time.
+pub const PROCESSES_PROPERTY: &str = "luni-processes";
 
 /// Runs actions.
 pub trait Sandbox: Send + Sync {
@@ -95,6 +104,17 @@ pub enum Failure {
     /// It used more memory than the action allows.
     #[error("it was stopped for using more than {0} MiB of memory, its limit")]
     OutOfMemory(u64),
+    /// It had more processes and threads at a time than the action allows.
+    #[error("it was stopped for having more than {0} processes, its limit")]
+    TooManyProcesses(u64),
+    /// Its program is not there or cannot be executed.
+    #[error("`{program}` could not be started: {why}")]
+    CannotStart {
+        /// The program, as the action names it.
+        program: String,
+        /// What the operating system said.
+        why: String,
+    },
     /// It ended well but did not make an output that the action names.
     #[error("it ended well but made no `{0}`, which is one of its outputs")]
     MissingOutput(String),

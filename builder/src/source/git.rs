@@ -1,1 +1,283 @@
 //! Commits of git repositories.
+//!
+//! What is pinned is twofold: the commit, which git names by SHA-1, and the digest of
+//! its content as a REAPI tree, which is what everything after fetching goes by. The
+//! content is what git has stored: no line endings are converted, no filters or hooks
+//! run, and submodules are in their places.
+
+mod content;
+mod modules;
+mod repository;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use lunikernel_cache::tree::Entry;
+use lunikernel_cache::{Cache, CacheError, Digest, Tree, reapi};
+use prost::Message as _;
+
+use super::file::has_files;
+use crate::fetch::{FetchError, Fetcher, Missing, Want, blocking};
+use crate::recipe::GitSource;
+use content::Checkout;
+use repository::Address;
+
+/// A commit of a git repository, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedGit {
+    /// The repository's address, as the recipe has it.
+    pub url: String,
+    /// The branch, tag or commit that the recipe names.
+    pub rev: String,
+    /// The commit, as 40 hexadecimal digits.
+    pub commit: String,
+    /// The top REAPI `Directory` of its content, submodules included.
+    pub tree: Digest,
+}
+
+/// Pins the commit that a branch, tag or commit name stands for now, and brings its
+/// content into the cache.
+///
+/// # Errors
+/// [`GitError`] where the repository or the commit cannot be had, or has something in
+/// it that cannot be kept.
+pub async fn lock(fetcher: &Fetcher, source: &GitSource) -> Result<LockedGit, GitError> {
+    let address = Address::parse(&source.url)?;
+    if !address.is_local() && fetcher.options().offline {
+        return Err(GitError::Fetch(FetchError::NoNetwork {
+            place: address.shown(),
+        }));
+    }
+    let rev = source.rev.clone();
+    let (commit, tree) = checkout(fetcher, address, rev, None).await?;
+    Ok(LockedGit {
+        url: source.url.clone(),
+        rev: source.rev.clone(),
+        commit,
+        tree,
+    })
+}
+
+/// Brings the content of a pinned commit into the cache: from hashed mirrors, which
+/// know it by its digest, or else from the repository.
+///
+/// # Errors
+/// As [`lock`], and [`GitError::Changed`] where the content is not what was locked.
+pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError> {
+    let (cache, tree) = (fetcher.cache().clone(), locked.tree);
+    if blocking(move || Ok::<_, FetchError>(is_cached(&cache, &tree))).await? {
+        return Ok(());
+    }
+    let cache = fetcher.cache().clone();
+    let _lock = blocking(move || cache.lock(&tree.sha256)).await?;
+    let cache = fetcher.cache().clone();
+    if blocking(move || Ok::<_, FetchError>(is_cached(&cache, &tree))).await?
+        || from_mirrors(fetcher, locked).await?
+    {
+        return Ok(());
+    }
+    let address = Address::parse(&locked.url)?;
+    if !address.is_local() && fetcher.options().offline {
+        return Err(GitError::Fetch(FetchError::Offline(vec![Missing {
+            name: format!("commit {} of {}", locked.commit, address.shown()),
+            sha256: locked.tree.sha256,
+            attempts: Vec::new(),
+        }])));
+    }
+    let commit = git2::Oid::from_str(&locked.commit).map_err(|_| GitError::Rev {
+        url: address.shown(),
+        rev: locked.commit.clone(),
+        why: "is no commit: expected 40 hexadecimal digits".to_owned(),
+    })?;
+    let (_, tree) = checkout(fetcher, address, locked.rev.clone(), Some(commit)).await?;
+    if tree != locked.tree {
+        return Err(GitError::Changed {
+            url: locked.url.clone(),
+            commit: locked.commit.clone(),
+            expected: locked.tree,
+            actual: tree,
+        });
+    }
+    Ok(())
+}
+
+/// Gets a commit and stores its content, on a thread on which git may wait.
+async fn checkout(
+    fetcher: &Fetcher,
+    address: Address,
+    rev: String,
+    commit: Option<git2::Oid>,
+) -> Result<(String, Digest), GitError> {
+    let fetcher = fetcher.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let work = tokio::task::spawn_blocking(move || {
+        let _network = transport::enter(&fetcher, runtime)?;
+        let mut checkout = Checkout::new(&fetcher);
+        let (commit, tree) = checkout.commit(&address, &rev, commit)?;
+        let digest = tree.store(fetcher.cache().blobs())?;
+        fetcher.cache().sync()?;
+        Ok((commit.to_string(), digest))
+    });
+    work.await
+        .map_err(|error| FetchError::Thread(error.to_string()))?
+}
+
+fn is_cached(cache: &Cache, tree: &Digest) -> bool {
+    Tree::load(cache.blobs(), tree).is_ok_and(|tree| has_files(cache.blobs(), &tree))
+}
+
+/// Fetches the tree by its digest, level by level. False where there are no mirrors
+/// or they do not have all of it.
+async fn from_mirrors(fetcher: &Fetcher, locked: &LockedGit) -> Result<bool, GitError> {
+    if fetcher.options().mirrors.is_empty() {
+        return Ok(false);
+    }
+    let want = |digest: &Digest| Want {
+        name: format!("part {} of {}", digest.sha256.hex(), locked.url),
+        sha256: digest.sha256,
+        size: Some(digest.size),
+        places: Vec::new(),
+    };
+    let mut level = vec![locked.tree];
+    while !level.is_empty() {
+        let wants: Vec<Want> = level.iter().map(want).collect();
+        if !reached(fetcher.fetch(&wants).await)? {
+            return Ok(false);
+        }
+        let mut below = Vec::new();
+        for digest in &level {
+            let bytes = fetcher.cache().blobs().read(digest)?;
+            let Ok(folder) = reapi::Directory::decode(bytes.as_slice()) else {
+                return Ok(false);
+            };
+            let digests = folder.directories.iter().map(|inner| inner.digest.as_ref());
+            below.extend(digests.flatten().filter_map(Digest::from_reapi));
+        }
+        below.sort_unstable();
+        below.dedup();
+        level = below;
+    }
+    let tree = Tree::load(fetcher.cache().blobs(), &locked.tree)?;
+    let mut files = Vec::new();
+    collect_files(&tree, &mut files);
+    let wants: Vec<Want> = files.iter().map(want).collect();
+    reached(fetcher.fetch(&wants).await)
+}
+
+fn reached<T>(result: Result<T, FetchError>) -> Result<bool, GitError> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(FetchError::Unavailable(_) | FetchError::Offline(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn collect_files(tree: &Tree, files: &mut Vec<Digest>) {
+    for (_, entry) in tree.entries() {
+        match entry {
+            Entry::File { digest, .. } => files.push(*digest),
+            Entry::Folder(tree) => collect_files(tree, files),
+            Entry::Symlink { .. } => {}
+        }
+    }
+}
+
+/// A commit could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// The repository's address cannot be used.
+    #[error("`{url}` is no address of a git repository: {why}")]
+    Address {
+        /// The address.
+        url: String,
+        /// Why not.
+        why: String,
+    },
+    /// The repository does not have what the recipe names.
+    #[error("`{rev}` in {url} {why}")]
+    Rev {
+        /// The repository.
+        url: String,
+        /// The branch, tag or commit.
+        rev: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Git failed.
+    #[error("could not {attempted} {url}: {}", source.message())]
+    Git {
+        /// What was being done.
+        attempted: &'static str,
+        /// The repository.
+        url: String,
+        /// What git said.
+        source: git2::Error,
+    },
+    /// The commit has something in it that cannot be kept.
+    #[error("`{path}` in {url} {why}")]
+    Content {
+        /// The repository.
+        url: String,
+        /// The path in it.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The commit's content is not what was locked.
+    #[error(
+        "commit {commit} of {url} has other content than was locked: expected {expected}, got {actual}"
+    )]
+    Changed {
+        /// The repository.
+        url: String,
+        /// The commit.
+        commit: String,
+        /// The tree that was locked.
+        expected: Digest,
+        /// The tree that came.
+        actual: Digest,
+    },
+    /// Fetching failed.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The store failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl GitError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Address { .. } => Some(
+                "write `https://HOST/PATH`, `http://HOST/PATH`, `file:///PATH` or an absolute path"
+                    .to_owned(),
+            ),
+            Self::Rev { .. } => Some(
+                "`rev` is a branch, a tag, or a commit as 40 hexadecimal digits; `git ls-remote URL` \
+                 lists what there is"
+                    .to_owned(),
+            ),
+            Self::Git { source, url, .. } => match source.code() {
+                git2::ErrorCode::Owner => Some(format!(
+                    "another user owns it: `git config --global --add safe.directory {url}`"
+                )),
+                _ => Some("check the address with `git ls-remote URL`".to_owned()),
+            },
+            Self::Content { .. } => Some("name a commit without it".to_owned()),
+            Self::Changed { .. } => Some("lock it anew with `luni lock --update`".to_owned()),
+            Self::Fetch(error) => error.hint(),
+            Self::Cache(error) => error.hint(),
+        }
+    }
+}
+
+/// The address without a password, where it is one.
+fn shown(text: &str) -> String {
+    Url::parse(text).map_or_else(|_| text.to_owned(), |url| crate::fetch::shown(&url))
+}

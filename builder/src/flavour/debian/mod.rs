@@ -2,3 +2,38 @@
 //! with a small init of our own.
 
 pub mod guest;
+
+use lunikernel_cache::artefact::{Overlay, Protocol};
+use lunikernel_cache::{BlobStore, NodeKind, Rootfs};
+
+use super::{Flavour, FlavourError};
+use crate::recipe::Recipe;
+
+/// The flavour `debian`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Debian;
+
+impl Flavour for Debian {
+    fn name(&self) -> &'static str {
+        "debian"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::Linux
+    }
+
+    fn overlay(&self) -> Overlay {
+        Overlay::Initramfs {}
+    }
+
+    fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
+        let mut root = Rootfs::new();
+        for file in guest::guest_files(recipe)? {
+            if let NodeKind::File { .. } = file.node.kind {
+                blobs.put(&file.content)?;
+            }
+            root.insert(&file.path, file.node)?;
+        }
+        Ok(root)
+    }
+}

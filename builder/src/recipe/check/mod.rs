@@ -7,6 +7,8 @@ mod sources;
 mod steps;
 mod text;
 
+pub use text::is_recipe_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
 
@@ -25,7 +27,7 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>) -> Vec<Finding> 
         list: Vec::new(),
     };
     let root = Path::new();
-    if !text::is_recipe_name(&recipe.name) {
+    if !is_recipe_name(&recipe.name) {
         findings.error(
             root.key("name"),
             format!("`{}` is no name for a recipe", recipe.name),

@@ -39,7 +39,11 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut F
 }
 
 /// Sources that nothing refers to; to be asked when everything else was looked at.
+/// Where something is wrong a reference may be among it, so nothing is said then.
 pub(super) fn unused(recipe: &Recipe, findings: &mut Findings) {
+    if !findings.list.is_empty() {
+        return;
+    }
     for name in recipe.sources.keys() {
         if !findings.used.contains(name) {
             findings.warning(

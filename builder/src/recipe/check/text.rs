@@ -1,8 +1,12 @@
 //! Which texts can be names, versions and paths.
 
-/// A recipe's name: it becomes a file name and a part of image names in clouds.
-pub(super) fn is_recipe_name(name: &str) -> bool {
-    is_word(name, "-") && name.starts_with(|c: char| c.is_ascii_lowercase())
+/// Whether a text can be a recipe's name: 1 to 64 lower-case letters, digits and `-`,
+/// beginning with a letter, and no word that YAML takes for something else. It becomes a file name and a part of image names in clouds.
+#[must_use]
+pub fn is_recipe_name(name: &str) -> bool {
+    is_word(name, "-")
+        && !["true", "false", "null"].contains(&name)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 /// A name of a source or step.

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Times `luni` on recipes/debian/hello, side by side with tools that everyone has.
+
+    cargo build --release && benches/hello.py
+
+Every figure is of a whole process: wall time, CPU time, and peak memory as the kernel
+counted it. Figures of other machines mean nothing; the ratios at the end, which were
+measured alternately in one run, do.
+"""
+
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LUNI = pathlib.Path(os.environ.get("LUNI", ROOT / "target/release/luni"))
+RECIPE = ROOT / "recipes/debian/hello"
+RUNS = 15
+
+
+def run(argv, **options):
+    """Runs a command; returns wall seconds, CPU seconds and peak memory in MB."""
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
+    )
+    errors = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - start
+    if status != 0:
+        sys.exit(f"{argv} ended with {status}:\n{errors.decode()}")
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+
+
+def show(what, samples):
+    wall, cpu, peak = zip(*samples)
+    print(
+        f"{what:<34} wall {statistics.median(wall):7.3f} s"
+        f"   cpu {statistics.median(cpu):7.3f} s   peak {max(peak):6.1f} MB"
+    )
+    return statistics.median(wall)
+
+
+def main():
+    if not LUNI.exists():
+        sys.exit(f"{LUNI} is not there: run `cargo build --release`, or set LUNI")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        env = os.environ | {"LUNI_CACHE": str(folder / "cache")}
+        zip_file = folder / "hello.luni.zip"
+        build = [LUNI, "-q", "build", RECIPE, "-o", zip_file]
+        show("fetch (network)", [run([LUNI, "-q", "fetch", RECIPE], env=env)])
+        # Peak memory is that of luni itself: steps run in processes of their own.
+        show("build, cold, inputs there", [run(build, env=env)])
+        noop, hashed = [], []
+        for _ in range(RUNS):
+            noop.append(run(build, env=env))
+            hashed.append(run(["sha256sum", zip_file]))
+        wall = show("build, nothing to do", noop)
+        base = show("sha256sum of the zip", hashed)
+        inspected = [run([LUNI, "-q", "inspect", zip_file], env=env) for _ in range(5)]
+        show("inspect (every digest checked)", inspected)
+        print(f"\nnothing to do / sha256sum: {wall / base:.2f}")
+        print("nothing to do is", "below" if wall < 0.1 else "NOT below", "100 ms")
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

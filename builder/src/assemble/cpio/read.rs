@@ -1,0 +1,449 @@
+//! Reading newc archives that anyone may have made, for inspecting and comparing.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, Read};
+
+use lunikernel_cache::{Digest, HashingReader};
+
+use super::{HEADER_SIZE, MAGIC, PATH_MAX, TRAILER, file_type, padding};
+use crate::assemble::tarball::check_path;
+
+/// How many members one initramfs may have.
+const MAX_MEMBERS: u64 = 1 << 20;
+
+/// A member's header, field by field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its path below the root, without a leading `./`; empty for the root itself.
+    pub path: String,
+    /// Which archive it is in, where several follow each other; the first is 0.
+    pub segment: u32,
+    /// Where its header begins, in bytes from the beginning of all archives, not
+    /// compressed.
+    pub offset: u64,
+    /// Where its content begins.
+    pub content_offset: u64,
+    /// Inode number; the same for all names of a file.
+    pub inode: u32,
+    /// File type and permission bits (inode(7)).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// How many names the file has.
+    pub links: u32,
+    /// Time stamp in seconds since 1970.
+    pub mtime: u32,
+    /// Size of the content in bytes; for a symbolic link, of its target.
+    pub size: u32,
+    /// The device that the file was on, major and minor.
+    pub device: (u32, u32),
+    /// For a device, its number.
+    pub own_device: (u32, u32),
+}
+
+/// A member with what its content is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its header.
+    pub header: Header,
+    /// Digest of its content.
+    pub content: Digest,
+    /// Where it points, if it is a symbolic link.
+    pub target: Option<String>,
+}
+
+/// An archive is broken, or holds what it should not.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It could not be read, ends too early, or is not compressed as it should be.
+    #[error("could not read {what} at byte {offset} of the initramfs")]
+    Read {
+        /// What was being read.
+        what: String,
+        /// Where.
+        offset: u64,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// Something is not as the format has it.
+    #[error("at byte {offset} of the initramfs: expected {expected}, found {found}")]
+    Format {
+        /// Where.
+        offset: u64,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// A member is refused.
+    #[error("the member `{member}` at byte {offset} of the initramfs is refused: {why}")]
+    Refused {
+        /// The member's name.
+        member: String,
+        /// Where its header begins.
+        offset: u64,
+        /// Why.
+        why: String,
+    },
+    /// It is larger than it may be.
+    #[error("the initramfs has more than {limit} {unit}")]
+    Bomb {
+        /// How much is allowed.
+        limit: u64,
+        /// Of what.
+        unit: &'static str,
+    },
+}
+
+impl ReadError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { .. } => Some("the file is damaged or incomplete; get it again".to_owned()),
+            Self::Format { .. } => {
+                Some("expected a cpio archive of the format `newc`, compressed by gzip".to_owned())
+            }
+            Self::Refused { .. } | Self::Bomb { .. } => None,
+        }
+    }
+}
+
+/// Reads archives that follow each other, member by member.
+#[derive(Debug)]
+pub struct CpioReader<R> {
+    inner: Counting<R>,
+    segment: u32,
+    members: u64,
+    seen: BTreeSet<String>,
+    /// What is left of the current member's content.
+    left: u64,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct Counting<R> {
+    inner: R,
+    offset: u64,
+    limit: u64,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+/// Reads the archives of an initramfs: gzip members that follow each other, each
+/// ending with an archive's end. `limit` is as for [`CpioReader::new`].
+pub fn read_gzip<R: BufRead>(inner: R, limit: u64) -> CpioReader<flate2::bufread::MultiGzDecoder<R>> {
+    CpioReader::new(flate2::bufread::MultiGzDecoder::new(inner), limit)
+}
+
+impl<R: Read> CpioReader<R> {
+    /// Reads archives that are not compressed, at most `limit` bytes of them.
+    pub fn new(inner: R, limit: u64) -> Self {
+        Self {
+            inner: Counting {
+                inner,
+                offset: 0,
+                limit,
+            },
+            segment: 0,
+            members: 0,
+            seen: BTreeSet::new(),
+            left: 0,
+            finished: false,
+        }
+    }
+
+    /// Skips what is left of the current member and goes to the next one; `None` at
+    /// the end. Its content is then read from this reader itself.
+    ///
+    /// # Errors
+    /// [`ReadError`], after which nothing more can be read.
+    pub fn next_header(&mut self) -> Result<Option<Header>, ReadError> {
+        if self.finished {
+            return Ok(None);
+        }
+        self.finished = true;
+        let found = self.advance()?;
+        self.finished = found.is_none();
+        Ok(found)
+    }
+
+    /// Like [`CpioReader::next_header`], reading and hashing the content too.
+    ///
+    /// # Errors
+    /// As [`CpioReader::next_header`].
+    pub fn next_member(&mut self) -> Result<Option<Member>, ReadError> {
+        let Some(header) = self.next_header()? else {
+            return Ok(None);
+        };
+        let is_symlink = header.mode & file_type::MASK == file_type::SYMLINK;
+        let read_error = |source| ReadError::Read {
+            what: format!("the content of `{}`", header.path),
+            offset: header.content_offset,
+            source,
+        };
+        let mut target = Vec::new();
+        let mut content = HashingReader::new(&mut *self);
+        if is_symlink {
+            content.read_to_end(&mut target).map_err(read_error)?;
+        } else {
+            io::copy(&mut content, &mut io::sink()).map_err(read_error)?;
+        }
+        let content = content.finish();
+        let target = if is_symlink {
+            let target = String::from_utf8(target)
+                .map_err(|_| refused(&header.path, header.offset, "its target is not UTF-8"))?;
+            Some(target)
+        } else {
+            None
+        };
+        Ok(Some(Member {
+            header,
+            content,
+            target,
+        }))
+    }
+
+    fn advance(&mut self) -> Result<Option<Header>, ReadError> {
+        let skipped = io::copy(self, &mut io::sink());
+        skipped.map_err(|source| self.failed("the content of a member", source))?;
+        self.zeros(4)?;
+        loop {
+            if self.inner.offset > self.inner.limit {
+                return Err(ReadError::Bomb {
+                    limit: self.inner.limit,
+                    unit: "bytes",
+                });
+            }
+            let Some(bytes) = self.header_bytes()? else {
+                return Ok(None);
+            };
+            let offset = self.inner.offset - HEADER_SIZE as u64;
+            let header = self.parse(offset, &bytes)?;
+            if let Some(header) = header {
+                return Ok(Some(header));
+            }
+            self.segment += 1;
+            self.seen.clear();
+        }
+    }
+
+    /// The bytes of the next header. Where an archive may begin, zeros are skipped,
+    /// four at a time, and the end is no error.
+    fn header_bytes(&mut self) -> Result<Option<[u8; HEADER_SIZE]>, ReadError> {
+        let at_start = self.seen.is_empty();
+        let mut bytes = [0; HEADER_SIZE];
+        loop {
+            let first = self.fill(&mut bytes[..4], at_start)?;
+            if !first {
+                if self.segment == 0 {
+                    return Err(self.failed(
+                        "an archive's beginning",
+                        io::ErrorKind::UnexpectedEof.into(),
+                    ));
+                }
+                return Ok(None);
+            }
+            if !(at_start && self.segment > 0 && bytes[..4] == [0; 4]) {
+                break;
+            }
+            if self.inner.offset > self.inner.limit {
+                return Err(ReadError::Bomb {
+                    limit: self.inner.limit,
+                    unit: "bytes",
+                });
+            }
+        }
+        self.fill(&mut bytes[4..], false)?;
+        Ok(Some(bytes))
+    }
+
+    /// Fills `bytes`; false where nothing at all comes and that is allowed.
+    fn fill(&mut self, bytes: &mut [u8], may_end: bool) -> Result<bool, ReadError> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let rest = bytes.get_mut(filled..).unwrap_or_default();
+            match self.inner.read(rest) {
+                Ok(0) if filled == 0 && may_end => return Ok(false),
+                Ok(0) => {
+                    return Err(self.failed("a header", io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed("a header", error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads zeros up to the next multiple of `to`.
+    fn zeros(&mut self, to: u64) -> Result<(), ReadError> {
+        let mut bytes = [0; 4];
+        let count = padding(self.inner.offset, to) as usize;
+        let offset = self.inner.offset;
+        let bytes = bytes.get_mut(..count).unwrap_or_default();
+        self.fill(bytes, false)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Err(ReadError::Format {
+                offset,
+                expected: "zeros that fill up to a multiple of four",
+                found: format!("{bytes:02x?}"),
+            });
+        }
+        Ok(())
+    }
+
+    fn failed(&self, what: &str, source: io::Error) -> ReadError {
+        ReadError::Read {
+            what: what.to_owned(),
+            offset: self.inner.offset,
+            source,
+        }
+    }
+
+    /// Reads the name that follows and checks everything; `None` for the trailer.
+    fn parse(
+        &mut self,
+        offset: u64,
+        bytes: &[u8; HEADER_SIZE],
+    ) -> Result<Option<Header>, ReadError> {
+        let format = |expected, found: &[u8]| ReadError::Format {
+            offset,
+            expected,
+            found: format!("`{}`", found.escape_ascii()),
+        };
+        let (magic, digits) = bytes.split_at(MAGIC.len());
+        if magic != MAGIC {
+            return Err(format("a newc header (`070701`)", magic));
+        }
+        let mut fields = [0u32; 13];
+        for (field, text) in fields.iter_mut().zip(digits.chunks(8)) {
+            *field = str::from_utf8(text)
+                .ok()
+                .filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+                .and_then(|text| u32::from_str_radix(text, 16).ok())
+                .ok_or_else(|| format("eight hexadecimal digits", text))?;
+        }
+        let [inode, mode, uid, gid, links, mtime, size, major, minor, own_major, own_minor, name_size, checksum] =
+            fields;
+        let name_size = name_size as usize;
+        if !(2..=PATH_MAX).contains(&name_size) || checksum != 0 {
+            return Err(ReadError::Format {
+                offset,
+                expected: "a name of 1 to 4095 bytes and no checksum",
+                found: format!("a name of {name_size} bytes with its NUL, checksum {checksum}"),
+            });
+        }
+        let mut name = vec![0; name_size];
+        self.fill(&mut name, false)?;
+        self.zeros(4)?;
+        let name = name
+            .split_last()
+            .filter(|(last, name)| **last == 0 && !name.contains(&0))
+            .and_then(|(_, name)| str::from_utf8(name).ok())
+            .ok_or_else(|| format("a name in UTF-8 with one NUL at its end", &name))?;
+        let refused = |why: String| refused(name, offset, why);
+        if name == TRAILER {
+            return if size == 0 {
+                Ok(None)
+            } else {
+                Err(refused("the trailer has content".to_owned()))
+            };
+        }
+        self.members += 1;
+        if self.members > MAX_MEMBERS {
+            return Err(ReadError::Bomb {
+                limit: MAX_MEMBERS,
+                unit: "members",
+            });
+        }
+        let kind = mode & file_type::MASK;
+        let is_folder = kind == file_type::FOLDER;
+        let path = check_path(name.strip_prefix("./").unwrap_or(name), is_folder)
+            .map_err(refused)?;
+        if !self.seen.insert(path.clone()) {
+            return Err(refused("there is another member of that name".to_owned()));
+        }
+        match kind {
+            file_type::FILE => {}
+            file_type::SYMLINK if (1..PATH_MAX as u32).contains(&size) => {}
+            file_type::SYMLINK => {
+                return Err(refused(format!("its target has {size} bytes")));
+            }
+            file_type::FOLDER | file_type::CHAR | file_type::BLOCK | file_type::FIFO
+                if size == 0 => {}
+            file_type::FOLDER | file_type::CHAR | file_type::BLOCK | file_type::FIFO => {
+                return Err(refused("it has content, and it is no file".to_owned()));
+            }
+            _ => return Err(refused(format!("its mode {mode:o} has no known file type"))),
+        }
+        if mode & !(file_type::MASK | 0o7777) != 0 {
+            return Err(refused(format!("its mode {mode:o} has unknown bits")));
+        }
+        if u64::from(size) > self.inner.limit.saturating_sub(self.inner.offset) {
+            return Err(ReadError::Bomb {
+                limit: self.inner.limit,
+                unit: "bytes",
+            });
+        }
+        self.left = u64::from(size);
+        Ok(Some(Header {
+            path,
+            segment: self.segment,
+            offset,
+            content_offset: self.inner.offset,
+            inode,
+            mode,
+            uid,
+            gid,
+            links,
+            mtime,
+            size,
+            device: (major, minor),
+            own_device: (own_major, own_minor),
+        }))
+    }
+}
+
+fn refused(member: &str, offset: u64, why: impl Into<String>) -> ReadError {
+    ReadError::Refused {
+        member: member.escape_debug().to_string(),
+        offset,
+        why: why.into(),
+    }
+}
+
+impl<R: Read> Read for CpioReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let part = buffer.get_mut(..most).unwrap_or_default();
+        if part.is_empty() {
+            return Ok(0);
+        }
+        match self.inner.read(part)? {
+            0 => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("it ends {} bytes before the member does", self.left),
+            )),
+            count => {
+                self.left -= count as u64;
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// Reads `bytes` as archives; for fuzzing.
+pub fn fuzz(bytes: &[u8]) {
+    let mut reader = CpioReader::new(bytes, 1 << 24);
+    while let Ok(Some(_)) = reader.next_member() {}
+}

@@ -1,0 +1,189 @@
+//! What can go wrong in a build.
+
+use std::path::PathBuf;
+
+use lunikernel_cache::artefact::SealError;
+use lunikernel_cache::tree::TreeError;
+use lunikernel_cache::{CacheError, Digest, RootfsError};
+
+use crate::assemble::cpio::WriteError;
+use crate::assemble::kernel::KernelError;
+use crate::assemble::modules::ModuleError;
+use crate::assemble::deb::DebError;
+use crate::assemble::layers::LayerError;
+use crate::fetch::FetchError;
+use crate::lock::LockError;
+use crate::flavour::FlavourError;
+use crate::sandbox::{Failure, SandboxError};
+use crate::source::git::GitError;
+
+/// An error of a build.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The store failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// An input could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A repository could not be had.
+    #[error("could not get source `{source_name}`")]
+    Git {
+        /// The source.
+        source_name: String,
+        /// Why.
+        #[source]
+        source: GitError,
+    },
+    /// A package could not be unpacked.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// Packages do not go together.
+    #[error(transparent)]
+    Packages(#[from] LayerError),
+    /// The kernel is not there.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The kernel's modules are not there.
+    #[error(transparent)]
+    Modules(#[from] ModuleError),
+    /// The initramfs could not be packed.
+    #[error(transparent)]
+    Initramfs(#[from] WriteError),
+    /// The flavour could not make its part.
+    #[error(transparent)]
+    Flavour(#[from] FlavourError),
+    /// The sandbox could not be set up.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The artefact could not be written.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A path cannot be in a folder.
+    #[error("could not lay out the inputs")]
+    Tree(#[from] TreeError),
+    /// Two parts of the root file system stand in each other's way.
+    #[error("could not lay {name} into the root file system")]
+    Layer {
+        /// What was being laid down.
+        name: String,
+        /// What is in its way.
+        #[source]
+        source: RootfsError,
+    },
+    /// A part of the root file system that should be left out is not there.
+    #[error("`rootfs.remove` names {path}, but no package has that")]
+    NothingToRemove {
+        /// The path.
+        path: String,
+    },
+    /// A name stands for nothing.
+    #[error("`{reference}` is neither a source nor an earlier step: there are {}", names.join(", "))]
+    NoSuchMaterial {
+        /// What was asked for.
+        reference: String,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// A source or step has no such part.
+    #[error("`{name}` has no file or folder `{path}`")]
+    NoSuchPart {
+        /// The source or step.
+        name: String,
+        /// What was asked for.
+        path: String,
+    },
+    /// Something that is no root file system is used as one.
+    #[error("`{name}` is used as a root, but is no set of packages")]
+    NotARoot {
+        /// The source or step.
+        name: String,
+    },
+    /// A folder of the recipe's own has a link, which the zip cannot hold.
+    #[error("{path} is a symbolic link, which a Lunikernel cannot carry among the recipe's files")]
+    LinkInFiles {
+        /// The entry that it would be.
+        path: String,
+    },
+    /// There is no such step.
+    #[error("the recipe has no step `{name}`: expected one of {}", steps.join(", "))]
+    NoSuchStep {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        steps: Vec<String>,
+    },
+    /// A step ran and failed.
+    #[error("step `{step}` failed: {failure}")]
+    StepFailed {
+        /// The step.
+        step: String,
+        /// How.
+        failure: Failure,
+        /// The last lines that it printed.
+        tail: Vec<String>,
+        /// Where all that it printed is.
+        log: Option<PathBuf>,
+    },
+    /// A result does not say what it made.
+    #[error("the result of action {action} in the cache cannot be read")]
+    BadResult {
+        /// The action.
+        action: Digest,
+    },
+    /// The lock is wrong, or where its inputs are cannot be found out.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Threads could not be started.
+    #[error("could not start threads: {0}")]
+    Threads(String),
+    /// A message could not be written as JSON.
+    #[error("could not write JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+impl BuildError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cache(error) => error.hint(),
+            Self::Fetch(error) => error.hint(),
+            Self::Lock(error) => error.hint(),
+            Self::Git { source, .. } => source.hint(),
+            Self::Deb(error) => error.hint(),
+            Self::Packages(error) => error.hint(),
+            Self::Kernel(error) => error.hint(),
+            Self::Modules(error) => error.hint(),
+            Self::Initramfs(error) => error.hint(),
+            Self::Flavour(error) => error.hint(),
+            Self::Sandbox(error) => error.hint(),
+            Self::Seal(error) => error.hint(),
+            Self::NothingToRemove { .. } => Some(
+                "paths are absolute and name what a package of `rootfs.from` has: `/usr/share/doc`"
+                    .to_owned(),
+            ),
+            Self::NoSuchPart { name, .. } => Some(format!(
+                "a step keeps only what its `outputs` list; see what `{name}` makes there"
+            )),
+            Self::NotARoot { .. } => {
+                Some("a root is made of `deb` sources: `root: [toolchain]`".to_owned())
+            }
+            Self::StepFailed { step, .. } => Some(format!(
+                "look around where it failed with `luni shell RECIPE {step}`"
+            )),
+            Self::LinkInFiles { .. } => {
+                Some("make links with `symlink:` in `rootfs.files`".to_owned())
+            }
+            Self::BadResult { .. } => {
+                Some("find and remove what is damaged with `luni cache verify --repair`".to_owned())
+            }
+            Self::Tree(_)
+            | Self::Layer { .. }
+            | Self::NoSuchMaterial { .. }
+            | Self::NoSuchStep { .. }
+            | Self::Threads(_)
+            | Self::Json(_) => None,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Building: from a locked recipe to an artefact.
+//!
+//! The order of [`Builder::build`] is the order of the data: recall, fetch, unpack,
+//! run the steps, compose the root file system, seal.
+
+mod compose;
+mod error;
+mod licence;
+mod materials;
+mod recall;
+mod sbom;
+mod seal;
+mod steps;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lunikernel_cache::{Cache, Digest, Progress};
+use serde::Serialize;
+
+pub use error::BuildError;
+pub use materials::Material;
+pub use steps::StepReport;
+
+use crate::fetch::Fetcher;
+use crate::flavour;
+use crate::lock::{LockedRecipe, LockedSource};
+use crate::plan::{EncodedAction, artefact_action};
+use crate::sandbox::{Sandbox, Surroundings};
+use crate::source::deb::AptConfig;
+use crate::source::git;
+
+/// Everything that a build needs beside its recipe.
+#[derive(Clone)]
+pub struct Builder {
+    /// Where blobs and results are kept.
+    pub cache: Cache,
+    /// Gets what is missing.
+    pub fetcher: Fetcher,
+    /// Runs the steps.
+    pub sandbox: Arc<dyn Sandbox>,
+    /// Hears what is being done.
+    pub progress: Arc<dyn Progress>,
+    /// The address of an archive of snapshots, with `@ARCHIVE@` and `@SNAPSHOTID@` in
+    /// it, where someone named one.
+    pub snapshots: Option<String>,
+    /// How many threads unpack and compress.
+    pub threads: usize,
+    /// What the steps run among.
+    pub surroundings: Surroundings,
+}
+
+/// What came of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Built {
+    /// The name of the file that it should be: `NAME.luni.zip`.
+    pub file_name: String,
+    /// The artefact, in the cache's store.
+    pub artefact: Digest,
+    /// Whether nothing had to be done.
+    pub cached: bool,
+    /// How many inputs were fetched now.
+    pub fetched: usize,
+    /// How many inputs there are.
+    pub inputs: usize,
+    /// What each step of the recipe took.
+    pub steps: Vec<StepReport>,
+    /// How long all of it took.
+    #[serde(skip)]
+    pub took: Duration,
+}
+
+impl Builder {
+    /// Builds `locked`, or finds that it was built before.
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing half-made is kept under a final name.
+    pub async fn build(&self, locked: &LockedRecipe) -> Result<Built, BuildError> {
+        let start = Instant::now();
+        let action = self.artefact_action(locked)?;
+        let file_name = file_name(locked);
+        let mut built = Built {
+            artefact: action.digest,
+            file_name,
+            cached: true,
+            fetched: 0,
+            inputs: locked.inputs().count(),
+            steps: Vec::new(),
+            took: Duration::ZERO,
+        };
+        let recalled = match self.recall(&action, &built.file_name)? {
+            Some(artefact) => Some(artefact),
+            None => {
+                // Someone else may be at it: then wait, and take theirs.
+                let _turn = tokio::task::block_in_place(|| self.cache.lock(&action.digest.sha256))?;
+                match self.recall(&action, &built.file_name)? {
+                    Some(artefact) => Some(artefact),
+                    None => {
+                        built.cached = false;
+                        built.fetched = self.fetch(locked).await?;
+                        let made = tokio::task::block_in_place(|| self.make_on_threads(locked))?;
+                        self.record(&action, &built.file_name, &made.artefact)?;
+                        built.steps = made.steps;
+                        built.artefact = made.artefact;
+                        None
+                    }
+                }
+            }
+        };
+        if let Some(artefact) = recalled {
+            built.artefact = artefact;
+        }
+        built.took = start.elapsed();
+        Ok(built)
+    }
+
+    /// Gets every input of `locked` that is not in the cache, and says how many.
+    ///
+    /// # Errors
+    /// [`BuildError`] where one cannot be had.
+    pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
+        let wants = locked.missing(self.cache.blobs(), || AptConfig::read(Path::new("/")), self.snapshots.as_deref())?;
+        let mut fetched = self.fetcher.fetch(&wants).await?.fetched;
+        for (name, source) in &locked.lock().sources {
+            if let LockedSource::Git(locked) = source
+                && !self.cache.blobs().contains(&locked.tree)
+            {
+                git::fetch(&self.fetcher, locked)
+                    .await
+                    .map_err(|source| BuildError::Git {
+                        source_name: name.clone(),
+                        source,
+                    })?;
+                fetched += 1;
+            }
+        }
+        Ok(fetched)
+    }
+
+    /// The action that stands for the whole build.
+    fn artefact_action(&self, locked: &LockedRecipe) -> Result<EncodedAction, BuildError> {
+        let blobs = self.cache.blobs();
+        let recipe = blobs.put(locked.recipe_text().as_bytes())?;
+        let lock = blobs.put(locked.lock_text().as_bytes())?;
+        let action = artefact_action(&file_name(locked), &recipe, &lock, locked.files())?;
+        Ok(action.encode())
+    }
+
+    /// Makes the artefact on as many threads as asked for. Nothing that comes out may
+    /// depend on their number.
+    fn make_on_threads(&self, locked: &LockedRecipe) -> Result<Made, BuildError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build()
+            .map_err(|error| BuildError::Threads(error.to_string()))?;
+        pool.install(|| self.make(locked))
+    }
+
+    /// Everything between the inputs and the artefact.
+    fn make(&self, locked: &LockedRecipe) -> Result<Made, BuildError> {
+        let recipe = locked.recipe();
+        let flavour = flavour::of(recipe.flavour);
+        let mut materials = self.unpack(locked)?;
+        let steps = self.run_steps(recipe, &mut materials)?;
+        let kernel = compose::kernel(recipe, &materials, self.cache.blobs())?;
+        let root = compose::rootfs(recipe, flavour, &materials, &kernel, self.cache.blobs())?;
+        let artefact = self.seal(locked, flavour, &kernel, &root, &materials)?;
+        Ok(Made { artefact, steps })
+    }
+}
+
+/// What [`Builder::make`] made.
+struct Made {
+    artefact: Digest,
+    steps: Vec<StepReport>,
+}
+
+/// What the artefact of `locked` is called.
+fn file_name(locked: &LockedRecipe) -> String {
+    format!("{}.luni.zip", locked.recipe().name)
+}

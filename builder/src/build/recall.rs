@@ -1,0 +1,52 @@
+//! Remembering what was made from what.
+
+use lunikernel_cache::{CacheError, Digest, reapi};
+
+use super::Builder;
+use crate::plan::EncodedAction;
+
+impl Builder {
+    /// The output named `output` of an action that was carried out before.
+    pub(super) fn recall(
+        &self,
+        action: &EncodedAction,
+        output: &str,
+    ) -> Result<Option<Digest>, CacheError> {
+        let result = self.cache.actions().get(&action.digest, self.cache.blobs())?;
+        Ok(result.and_then(|result| {
+            let file = result.output_files.iter().find(|file| file.path == output)?;
+            Digest::from_reapi(file.digest.as_ref()?)
+        }))
+    }
+
+    /// Records the one output of an action that `luni` carried out itself.
+    pub(super) fn record(
+        &self,
+        action: &EncodedAction,
+        output: &str,
+        digest: &Digest,
+    ) -> Result<(), CacheError> {
+        self.record_result(
+            action,
+            &reapi::ActionResult {
+                output_files: vec![reapi::OutputFile {
+                    path: output.to_owned(),
+                    digest: Some(digest.to_reapi()),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            },
+        )
+    }
+
+    /// Records a result, after everything that it names has reached the disk.
+    pub(super) fn record_result(
+        &self,
+        action: &EncodedAction,
+        result: &reapi::ActionResult,
+    ) -> Result<(), CacheError> {
+        action.store(self.cache.blobs())?;
+        self.cache.sync()?;
+        self.cache.actions().put(&action.digest, result)
+    }
+}

@@ -1,0 +1,86 @@
+//! The software bill of materials, as SPDX 2.3 JSON.
+//!
+//! SPDX wants a date and a unique name; both are functions of the inputs here, so that
+//! the document is as reproducible as what it describes.
+
+use lunikernel_cache::Sha256;
+use lunikernel_cache::artefact::Input;
+use serde_json::{Value, json};
+
+use crate::recipe::Recipe;
+
+/// When the document says it was made: the time that every build is told.
+const CREATED: &str = "1980-01-01T00:00:00Z";
+
+/// The document of an artefact made by `recipe` from `inputs`; `identity` is the digest
+/// that stands for all of them together.
+pub(super) fn document(recipe: &Recipe, inputs: &[Input], identity: &Sha256) -> Value {
+    let mut packages = vec![json!({
+        "SPDXID": "SPDXRef-Lunikernel",
+        "name": recipe.name,
+        "versionInfo": recipe.version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "primaryPackagePurpose": "OPERATING-SYSTEM",
+    })];
+    let mut relationships = vec![json!({
+        "spdxElementId": "SPDXRef-DOCUMENT",
+        "relationshipType": "DESCRIBES",
+        "relatedSpdxElement": "SPDXRef-Lunikernel",
+    })];
+    for (number, input) in inputs.iter().enumerate() {
+        let id = format!("SPDXRef-Input-{number}");
+        packages.push(package(&id, input));
+        relationships.push(json!({
+            "spdxElementId": "SPDXRef-Lunikernel",
+            "relationshipType": "GENERATED_FROM",
+            "relatedSpdxElement": id,
+        }));
+    }
+    json!({
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": format!("{}-{}", recipe.name, recipe.version),
+        "documentNamespace": format!("urn:lunikernel:sbom:{identity}"),
+        "creationInfo": { "created": CREATED, "creators": ["Tool: luni"] },
+        "packages": packages,
+        "relationships": relationships,
+    })
+}
+
+fn package(id: &str, input: &Input) -> Value {
+    let mut package = json!({
+        "SPDXID": id,
+        "name": input.name,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "checksums": [{ "algorithm": "SHA256", "checksumValue": input.sha256.hex() }],
+    });
+    if let Some(version) = &input.version {
+        package["versionInfo"] = json!(version);
+    }
+    if let Some(licence) = &input.licence {
+        package["licenseDeclared"] = json!(licence);
+    }
+    if let (Some(version), "deb") = (&input.version, input.kind.as_str()) {
+        package["externalRefs"] = json!([{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": format!("pkg:deb/debian/{}@{}", input.name, percent(version)),
+        }]);
+    }
+    package
+}
+
+/// Percent-encodes what a package URL's version may not hold as it is.
+fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,240 @@
+//! Everything about a Lunikernel that can be told from its zip: its digests, which
+//! are checked, what it says about itself, and what is in its initramfs and kernel.
+
+use std::fmt;
+use std::io::{self, BufReader, Read};
+
+use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Manifest, Overlay};
+use lunikernel_cache::{Digest, Progress};
+use serde::Serialize;
+
+use crate::assemble::cpio::{ReadError, read_gzip};
+
+/// How many of the largest files are listed.
+const LARGEST: usize = 10;
+/// As much as is unpacked: no initramfs that fits into a memory comes near.
+const MAX_UNPACKED: u64 = 16 << 30;
+
+/// Everything about a Lunikernel that can be told from its zip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// Its identity: every byte was read, and every entry has its digest.
+    pub digest: Digest,
+    /// What it says about itself.
+    pub manifest: Manifest,
+    /// Its entries in the order of the zip, the manifest included.
+    pub entries: Vec<EntryInfo>,
+    /// What is in its initramfs, if it has one.
+    pub initramfs: Option<InitramfsInfo>,
+    /// The version that a Linux kernel says it is, if it is one for x86.
+    pub kernel_version: Option<String>,
+}
+
+/// An entry of the zip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryInfo {
+    /// Its name.
+    pub name: String,
+    /// Its digest.
+    #[serde(flatten)]
+    pub digest: Digest,
+}
+
+/// What is in an initramfs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct InitramfsInfo {
+    /// How many archives follow each other: overlays add one each.
+    pub archives: u64,
+    /// How many files, folders, links and devices there are.
+    pub members: u64,
+    /// Size of all content in bytes, which is what it takes of the memory.
+    pub unpacked: u64,
+    /// The largest files, largest first.
+    pub largest: Vec<FileInfo>,
+}
+
+/// A file of an initramfs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileInfo {
+    /// Its path, without a leading slash.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A Lunikernel could not be inspected, because something in it is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The zip is wrong.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+    /// The initramfs is wrong.
+    #[error("the initramfs of {artefact} cannot be unpacked")]
+    Initramfs {
+        /// The file.
+        artefact: String,
+        /// What is wrong.
+        #[source]
+        source: ReadError,
+    },
+    /// The kernel could not be read.
+    #[error("could not read the kernel of {artefact}")]
+    Kernel {
+        /// The file.
+        artefact: String,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl InspectError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Artefact(error) => error.hint(),
+            Self::Initramfs { source, .. } => source.hint(),
+            Self::Kernel { .. } => None,
+        }
+    }
+}
+
+/// Checks every byte of `artefact`, then looks into it.
+///
+/// # Errors
+/// [`InspectError`] with the first thing that is wrong.
+pub fn inspect(artefact: &Artefact, progress: &dyn Progress) -> Result<Inspection, InspectError> {
+    let checked = artefact.check(progress)?;
+    let has_initramfs = artefact.manifest().entries.contains_key(INITRAMFS);
+    let entries = artefact.entries().map(|(name, digest)| EntryInfo {
+        name: name.to_owned(),
+        digest,
+    });
+    Ok(Inspection {
+        digest: checked.digest,
+        manifest: artefact.manifest().clone(),
+        entries: entries.collect(),
+        initramfs: has_initramfs.then(|| initramfs(artefact)).transpose()?,
+        kernel_version: kernel_version(artefact)?,
+    })
+}
+
+fn initramfs(artefact: &Artefact) -> Result<InitramfsInfo, InspectError> {
+    let packed = BufReader::with_capacity(256 << 10, artefact.entry(INITRAMFS)?);
+    let mut reader = read_gzip(packed, MAX_UNPACKED);
+    let mut info = InitramfsInfo::default();
+    while let Some(header) = reader
+        .next_header()
+        .map_err(|source| InspectError::Initramfs {
+            artefact: artefact.label().to_owned(),
+            source,
+        })?
+    {
+        let size = u64::from(header.size);
+        info.archives = u64::from(header.segment) + 1;
+        info.members += 1;
+        info.unpacked += size;
+        let at = info.largest.partition_point(|file| file.size >= size);
+        if at < LARGEST {
+            let path = header.path;
+            info.largest.insert(at, FileInfo { path, size });
+            info.largest.truncate(LARGEST);
+        }
+    }
+    Ok(info)
+}
+
+fn kernel_version(artefact: &Artefact) -> Result<Option<String>, InspectError> {
+    /// The 16-bit pointer of the header reaches no further, and the version is short.
+    const MOST: u64 = 0x200 + 0xffff + 256;
+    let mut start = Vec::new();
+    let kernel = artefact.entry(KERNEL)?;
+    kernel
+        .take(MOST)
+        .read_to_end(&mut start)
+        .map_err(|source| InspectError::Kernel {
+            artefact: artefact.label().to_owned(),
+            source,
+        })?;
+    Ok(linux_version(&start))
+}
+
+/// The version in the setup header of a Linux kernel for x86, from the kernel's first
+/// 66 KiB: `Documentation/arch/x86/boot.rst`, field `kernel_version`.
+#[must_use]
+pub fn linux_version(kernel: &[u8]) -> Option<String> {
+    if kernel.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let pointer = u16::from_le_bytes(*kernel.get(0x20e..)?.first_chunk()?);
+    if pointer == 0 {
+        return None;
+    }
+    let text = kernel.get(0x200 + usize::from(pointer)..)?;
+    let text: Vec<u8> = text.iter().copied().take(256).collect();
+    let end = text.iter().position(|byte| *byte == 0)?;
+    let text = text.get(..end)?;
+    let printable = !text.is_empty() && text.iter().all(|byte| (0x20..0x7f).contains(byte));
+    printable.then(|| String::from_utf8_lossy(text).into_owned())
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = &self.manifest;
+        writeln!(
+            f,
+            "{} {} ({}, {})",
+            it.name, it.version, it.flavour, it.arch
+        )?;
+        writeln!(f, "  {}, every entry checked", self.digest)?;
+        let protocol = serde_json::to_value(it.boot.protocol).unwrap_or_default();
+        let protocol = protocol.as_str().unwrap_or_default();
+        let memory = it.boot.min_memory_mib;
+        writeln!(
+            f,
+            "\nboots by {protocol}, in {memory} MiB of memory or more"
+        )?;
+        writeln!(f, "  command line  {}", it.boot.cmdline)?;
+        if let Some(version) = &self.kernel_version {
+            writeln!(f, "  kernel        {version}")?;
+        }
+        let devices = match (it.devices.net, it.devices.block) {
+            (true, true) => "network, disk",
+            (true, false) => "network",
+            (false, true) => "disk",
+            (false, false) => "none",
+        };
+        writeln!(f, "  devices       {devices}")?;
+        let overlay = match &it.overlay {
+            Overlay::Initramfs {} => "one more archive behind the initramfs".to_owned(),
+            Overlay::Block { device } => format!("a tar archive as the disk `{device}`"),
+            Overlay::None {} => "not possible".to_owned(),
+        };
+        writeln!(f, "  overlay       {overlay}")?;
+        writeln!(f, "\nentries")?;
+        for entry in &self.entries {
+            let EntryInfo { name, digest } = entry;
+            writeln!(f, "  {:>12}  {name:<16}  {}", digest.size, digest.sha256)?;
+        }
+        if let Some(info) = &self.initramfs {
+            let InitramfsInfo {
+                archives,
+                members,
+                unpacked,
+                largest,
+            } = info;
+            writeln!(
+                f,
+                "\ninitramfs: {members} members, {unpacked} bytes unpacked, archives: {archives}; the largest are"
+            )?;
+            for file in largest {
+                writeln!(f, "  {:>12}  /{}", file.size, file.path.escape_debug())?;
+            }
+        }
+        write!(f, "\nbuilt from {} inputs", it.inputs.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

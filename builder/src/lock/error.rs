@@ -1,0 +1,145 @@
+//! What can go wrong with a lock.
+
+use std::path::PathBuf;
+
+use lunikernel_cache::CacheError;
+
+use crate::fetch::FetchError;
+use crate::source::deb::DebError;
+use crate::source::file::FileError;
+use crate::source::git::GitError;
+use crate::source::url::UrlError;
+
+/// An error of locking, or of a lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// There is no lock.
+    #[error("{} has no lock: expected {} beside it", recipe.display(), lock.display())]
+    Absent {
+        /// The recipe.
+        recipe: PathBuf,
+        /// Where its lock should be.
+        lock: PathBuf,
+    },
+    /// The lockfile cannot be read.
+    #[error("could not read the lockfile: {why}")]
+    Syntax {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The lock was made for another state of the recipe.
+    #[error("the lock of {} does not fit the recipe any more: {}", recipe.display(), list(reasons))]
+    Stale {
+        /// The recipe.
+        recipe: PathBuf,
+        /// What does not fit.
+        reasons: Vec<Stale>,
+    },
+    /// A file could not be read or written.
+    #[error("could not {attempted}")]
+    Io {
+        /// What was being done.
+        attempted: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something to be updated is not in the lock.
+    #[error("`{name}` is neither a source of the recipe nor a package in its lock")]
+    NothingToUpdate {
+        /// What was named.
+        name: String,
+    },
+    /// A source could not be locked.
+    #[error("could not lock source `{source_name}`")]
+    Source {
+        /// Which one.
+        source_name: String,
+        /// Why.
+        #[source]
+        source: Box<SourceError>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// Why a source could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Debian packages.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// A file from the web.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// A git repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A file beside the recipe.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Something that had to be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+/// One way in which a lock does not fit its recipe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// The recipe has a source that the lock does not have.
+    #[error("source `{0}` is not in it")]
+    Missing(String),
+    /// The lock has a source that the recipe does not have.
+    #[error("it has a source `{0}` that the recipe does not have")]
+    Extra(String),
+    /// The recipe asks for something else than what was locked.
+    #[error("the recipe's source `{0}` has changed since")]
+    Changed(String),
+    /// A file beside the recipe has other content than what was locked.
+    #[error("{path} (source `{source_name}`) has changed since")]
+    File {
+        /// The source.
+        source_name: String,
+        /// The file or folder.
+        path: String,
+    },
+}
+
+fn list(reasons: &[Stale]) -> String {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    reasons.join("; ")
+}
+
+impl LockError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Absent { recipe, .. } | Self::Stale { recipe, .. } => {
+                Some(format!("run `luni lock {}`", recipe.display()))
+            }
+            Self::Syntax { .. } => {
+                Some("restore it from version control, or remove it and run `luni lock`".to_owned())
+            }
+            Self::NothingToUpdate { .. } => {
+                Some("`luni lock --update` without a name updates everything".to_owned())
+            }
+            Self::Io { .. } => None,
+            Self::Source { source, .. } => source.hint(),
+            Self::Cache(error) => error.hint(),
+        }
+    }
+}
+
+impl SourceError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Deb(error) => error.hint(),
+            Self::Url(error) => error.hint(),
+            Self::Git(error) => error.hint(),
+            Self::File(error) => error.hint(),
+            Self::Fetch(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A recipe together with a lock that fits it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use lunikernel_cache::tree::Entry;
+use lunikernel_cache::{Cache, CacheError, Digest, Tree};
+
+use super::error::{LockError, Stale};
+use super::file::{LockFile, LockedSource};
+use crate::recipe::{ReadRecipe, Recipe, Source};
+use crate::source::file::{self, FileKind, LockedFile};
+
+/// A recipe whose every input is pinned to exact bytes. The only thing that can be built.
+#[derive(Debug, Clone)]
+pub struct LockedRecipe {
+    recipe: Recipe,
+    recipe_text: String,
+    lock: LockFile,
+    lock_text: String,
+    files: BTreeMap<String, Entry>,
+}
+
+impl LockedRecipe {
+    /// Where the lock of the recipe at `recipe` is.
+    #[must_use]
+    pub fn lock_path(recipe: &Path) -> PathBuf {
+        recipe.with_extension("lock")
+    }
+
+    /// Reads the lock beside the recipe, takes the recipe's own files into `cache`, and
+    /// checks that all fit together.
+    ///
+    /// # Errors
+    /// [`LockError::Absent`] or [`LockError::Stale`], both mended by `luni lock`, and
+    /// whatever keeps a file from being read.
+    pub fn open(read: ReadRecipe, cache: &Cache) -> Result<Self, LockError> {
+        let path = Self::lock_path(&read.path);
+        let lock_text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(LockError::Absent {
+                    recipe: read.path,
+                    lock: path,
+                });
+            }
+            Err(source) => {
+                return Err(LockError::Io {
+                    attempted: "read the lockfile",
+                    source,
+                });
+            }
+        };
+        let lock = LockFile::parse(&lock_text)?;
+        let mut reasons = stale(&read.recipe, &lock);
+        let mut files = BTreeMap::new();
+        for (name, locked) in &lock.sources {
+            let (LockedSource::File(locked), Some(Source::File(path))) =
+                (locked, read.recipe.sources.get(name))
+            else {
+                continue;
+            };
+            let now =
+                file::lock(cache, read.folder(), path).map_err(|error| LockError::Source {
+                    source_name: name.clone(),
+                    source: Box::new(error.into()),
+                })?;
+            if now == *locked {
+                files.insert(path.clone(), entry(cache, &now)?);
+            } else {
+                reasons.push(Stale::File {
+                    source_name: name.clone(),
+                    path: path.clone(),
+                });
+            }
+        }
+        if !reasons.is_empty() {
+            return Err(LockError::Stale {
+                recipe: read.path,
+                reasons,
+            });
+        }
+        Ok(Self {
+            recipe: read.recipe,
+            recipe_text: read.text,
+            lock,
+            lock_text,
+            files,
+        })
+    }
+
+    /// The recipe.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The recipe's text, byte for byte as it was read.
+    #[must_use]
+    pub fn recipe_text(&self) -> &str {
+        &self.recipe_text
+    }
+
+    /// The lock.
+    #[must_use]
+    pub fn lock(&self) -> &LockFile {
+        &self.lock
+    }
+
+    /// The lock's text, byte for byte as it was read.
+    #[must_use]
+    pub fn lock_text(&self) -> &str {
+        &self.lock_text
+    }
+
+    /// The recipe's own files, by their path beside it.
+    #[must_use]
+    pub fn files(&self) -> &BTreeMap<String, Entry> {
+        &self.files
+    }
+
+    /// Digests of everything that has to be there for a build: what a pin protects
+    /// from garbage collection.
+    pub fn inputs(&self) -> impl Iterator<Item = Digest> {
+        self.lock.sources.values().flat_map(LockedSource::digests)
+    }
+}
+
+/// A file or folder beside the recipe, as the rest of a build has it.
+fn entry(cache: &Cache, locked: &LockedFile) -> Result<Entry, CacheError> {
+    Ok(match locked.kind {
+        FileKind::Folder => Entry::Folder(Tree::load(cache.blobs(), &locked.digest)?),
+        FileKind::File | FileKind::Executable => Entry::File {
+            digest: locked.digest,
+            executable: locked.kind == FileKind::Executable,
+        },
+    })
+}
+
+/// In which ways `lock` was made for another recipe.
+fn stale(recipe: &Recipe, lock: &LockFile) -> Vec<Stale> {
+    let mut reasons = Vec::new();
+    for (name, source) in &recipe.sources {
+        match lock.sources.get(name) {
+            None => reasons.push(Stale::Missing(name.clone())),
+            Some(locked) if !locked.fits(source) => reasons.push(Stale::Changed(name.clone())),
+            Some(_) => {}
+        }
+    }
+    for name in lock.sources.keys() {
+        if !recipe.sources.contains_key(name) {
+            reasons.push(Stale::Extra(name.clone()));
+        }
+    }
+    reasons
+}
+
+impl LockedSource {
+    /// Whether this is what `source` asked for when it was locked.
+    #[must_use]
+    pub fn fits(&self, source: &Source) -> bool {
+        match (self, source) {
+            (Self::Deb(locked), Source::Deb(asked)) => locked.request == *asked,
+            (Self::Url(locked), Source::Url(asked)) => {
+                locked.url == asked.url
+                    && asked.sha256.is_none_or(|sha256| sha256 == locked.sha256)
+            }
+            (Self::Git(locked), Source::Git(asked)) => {
+                locked.url == asked.url && locked.rev == asked.rev
+            }
+            (Self::File(locked), Source::File(path)) => locked.path == *path,
+            _ => false,
+        }
+    }
+
+    /// The digests of its content.
+    #[must_use]
+    pub fn digests(&self) -> Vec<Digest> {
+        match self {
+            Self::Deb(debs) => debs.packages.iter().map(|p| p.digest()).collect(),
+            Self::Url(url) => vec![url.digest()],
+            Self::Git(git) => vec![git.tree],
+            Self::File(file) => vec![file.digest],
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The native sandbox: Linux namespaces, as root or as an ordinary user, with no
+//! daemon and nothing to install.
+//!
+//! A command sees the action's input root as `/`, may write anywhere in it, and what
+//! it writes is gone afterwards but for its outputs below `/build`. It sees:
+//!
+//! * itself as uid and gid 0 without any capability, pid 2, in a session of its own;
+//! * standard input empty, output and error going to one log;
+//! * the environment of [`environment`] and nothing of the caller's;
+//! * a network of nothing but a loopback interface;
+//! * a fresh /proc with what shows or changes the machine hidden or read-only, a
+//!   minimal /dev, no /sys;
+//! * an empty home, `/root`, and an empty /tmp;
+//! * time stamps of 1980-01-01 on everything that it did not make itself.
+//!
+//! Not hidden: the kernel's release, the processor, the amount of memory, the clock,
+//! and, for an ordinary user with supplementary groups, that there are some.
+
+mod action;
+mod channel;
+mod confine;
+mod filter;
+mod inside;
+mod launch;
+mod log;
+mod mounts;
+mod outputs;
+mod owner;
+mod spec;
+mod state;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fs_err as fs;
+use fs_err::File;
+use lunikernel_cache::{Cache, Digest, Sha256, reapi};
+
+pub use inside::enter_if_asked;
+pub use log::LogSink;
+
+use self::action::Job;
+use self::launch::{Ended, Streams};
+use self::log::Log;
+use self::owner::Owner;
+use self::spec::{End, FillOrder, Spec};
+use self::state::State;
+use super::{EntryOrder, Failure, Outcome, Sandbox, SandboxError, Surroundings};
+
+/// Runs actions in namespaces of this machine's kernel.
+#[derive(Clone)]
+pub struct Native {
+    cache: Cache,
+    program: PathBuf,
+    sink: Option<LogSink>,
+}
+
+impl Native {
+    /// A sandbox over `cache`. `program` is an executable whose `main` calls
+    /// [`enter_if_asked`] before anything else: `/proc/self/exe` where this one's does.
+    #[must_use]
+    pub fn new(cache: Cache, program: PathBuf) -> Self {
+        Self {
+            cache,
+            program,
+            sink: None,
+        }
+    }
+
+    /// Hands commands' output to `sink` while they run, besides keeping it.
+    #[must_use]
+    pub fn with_log(mut self, sink: LogSink) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// Enters the state that the action's failed command left, or else the one in
+    /// which it would start, on the caller's terminal. Without `argv`, `/bin/sh` is
+    /// run. There is no time limit. Changes to a state that is kept stay.
+    ///
+    /// Returns the exit code, as shells have it: 128 and the signal for one ended by
+    /// a signal, 127 where the program could not be started.
+    ///
+    /// # Errors
+    /// As [`Sandbox::run`].
+    pub fn shell(&self, action: &Digest, argv: Option<Vec<String>>) -> Result<i32, SandboxError> {
+        let job = Job::read(self.cache.blobs(), action)?;
+        let owner = Owner::find().map_err(trouble("find out who this is"))?;
+        let key = Sha256::of(format!("shell {}", action.sha256).as_bytes());
+        let _alone = self.cache.lock(&key)?;
+        let lower = state::root(&self.cache, &job, action, &owner)?;
+        let state = match State::kept(&self.cache, action, &owner)? {
+            Some(state) => state,
+            None => State::fresh(&self.cache, &job, action, &owner)?,
+        };
+        let surroundings = Surroundings::default();
+        let mut spec = self.spec(&job, &surroundings, lower, &state);
+        spec.argv = argv.unwrap_or_else(|| vec!["/bin/sh".to_owned()]);
+        spec.interactive = true;
+        spec.order = None;
+        spec.timeout_ms = None;
+        if let Ok(term) = std::env::var("TERM") {
+            spec.env.retain(|(name, _)| name != "TERM");
+            spec.env.push(("TERM".to_owned(), term));
+        }
+        let terminal = Terminal::lend();
+        let ended = launch::run(
+            &self.program,
+            self.cache.root(),
+            &spec,
+            &owner,
+            &mut Streams::Terminal,
+        );
+        drop(terminal);
+        Ok(match ended?.end {
+            End::Exit(code) => code,
+            End::Signal(signal) => 128 + signal,
+            End::CannotStart(_) => 127,
+            End::TimedOut | End::OutOfMemory | End::TooManyProcesses => 137,
+        })
+    }
+
+    fn spec(&self, job: &Job, surroundings: &Surroundings, lower: PathBuf, state: &State) -> Spec {
+        Spec {
+            argv: job.argv.clone(),
+            env: environment(surroundings, &job.env).into_iter().collect(),
+            workdir: job.workdir.clone(),
+            lower,
+            state: state.relative(&self.cache),
+            hostname: surroundings.hostname.clone(),
+            umask: surroundings.umask,
+            cpus: surroundings.cpus,
+            order: match surroundings.entry_order {
+                EntryOrder::AsCreated => None,
+                EntryOrder::Forward => Some(FillOrder::Forward),
+                EntryOrder::Reverse => Some(FillOrder::Reverse),
+            },
+            timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
+            memory_mib: job.memory_mib,
+            processes: job.processes,
+            interactive: false,
+        }
+    }
+
+    /// What came of a command that ended, and why it failed, if it did.
+    fn judge(
+        &self,
+        job: &Job,
+        end: End,
+        build: &File,
+        result: &mut reapi::ActionResult,
+    ) -> Result<Option<Failure>, SandboxError> {
+        let (code, failure) = match end {
+            End::Exit(0) => (0, None),
+            End::Exit(code) => (code, Some(Failure::ExitCode(code))),
+            End::Signal(signal) => (128 + signal, Some(Failure::Signal(signal))),
+            End::TimedOut => (KILLED, Some(Failure::TimedOut(job.timeout))),
+            End::OutOfMemory => (KILLED, Some(Failure::OutOfMemory(job.memory_mib))),
+            End::TooManyProcesses => (KILLED, Some(Failure::TooManyProcesses(job.processes))),
+            End::CannotStart(errno) => {
+                let failure = Failure::CannotStart {
+                    program: job.argv.first().cloned().unwrap_or_default(),
+                    why: io::Error::from_raw_os_error(errno).to_string(),
+                };
+                (127, Some(failure))
+            }
+        };
+        result.exit_code = code;
+        match failure {
+            Some(failure) => Ok(Some(failure)),
+            None => {
+                let folder = build.file().as_fd();
+                Ok(outputs::collect(self.cache.blobs(), folder, job, result)?)
+            }
+        }
+    }
+}
+
+/// The exit code of what SIGKILL ended, as shells have it.
+const KILLED: i32 = 137;
+
+impl Sandbox for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn run(&self, action: &Digest, surroundings: &Surroundings) -> Result<Outcome, SandboxError> {
+        let job = Job::read(self.cache.blobs(), action)?;
+        let owner = Owner::find().map_err(trouble("find out who this is"))?;
+        let lower = state::root(&self.cache, &job, action, &owner)?;
+        let state = State::fresh(&self.cache, &job, action, &owner)?;
+        let spec = self.spec(&job, surroundings, lower, &state);
+
+        let log = Log::new(self.cache.blobs(), self.sink.as_ref())?;
+        let mut streams = Streams::Log(Box::new(log));
+        let start = Instant::now();
+        let Ended { end, build } = launch::run(
+            &self.program,
+            self.cache.root(),
+            &spec,
+            &owner,
+            &mut streams,
+        )?;
+        let took = start.elapsed();
+
+        let mut result = reapi::ActionResult::default();
+        if let Streams::Log(log) = streams {
+            result.stdout_digest = Some(log.store()?.to_reapi());
+        }
+        let memory = build.map(|folder| File::from_parts(folder.into(), "/build"));
+        let disk = state.build()?;
+        let failure = self.judge(&job, end, memory.as_ref().unwrap_or(&disk), &mut result)?;
+        let kept = match failure {
+            Some(_) => Some(state.keep(&self.cache, action, memory.as_ref())?),
+            None => {
+                state::forget(&self.cache, action);
+                None
+            }
+        };
+        Ok(Outcome {
+            result,
+            failure,
+            took,
+            kept,
+        })
+    }
+}
+
+/// The whole environment of a command: what is always there, with what the action
+/// itself sets put over it.
+#[must_use]
+pub fn environment(
+    surroundings: &Surroundings,
+    action: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let fixed = [
+        ("HOME", "/root"),
+        ("LANG", &surroundings.locale),
+        ("LC_ALL", &surroundings.locale),
+        (
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
+        ("SOURCE_DATE_EPOCH", "315532800"),
+        ("TERM", "dumb"),
+        ("TZ", &surroundings.timezone),
+    ];
+    let mut all: BTreeMap<String, String> = fixed
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    all.extend(action.clone());
+    all
+}
+
+/// For `map_err`: setting up failed at what was attempted.
+fn trouble(attempted: &'static str) -> impl FnOnce(io::Error) -> SandboxError {
+    move |source| setup_error(attempted.to_owned(), source)
+}
+
+fn setup_error(attempted: String, source: io::Error) -> SandboxError {
+    let hint = hint(&attempted, &source);
+    SandboxError::Setup {
+        attempted,
+        source,
+        hint,
+    }
+}
+
+/// What helps where the machine forbids namespaces, which is by far the most
+/// frequent reason.
+fn hint(attempted: &str, source: &io::Error) -> Option<String> {
+    if source.kind() == io::ErrorKind::StorageFull {
+        return Some("free some space, or name a larger disk with `--cache DIR`".to_owned());
+    }
+    let setting = |path: &str| {
+        fs::read_to_string(Path::new("/proc/sys").join(path))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
+    let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
+    if is("kernel/unprivileged_userns_clone", "0") {
+        return Some("user namespaces are off; turn them on with `sudo sysctl kernel.unprivileged_userns_clone=1`, or run as root".to_owned());
+    }
+    if is("user/max_user_namespaces", "0") {
+        return Some("user namespaces are off; turn them on with `sudo sysctl user.max_user_namespaces=16384`".to_owned());
+    }
+    if is("kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return Some("AppArmor restricts user namespaces; allow them with `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or run as root".to_owned());
+    }
+    if attempted.contains("overlayfs") {
+        return Some("this needs Linux 5.11 or newer and a cache on ext4, xfs, btrfs or tmpfs; name one with `--cache DIR`".to_owned());
+    }
+    if attempted.contains("namespace") {
+        return Some("inside a container, start that with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`".to_owned());
+    }
+    attempted.contains("/proc").then(|| {
+        "inside a container, start that with `--security-opt systempaths=unconfined`".to_owned()
+    })
+}
+
+/// The terminal, lent to a command: signals that its keys send go to the command
+/// and not to this process, and it is taken back when this is dropped.
+struct Terminal {
+    before: Vec<(libc::c_int, libc::sighandler_t)>,
+}
+
+impl Terminal {
+    fn lend() -> Self {
+        let ignored = [libc::SIGINT, libc::SIGQUIT, libc::SIGTTOU];
+        let before = ignored
+            .into_iter()
+            .map(|signal| {
+                // SAFETY: ignoring a signal runs no code of this process.
+                (signal, unsafe { libc::signal(signal, libc::SIG_IGN) })
+            })
+            .collect();
+        Self { before }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = rustix::termios::tcsetpgrp(io::stdin(), rustix::process::getpgrp());
+        for (signal, action) in &self.before {
+            if *action != libc::SIG_ERR {
+                // SAFETY: this puts back the action that was there before.
+                unsafe { libc::signal(*signal, *action) };
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The files of a sandbox on disk: the root, which is kept for the next, and what a
+//! command changes, which is thrown away or, after a failure, kept to look at.
+//!
+//! ```text
+//! CACHE/roots-v1/HEX/tree      a root without `build`, named by its digest, never written to
+//! CACHE/failed-v1/HEX/upper    what the failed command of the action HEX changed
+//! ```
+
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use fs_err::File;
+use lunikernel_cache::checkout::{self, Order};
+use lunikernel_cache::tree::Entry;
+use lunikernel_cache::{Cache, Digest, Scratch, Tree, disk, reapi};
+use prost::Message as _;
+use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags};
+
+use super::action::{BUILD, Job};
+use super::launch::hand_over;
+use super::owner::Owner;
+use super::trouble;
+use crate::sandbox::SandboxError;
+
+const ROOTS: &str = "roots-v1";
+const FAILED: &str = "failed-v1";
+/// Where file systems are mounted, and private folders lie, over whatever the root has.
+const POINTS: &[&str] = &["dev", "proc", "root", "tmp"];
+/// The private folders, with their modes. `root` is the empty home.
+const PRIVATE: &[(&str, u32)] = &[("root", 0o700), ("tmp", 0o1777)];
+
+/// The folder of the root's read-only layer, made if it is not there yet.
+pub(super) fn root(
+    cache: &Cache,
+    job: &Job,
+    action: &Digest,
+    owner: &Owner,
+) -> Result<PathBuf, SandboxError> {
+    let mut top = job.input_root.clone();
+    top.directories.retain(|folder| folder.name != BUILD);
+    let bytes = top.encode_to_vec();
+    let digest = Digest::of(&bytes);
+    let name = Path::new(ROOTS).join(digest.sha256.hex());
+    let place = cache.root().join(&name);
+    let tree = name.join("tree");
+    let io = || trouble("write out the root's files");
+
+    let usable = || fs::metadata(place.join("tree")).is_ok_and(|meta| meta.uid() == owner.uid());
+    if !usable() {
+        let _lock = cache.lock(&digest.sha256)?;
+        if !usable() {
+            let scratch = cache.scratch()?;
+            let fresh = scratch.path().join("root");
+            fs::create_dir(&fresh).map_err(io())?;
+            cache.blobs().put(&bytes)?;
+            let tree = with_points(Tree::load(cache.blobs(), &digest)?, action)?;
+            checkout::check_out(cache.blobs(), &tree, &fresh.join("tree"), owner.switch())?;
+            // After a power cut, a root must be whole or not there.
+            cache.sync()?;
+            fs::create_dir_all(cache.root().join(ROOTS)).map_err(io())?;
+            if fs::symlink_metadata(&place).is_ok() {
+                // Another user's, who was root inside then.
+                fs::rename(&place, scratch.path().join("old")).map_err(io())?;
+            }
+            fs::rename(&fresh, &place).map_err(io())?;
+            let _ = disk::remove_tree(&scratch.path().join("old"));
+        }
+    }
+    checkout::touch(&place);
+    Ok(tree)
+}
+
+fn with_points(mut tree: Tree, action: &Digest) -> Result<Tree, SandboxError> {
+    for name in POINTS {
+        match tree.get(name) {
+            Some(Entry::Folder(_)) => {}
+            None => {
+                let added = tree.insert(name, Entry::Folder(Tree::new()));
+                added.map_err(|error| bad(action, error.to_string()))?;
+            }
+            Some(_) => {
+                let why = format!("its input root has `{name}`, which is no folder");
+                return Err(bad(action, why));
+            }
+        }
+    }
+    Ok(tree)
+}
+
+fn bad(action: &Digest, why: String) -> SandboxError {
+    SandboxError::BadAction {
+        digest: *action,
+        why,
+    }
+}
+
+/// What a command changes: a folder with `upper`, and `work` and `mnt` while it runs.
+pub(super) struct State {
+    path: PathBuf,
+    /// Removes the folder; `None` for one that is kept.
+    scratch: Option<Scratch>,
+}
+
+impl State {
+    /// The state in which an action starts.
+    pub(super) fn fresh(
+        cache: &Cache,
+        job: &Job,
+        action: &Digest,
+        owner: &Owner,
+    ) -> Result<Self, SandboxError> {
+        let scratch = cache.scratch()?;
+        let state = Self {
+            path: scratch.path().join("state"),
+            scratch: Some(scratch),
+        };
+        let upper = state.upper();
+        let io = || trouble("make the scratch folders");
+        for path in [&state.path, &upper] {
+            fs::create_dir(path).map_err(io())?;
+        }
+        let build = build_tree(cache, job, action)?;
+        checkout::check_out(cache.blobs(), &build, &upper.join(BUILD), owner.switch())?;
+        for (name, mode) in PRIVATE {
+            let path = upper.join(name);
+            fs::create_dir(&path).map_err(io())?;
+            // Hides what the root itself has there. A file system that cannot say
+            // so shows both.
+            let _ = rustix::fs::setxattr(&path, "user.overlay.opaque", b"y", XattrFlags::empty());
+            finish(&path, *mode, owner).map_err(io())?;
+        }
+        finish(&upper, 0o755, owner).map_err(io())?;
+        state.prepare(owner)?;
+        finish(&state.path, 0o755, owner).map_err(io())?;
+        Ok(state)
+    }
+
+    /// The state that the action's failed command left, if it is kept.
+    pub(super) fn kept(
+        cache: &Cache,
+        action: &Digest,
+        owner: &Owner,
+    ) -> Result<Option<Self>, SandboxError> {
+        let path = kept_path(cache, action);
+        let owned = fs::metadata(path.join("upper")).is_ok_and(|meta| meta.uid() == owner.uid());
+        if !owned {
+            return Ok(None);
+        }
+        let state = Self {
+            path,
+            scratch: None,
+        };
+        state.prepare(owner)?;
+        Ok(Some(state))
+    }
+
+    fn prepare(&self, owner: &Owner) -> Result<(), SandboxError> {
+        let io = || trouble("make the scratch folders");
+        for name in ["work", "mnt"] {
+            let path = self.path.join(name);
+            disk::remove_tree(&path).map_err(io())?;
+            fs::create_dir(&path).map_err(io())?;
+            finish(&path, 0o755, owner).map_err(io())?;
+        }
+        Ok(())
+    }
+
+    fn upper(&self) -> PathBuf {
+        self.path.join("upper")
+    }
+
+    /// Its path relative to the cache's folder.
+    pub(super) fn relative(&self, cache: &Cache) -> PathBuf {
+        self.path
+            .strip_prefix(cache.root())
+            .unwrap_or(&self.path)
+            .to_owned()
+    }
+
+    /// The folder `/build` on disk, held open.
+    pub(super) fn build(&self) -> Result<File, SandboxError> {
+        File::open(self.upper().join(BUILD)).map_err(trouble("open the folder of outputs"))
+    }
+
+    /// Keeps it under the action's name, in place of an older one; `memory` is `/build`
+    /// where that was a memory file system.
+    pub(super) fn keep(
+        self,
+        cache: &Cache,
+        action: &Digest,
+        memory: Option<&File>,
+    ) -> Result<PathBuf, SandboxError> {
+        let io = || trouble("keep what the command left");
+        let place = kept_path(cache, action);
+        let Some(scratch) = &self.scratch else {
+            return Ok(place);
+        };
+        if let Some(memory) = memory {
+            let build = self.upper().join(BUILD);
+            let meta = fs::metadata(&build).map_err(io())?;
+            disk::remove_tree(&build).map_err(io())?;
+            fs::create_dir(&build).map_err(io())?;
+            let folder = File::open(&build).map_err(io())?;
+            checkout::copy(memory.file().as_fd(), folder.file().as_fd(), Order::Forward)
+                .map_err(io())?;
+            give_all(&build, meta.uid(), meta.gid()).map_err(io())?;
+        }
+        for name in ["work", "mnt"] {
+            disk::remove_tree(&self.path.join(name)).map_err(io())?;
+        }
+        fs::create_dir_all(cache.root().join(FAILED)).map_err(io())?;
+        let old = scratch.path().join("old");
+        match fs::rename(&place, &old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io()(error));
+            }
+            _ => {}
+        }
+        fs::rename(&self.path, &place).map_err(io())?;
+        let _ = disk::remove_tree(&old);
+        Ok(place)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.scratch.is_some() {
+            // The file system's own folder in `work` is closed to everyone, which
+            // stops the scratch folder's own removal.
+            let _ = disk::remove_tree(&self.path);
+        }
+    }
+}
+
+fn kept_path(cache: &Cache, action: &Digest) -> PathBuf {
+    cache.root().join(FAILED).join(action.sha256.hex())
+}
+
+/// Forgets the state kept for an action that has since done well.
+pub(super) fn forget(cache: &Cache, action: &Digest) {
+    let _ = disk::remove_tree(&kept_path(cache, action));
+}
+
+/// The inputs in `build`, with the folders that outputs go into (REAPI has the
+/// sandbox make those).
+fn build_tree(cache: &Cache, job: &Job, action: &Digest) -> Result<Tree, SandboxError> {
+    let found = job.input_root.directories.iter().find(|f| f.name == BUILD);
+    let mut tree = match found.map(|folder: &reapi::DirectoryNode| &folder.digest) {
+        None => Tree::new(),
+        Some(digest) => {
+            let digest = digest.as_ref().and_then(Digest::from_reapi);
+            let digest = digest.ok_or_else(|| bad(action, "a folder has no digest".to_owned()))?;
+            Tree::load(cache.blobs(), &digest)?
+        }
+    };
+    let below = job.workdir.strip_prefix(BUILD).unwrap_or_default();
+    let below = below.trim_start_matches('/');
+    for output in job.outputs.iter().map(String::as_str).chain([""]) {
+        let path = join(below, output);
+        let folder = if output.is_empty() {
+            path.as_str()
+        } else {
+            path.rsplit_once('/').map_or("", |(folder, _)| folder)
+        };
+        for (end, _) in folder.match_indices('/').chain([(folder.len(), "")]) {
+            let prefix = folder.get(..end).unwrap_or_default();
+            if !prefix.is_empty() && tree.get(prefix).is_none() {
+                let added = tree.insert(prefix, Entry::Folder(Tree::new()));
+                added.map_err(|error| bad(action, error.to_string()))?;
+            }
+        }
+    }
+    Ok(tree)
+}
+
+/// Two relative paths, either of which may be empty, as one.
+pub(super) fn join(folder: &str, path: &str) -> String {
+    match (folder, path) {
+        ("", path) => path.to_owned(),
+        (folder, "") => folder.to_owned(),
+        (folder, path) => format!("{folder}/{path}"),
+    }
+}
+
+/// Gives a folder its mode, owner and time stamp.
+fn finish(path: &Path, mode: u32, owner: &Owner) -> std::io::Result<()> {
+    let folder = File::open(path)?;
+    hand_over(folder.file().as_fd(), owner)?;
+    folder.set_permissions(PermissionsExt::from_mode(mode))?;
+    let time = Timespec {
+        tv_sec: checkout::EPOCH,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    Ok(rustix::fs::futimens(folder.file(), &times)?)
+}
+
+fn give_all(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
+    let (uid, gid) = (
+        rustix::fs::Uid::from_raw(uid),
+        rustix::fs::Gid::from_raw(gid),
+    );
+    for entry in walkdir::WalkDir::new(path) {
+        let entry = entry.map_err(std::io::Error::other)?;
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(CWD, entry.path(), Some(uid), Some(gid), flags)?;
+    }
+    Ok(())
+}

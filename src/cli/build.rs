@@ -1,0 +1,87 @@
+//! `luni build`: make a Lunikernel.
+
+use std::path::PathBuf;
+
+use lunikernel_builder::build::Built;
+use lunikernel_builder::lock::LockedRecipe;
+use lunikernel_builder::sandbox::Surroundings;
+use serde_json::json;
+
+use super::Context;
+use super::workshop::{self, RecipeArg, quoted, size};
+use super::output;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Build a Lunikernel from a locked recipe.
+///
+/// Fetches what is missing, runs the recipe's steps in a sandbox, and writes
+/// NAME.luni.zip. The same recipe and lock give the same bytes on every machine. On
+/// standard output: the SHA-256 and the file, as sha256sum prints them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    recipe: RecipeArg,
+
+    /// The file to write [default: NAME.luni.zip here]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let cache = context.cache()?;
+    let locked = args.recipe.open(&cache)?;
+    let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    let built = context.runtime()?.block_on(builder.build(&locked))?;
+    let path = args
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(&built.file_name));
+    output::copy_whole(&cache.blobs().path(&built.artefact.sha256), &path)?;
+    if context.json() {
+        let mut answer = json!(built);
+        answer["file"] = json!(path);
+        context.print_json(&answer)?;
+    } else {
+        context.print(&format!("{}  {}\n", built.artefact.sha256.hex(), path.display()))?;
+    }
+    context.say(&summary(args, &locked, &built, &path));
+    Ok(Exit::Ok)
+}
+
+/// What a person wants to know at the end.
+fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::Path) -> String {
+    let recipe = locked.recipe();
+    let how = if built.cached {
+        "nothing to do, built before".to_owned()
+    } else {
+        format!("built in {:.1} s", built.took.as_secs_f64())
+    };
+    let steps = built.steps.iter().map(|step| {
+        let what = if step.cached { "cached" } else { "ran" };
+        format!("{} ({what})", step.name)
+    });
+    let mut lines = vec![
+        format!("{} {}: {how}", recipe.name, recipe.version),
+        format!("  digest  {}", built.artefact.sha256),
+        format!("  file    {}, {}", path.display(), size(built.artefact.size)),
+        format!("  inputs  {}, {} fetched now", built.inputs, built.fetched),
+    ];
+    if !built.steps.is_empty() {
+        lines.push(format!("  steps   {}", steps.collect::<Vec<_>>().join(", ")));
+    }
+    let file = quoted(path);
+    let net = recipe
+        .tests
+        .iter()
+        .find_map(|test| test.http.as_ref())
+        .map_or(String::new(), |http| format!(" --net {}", http.port));
+    lines.push("next:".to_owned());
+    lines.push(format!("  luni run {file}{net}"));
+    lines.push(format!("  luni inspect {file}"));
+    lines.push(format!(
+        "  luni verify-reproducibility {}",
+        quoted(&args.recipe.recipe)
+    ));
+    lines.join("\n")
+}

@@ -1,0 +1,104 @@
+//! `luni lock`: pin every input of a recipe.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::SystemTime;
+
+use fs_err as fs;
+use lunikernel_builder::lock::{LockFile, LockedRecipe, Origins, Update, resolve};
+use lunikernel_builder::source::deb::AptConfig;
+use serde::Serialize;
+
+use super::Context;
+use super::workshop::{self, RecipeArg, quoted};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Pin every input of a recipe to exact bytes.
+///
+/// Finds out what the names and versions in a recipe stand for, checks the signatures
+/// of the distribution, and writes recipe.lock beside the recipe. What is locked
+/// already stays as it is, unless the recipe asks for something else now.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    recipe: RecipeArg,
+
+    /// Take the newest of everything, or of the sources and packages named
+    #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "check")]
+    update: Option<Vec<String>>,
+
+    /// Accept release files that have expired, as a mirror that is frozen has them
+    #[arg(long)]
+    allow_expired: bool,
+
+    /// Only say whether the lock fits the recipe; exit code 4 where it does not
+    #[arg(long)]
+    check: bool,
+}
+
+/// What changed, for programs.
+#[derive(Serialize)]
+struct Answer<'a> {
+    lock: String,
+    changes: &'a [lunikernel_builder::lock::Change],
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let cache = context.cache()?;
+    if args.check {
+        args.recipe.open(&cache)?;
+        context.say(&format!(
+            "the lock of {} is current",
+            args.recipe.path().display()
+        ));
+        return Ok(Exit::Ok);
+    }
+    let recipe = args.recipe.read()?;
+    let path = LockedRecipe::lock_path(&recipe.path);
+    let old = match fs::read_to_string(&path) {
+        Ok(text) => Some(LockFile::parse(&text)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(Failure::new(Exit::BadInput, "could not read the lock").caused_by(&error));
+        }
+    };
+    let update = match &args.update {
+        None => Update::Nothing,
+        Some(names) if names.is_empty() => Update::All,
+        Some(names) => Update::Named(BTreeSet::from_iter(names.iter().cloned())),
+    };
+    let fetcher = workshop::fetcher(context, &cache)?;
+    let apt = AptConfig::read(Path::new("/"))?;
+    let origins = Origins {
+        fetcher: &fetcher,
+        cache: &cache,
+        apt: &apt,
+        now: SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs()),
+        allow_expired: args.allow_expired,
+    };
+    let resolved = context
+        .runtime()?
+        .block_on(resolve(&recipe, old.as_ref(), &update, origins))?;
+    let text = resolved.lock.render()?;
+    super::output::write_whole(&path, text.as_bytes())?;
+
+    for change in &resolved.changes {
+        context.say(&change.to_string());
+    }
+    context.say(&match resolved.changes.len() {
+        0 => format!("{} is current; nothing changed", path.display()),
+        1 => format!("wrote {}: 1 change", path.display()),
+        many => format!("wrote {}: {many} changes", path.display()),
+    });
+    context.say(&format!("next: luni build {}", quoted(&args.recipe.recipe)));
+    if context.json() {
+        context.print_json(&Answer {
+            lock: path.display().to_string(),
+            changes: &resolved.changes,
+        })?;
+    }
+    Ok(Exit::Ok)
+}

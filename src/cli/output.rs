@@ -1,0 +1,48 @@
+//! Writing files that the user asked for: whole or not at all.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use fs_err as fs;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Writes `bytes` to `path`.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    place(path, |file| file.write_all(bytes))
+}
+
+/// Copies the file `from` to `path`.
+pub(crate) fn copy_whole(from: &Path, path: &Path) -> Result<(), Failure> {
+    place(path, |file| {
+        let mut from = fs::File::open(from)?.into_file();
+        // Both ends are files, so the kernel copies without us touching the bytes.
+        std::io::copy(&mut from, file).map(drop)
+    })
+}
+
+/// Writes a file beside `path`, then gives it that name in one step.
+fn place(
+    path: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let attempt = || {
+        let mut temp = tempfile::Builder::new()
+            .prefix(".luni-")
+            .permissions(PermissionsExt::from_mode(0o644))
+            .tempfile_in(folder)?;
+        write(temp.as_file_mut())?;
+        temp.as_file().sync_all()?;
+        temp.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    attempt().map_err(|error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("could not write {}", path.display())).caused_by(&error)
+    })
+}

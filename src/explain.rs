@@ -1,0 +1,140 @@
+//! What the errors of the libraries mean on the command line: which hint, which exit
+//! code, and what else there is to show.
+
+use lunikernel_builder::build::BuildError;
+use lunikernel_builder::fetch::FetchError;
+use lunikernel_builder::inspect::InspectError;
+use lunikernel_builder::lock::{LockError, SourceError};
+use lunikernel_builder::recipe::{Complaint, RecipeError};
+use lunikernel_builder::sandbox::SandboxError;
+use lunikernel_builder::source::deb::DebError;
+use lunikernel_builder::verify::VerifyError;
+use lunikernel_cache::CacheError;
+
+use crate::exit::Exit;
+use crate::failure::{Explain, Log};
+
+impl Explain for CacheError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+}
+
+impl Explain for RecipeError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+
+    fn complaints(&self) -> &[Complaint] {
+        self.complaints()
+    }
+}
+
+impl Explain for FetchError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Cache(_) => Exit::Failed,
+            _ => Exit::Unavailable,
+        }
+    }
+}
+
+impl Explain for DebError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+}
+
+impl Explain for LockError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
+            Self::Syntax { .. } | Self::NothingToUpdate { .. } => Exit::BadInput,
+            Self::Source { source, .. } => match source.as_ref() {
+                SourceError::Fetch(error) => error.exit(),
+                SourceError::File(_) => Exit::BadInput,
+                _ => Exit::Unavailable,
+            },
+            Self::Io { .. } | Self::Cache(_) => Exit::Failed,
+        }
+    }
+}
+
+impl Explain for SandboxError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+}
+
+impl Explain for BuildError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch(error) => error.exit(),
+            Self::Lock(error) => error.exit(),
+            Self::Git { .. } => Exit::Unavailable,
+            Self::StepFailed { .. } => Exit::Step,
+            Self::NothingToRemove { .. }
+            | Self::NoSuchMaterial { .. }
+            | Self::NoSuchPart { .. }
+            | Self::NotARoot { .. }
+            | Self::NoSuchStep { .. }
+            | Self::Flavour(_)
+            | Self::Kernel(_)
+            | Self::Modules(_) => Exit::BadInput,
+            _ => Exit::Failed,
+        }
+    }
+
+    fn log(&self) -> Option<Log<'_>> {
+        match self {
+            Self::StepFailed { tail, log, .. } => Some(Log {
+                tail,
+                path: log.as_deref(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for VerifyError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Undecided
+    }
+
+    fn log(&self) -> Option<Log<'_>> {
+        match self {
+            Self::Build { source, .. } => source.log(),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for InspectError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+}

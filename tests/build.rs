@@ -1,0 +1,252 @@
+//! `luni build` on real input.
+
+mod support;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fs_err as fs;
+use support::hello::{built_digest, golden, luni, luni_at, mirror, recipe, told};
+
+#[test]
+fn hello_has_the_golden_digest_and_is_built_once() {
+    let Some(mirror) = mirror("build::hello_has_the_golden_digest_and_is_built_once") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let build = || {
+        luni(&folder.path().join("cache"))
+            .args(["--offline", "--mirror", &mirror, "build"])
+            .arg(recipe())
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let first = build();
+    assert_eq!(
+        built_digest(&first),
+        golden(),
+        "the digest of recipes/debian/hello has moved; if that is meant, write the new one into \
+         tests/golden/debian-hello.sha256 and say in the commit message why the bits had to move"
+    );
+    let zip = fs::read(folder.path().join("hello.luni.zip")).unwrap();
+    assert_eq!(
+        lunikernel_cache::Sha256::of(&zip).hex(),
+        golden(),
+        "what was written is not what was announced"
+    );
+    let second = build();
+    assert_eq!(built_digest(&second), golden());
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(text.contains("nothing to do"), "{}", told(&second));
+}
+
+#[test]
+fn hello_is_the_same_elsewhere_as_an_ordinary_user_on_one_processor() {
+    let name = "build::hello_is_the_same_elsewhere_as_an_ordinary_user_on_one_processor";
+    if !rustix::process::geteuid().is_root() {
+        lunikernel_testing::left_out(name, "only root can become another user");
+        return;
+    }
+    let Some(mirror) = mirror(name) else { return };
+    // Another checkout: other path, and a program that the other user may read.
+    let elsewhere = tempfile::Builder::new()
+        .prefix("quite another place ")
+        .tempdir()
+        .unwrap();
+    let program = elsewhere.path().join("luni");
+    fs::copy(env!("CARGO_BIN_EXE_luni"), &program).unwrap();
+    let copied = elsewhere.path().join("hello");
+    copy_folder(&recipe(), &copied);
+    let mirrored = elsewhere.path().join("mirror");
+    copy_folder(Path::new(mirror.trim_start_matches("file://")), &mirrored);
+    let nobody = 65534;
+    let own = Command::new("chown")
+        .args(["-R", &format!("{nobody}:{nobody}")])
+        .arg(elsewhere.path())
+        .status()
+        .unwrap();
+    assert!(own.success());
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(&program);
+    let luni = luni_at(&program, &elsewhere.path().join("cache"));
+    for (key, value) in luni.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    let output = command
+        .args(["--offline", "build", "."])
+        .arg("--mirror")
+        .arg(format!(
+            "file://{}",
+            mirrored.display().to_string().replace(' ', "%20")
+        ))
+        .current_dir(&copied)
+        .env("HOME", "/nonexistent")
+        .gid(nobody)
+        .uid(nobody)
+        .output()
+        .unwrap();
+    assert_eq!(built_digest(&output), golden(), "{}", told(&output));
+}
+
+#[test]
+fn two_builds_at_once_do_the_work_once() {
+    let Some(mirror) = mirror("build::two_builds_at_once_do_the_work_once") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let start = |output: &str| {
+        luni(&folder.path().join("cache"))
+            .args(["--offline", "--mirror", &mirror, "--json", "build"])
+            .arg(recipe())
+            .args(["-o", output])
+            .current_dir(folder.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let children = [start("one.luni.zip"), start("two.luni.zip")];
+    let answers = children.map(|child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    });
+    let cached = answers.iter().filter(|a| a["cached"] == true).count();
+    assert_eq!(cached, 1, "{answers:?}");
+    for name in ["one.luni.zip", "two.luni.zip"] {
+        let zip = fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(lunikernel_cache::Sha256::of(&zip).hex(), golden());
+    }
+}
+
+#[test]
+fn killed_at_any_moment_it_builds_right_the_next_time() {
+    let Some(mirror) = mirror("build::killed_at_any_moment_it_builds_right_the_next_time") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let build = || {
+        let mut command = luni(&cache);
+        command
+            .args(["--offline", "--mirror", &mirror, "build"])
+            .arg(recipe())
+            .current_dir(folder.path());
+        command
+    };
+    // Moments spread over a build by a fixed generator (Knuth's MMIX constants), so
+    // that a failure can be had again.
+    let mut state = 20_u64;
+    for _ in 0..20 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let mut child = build()
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis((state >> 33) % 3_000));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert_eq!(built_digest(&build().output().unwrap()), golden());
+    let verify = luni(&cache).args(["cache", "verify"]).output().unwrap();
+    assert!(verify.status.success(), "{}", told(&verify));
+    let left: Vec<_> = fs::read_dir(cache.join("tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_full_disk_is_said_and_damages_nothing() {
+    let name = "build::a_full_disk_is_said_and_damages_nothing";
+    if !rustix::process::geteuid().is_root() {
+        lunikernel_testing::left_out(name, "only root can mount a small file system");
+        return;
+    }
+    let Some(mirror) = mirror(name) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    fs::create_dir(&cache).unwrap();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=100m", "tmpfs"])
+        .arg(&cache)
+        .status()
+        .unwrap();
+    assert!(mount.success());
+    let build = luni(&cache)
+        .args(["--offline", "--mirror", &mirror, "build"])
+        .arg(recipe())
+        .current_dir(folder.path())
+        .output();
+    let verify = luni(&cache).args(["cache", "verify"]).output();
+    let unmount = Command::new("umount").arg(&cache).status().unwrap();
+    assert!(unmount.success());
+    let (build, verify) = (build.unwrap(), verify.unwrap());
+    let text = String::from_utf8_lossy(&build.stderr);
+    assert!(!build.status.success(), "{}", told(&build));
+    assert!(text.contains("No space left on device"), "{}", told(&build));
+    assert!(text.contains("hint: "), "{}", told(&build));
+    assert!(verify.status.success(), "{}", told(&verify));
+    assert!(!folder.path().join("hello.luni.zip").exists());
+}
+
+#[test]
+fn offline_names_every_input_that_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = luni(&folder.path().join("cache"))
+        .args(["--offline", "build"])
+        .arg(recipe())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    let text = String::from_utf8_lossy(&output.stderr);
+    for package in ["busybox-static", "linux-image-", "gcc-12"] {
+        assert!(text.contains(package), "{package}: {}", told(&output));
+    }
+}
+
+#[test]
+fn a_lock_that_does_not_fit_says_what_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let copied = folder.path().join("hello");
+    copy_folder(&recipe(), &copied);
+    let build = || {
+        luni(&folder.path().join("cache"))
+            .args(["--offline", "build"])
+            .arg(&copied)
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    fs::write(copied.join("files/hello.c"), "int main(void) { return 0; }\n").unwrap();
+    let changed = build();
+    assert_eq!(changed.status.code(), Some(4), "{}", told(&changed));
+    let text = String::from_utf8_lossy(&changed.stderr);
+    assert!(text.contains("files/hello.c"), "{}", told(&changed));
+    assert!(text.contains("luni lock"), "{}", told(&changed));
+    fs::remove_file(copied.join("recipe.lock")).unwrap();
+    let absent = build();
+    assert_eq!(absent.status.code(), Some(4), "{}", told(&absent));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("luni lock"));
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `luni new` through the binary.
+
+mod support;
+
+use support::{luni, project, transcript};
+
+#[test]
+fn a_new_recipe_is_right_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = luni(folder.path())
+        .args(["new", "my-site"])
+        .output()
+        .unwrap();
+    assert!(new.status.success(), "{}", transcript(&new));
+    let text = String::from_utf8(new.stdout).unwrap();
+    assert!(
+        text.contains("luni lock") && text.contains("my-site.luni.zip"),
+        "{text}"
+    );
+
+    let made = folder.path().join("my-site");
+    let check = luni(&made).args(["check", "--strict"]).output().unwrap();
+    assert!(check.status.success(), "{}", transcript(&check));
+    let recipe = fs_err::read_to_string(made.join("recipe.yaml")).unwrap();
+    assert!(
+        !recipe.contains('@') && recipe.contains("name: my-site\n"),
+        "{recipe}"
+    );
+    let schema = recipe
+        .lines()
+        .next()
+        .unwrap()
+        .split_once("$schema=")
+        .unwrap()
+        .1;
+    assert_eq!(
+        fs_err::read(made.join(schema)).unwrap(),
+        fs_err::read(project("docs/recipe.schema.json")).unwrap()
+    );
+
+    fs_err::write(made.join("recipe.yaml"), "mine").unwrap();
+    let again = luni(folder.path())
+        .args(["new", "my-site"])
+        .output()
+        .unwrap();
+    assert_eq!(again.status.code(), Some(1), "{}", transcript(&again));
+    assert_eq!(fs_err::read(made.join("recipe.yaml")).unwrap(), b"mine");
+    let left: Vec<_> = fs_err::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn folders_may_be_named_and_names_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| luni(folder.path()).arg("new").args(args).output().unwrap();
+    let nested = run(&["web", "--dir", "a/b", "--json"]);
+    assert!(nested.status.success(), "{}", transcript(&nested));
+    let written: serde_json::Value = serde_json::from_slice(&nested.stdout).unwrap();
+    assert_eq!(written["files"][0], "a/b/recipe.yaml");
+    assert!(folder.path().join("a/b/files/main.c").is_file());
+
+    for bad in ["", "Web", "1web", "a/b", "true", &"x".repeat(65)] {
+        let refused = run(&[bad]);
+        assert_eq!(refused.status.code(), Some(2), "{}", transcript(&refused));
+    }
+    let flavour = run(&["web", "--flavour", "none"]);
+    assert_eq!(flavour.status.code(), Some(2));
+}
+
+/// The sandbox compiles it when it is built; here any compiler will do.
+#[test]
+fn the_program_of_the_template_compiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = luni(folder.path()).args(["new", "web"]).output().unwrap();
+    assert!(new.status.success());
+    let compiled = std::process::Command::new("cc")
+        .args([
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-O2",
+            "-o",
+            "program",
+            "web/files/main.c",
+        ])
+        .current_dir(folder.path())
+        .status();
+    match compiled {
+        Ok(status) => assert!(status.success()),
+        Err(error) => eprintln!("left out: compiling the template, for want of cc ({error})"),
+    }
+}

@@ -1,0 +1,92 @@
+//! `recipes/debian/hello` for tests: its inputs, fetched once, and its digest.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fs_err as fs;
+
+/// The repository's own folder.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The recipe's folder.
+pub fn recipe() -> PathBuf {
+    repository().join("recipes/debian/hello")
+}
+
+/// The committed digest of what the recipe makes.
+pub fn golden() -> String {
+    let path = repository().join("tests/golden/debian-hello.sha256");
+    let text = fs::read_to_string(path).unwrap();
+    text.split_whitespace().next().unwrap().to_owned()
+}
+
+/// A command of the program under test, with a cache of its own and nothing of the
+/// user's settings.
+pub fn luni(cache: &Path) -> Command {
+    luni_at(Path::new(env!("CARGO_BIN_EXE_luni")), cache)
+}
+
+/// The same for a copy of the program.
+pub fn luni_at(program: &Path, cache: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_remove("LUNI_MIRRORS")
+        .env("LUNI_CACHE", cache)
+        .stdin(std::process::Stdio::null());
+    command
+}
+
+/// What a command printed and how it ended, for failed assertions.
+pub fn told(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// A hashed mirror with every input of the recipe, from which tests build without
+/// the network. The first test that asks fetches them, the way a user would; `None`
+/// where this machine cannot get Debian packages, with the test `name` left out.
+pub fn mirror(name: &str) -> Option<String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hello");
+    fs::create_dir_all(folder.join("mirror/sha256")).unwrap();
+    let lock = fs::File::create(folder.join("lock")).unwrap().into_file();
+    lock.lock().unwrap();
+    let cache = folder.join("cache");
+    let fetch = luni(&cache).arg("fetch").arg(recipe()).output().unwrap();
+    if !fetch.status.success() {
+        let why = String::from_utf8_lossy(&fetch.stderr).into_owned();
+        // Only inputs that cannot be had are the machine's fault (exit code 5).
+        assert_eq!(fetch.status.code(), Some(5), "{}", told(&fetch));
+        lunikernel_testing::left_out(name, &format!("Debian packages cannot be had: {why}"));
+        return None;
+    }
+    for hex in input_digests() {
+        let blob = cache.join("cas-v1").join(&hex[..2]).join(&hex);
+        let link = folder.join("mirror/sha256").join(&hex);
+        if blob.exists() && !link.exists() {
+            fs::hard_link(blob, link).unwrap();
+        }
+    }
+    Some(format!("file://{}", folder.join("mirror").display()))
+}
+
+/// Every SHA-256 in the recipe's lock.
+fn input_digests() -> Vec<String> {
+    let text = fs::read_to_string(recipe().join("recipe.lock")).unwrap();
+    text.split(|c: char| !c.is_ascii_hexdigit())
+        .filter(|word| word.len() == 64)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The digest that `luni build` printed.
+pub fn built_digest(output: &Output) -> String {
+    assert!(output.status.success(), "{}", told(output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.split_whitespace().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,70 @@
+//! What tests of the command line share: running it, and comparing what it prints.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// `luni` with a clean environment, in `folder`.
+pub(crate) fn luni(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_luni"));
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("HOME", folder)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// A path in the project.
+pub(crate) fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Everything that a command printed, and how it ended, as one text.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) fn transcript(output: &Output) -> String {
+    let mut text = format!("exit code: {}\n", output.status.code().unwrap_or(-1));
+    for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+        if !bytes.is_empty() {
+            text += &format!("----- {name} -----\n{}", String::from_utf8_lossy(bytes));
+        }
+    }
+    text
+}
+
+/// Compares a text with a committed one; with `UPDATE=1` writes it instead. Returns
+/// whether it is the same.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) fn matches(actual: &str, file: &Path) -> bool {
+    if std::env::var_os("UPDATE").is_some() {
+        fs_err::write(file, actual).expect("the snapshot can be written");
+    }
+    let expected = fs_err::read_to_string(file).unwrap_or_default();
+    if expected != actual {
+        eprintln!(
+            "{} differs; expected:\n{expected}\nactual:\n{actual}",
+            file.display()
+        );
+    }
+    expected == actual
+}
+
+/// Every recipe in `recipes/`.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) fn recipes() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let folders = |path: PathBuf| -> Vec<PathBuf> {
+        fs_err::read_dir(path)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.expect("the folder can be read").path())
+            .collect()
+    };
+    for flavour in folders(project("recipes")) {
+        let recipes = folders(flavour)
+            .into_iter()
+            .map(|folder| folder.join("recipe.yaml"));
+        found.extend(recipes.filter(|path| path.is_file()));
+    }
+    found.sort();
+    found
+}

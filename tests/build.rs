@@ -226,7 +226,11 @@ fn a_lock_that_does_not_fit_says_what_mends_it() {
             .output()
             .unwrap()
     };
-    fs::write(copied.join("files/hello.c"), "int main(void) { return 0; }\n").unwrap();
+    fs::write(
+        copied.join("files/hello.c"),
+        "int main(void) { return 0; }\n",
+    )
+    .unwrap();
     let changed = build();
     assert_eq!(changed.status.code(), Some(4), "{}", told(&changed));
     let text = String::from_utf8_lossy(&changed.stderr);

@@ -8,8 +8,8 @@ use lunikernel_builder::sandbox::Surroundings;
 use serde_json::json;
 
 use super::Context;
-use super::workshop::{self, RecipeArg, quoted, size};
 use super::output;
+use super::workshop::{self, RecipeArg, quoted, size};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -43,7 +43,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         answer["file"] = json!(path);
         context.print_json(&answer)?;
     } else {
-        context.print(&format!("{}  {}\n", built.artefact.sha256.hex(), path.display()))?;
+        context.print(&format!(
+            "{}  {}\n",
+            built.artefact.sha256.hex(),
+            path.display()
+        ))?;
     }
     context.say(&summary(args, &locked, &built, &path));
     Ok(Exit::Ok)
@@ -64,11 +68,18 @@ fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::
     let mut lines = vec![
         format!("{} {}: {how}", recipe.name, recipe.version),
         format!("  digest  {}", built.artefact.sha256),
-        format!("  file    {}, {}", path.display(), size(built.artefact.size)),
+        format!(
+            "  file    {}, {}",
+            path.display(),
+            size(built.artefact.size)
+        ),
         format!("  inputs  {}, {} fetched now", built.inputs, built.fetched),
     ];
     if !built.steps.is_empty() {
-        lines.push(format!("  steps   {}", steps.collect::<Vec<_>>().join(", ")));
+        lines.push(format!(
+            "  steps   {}",
+            steps.collect::<Vec<_>>().join(", ")
+        ));
     }
     let file = quoted(path);
     let net = recipe

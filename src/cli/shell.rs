@@ -32,7 +32,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .clone()
         .or_else(|| locked.recipe().steps.last().map(|step| step.name.clone()))
         .ok_or_else(|| {
-            Failure::new(Exit::BadInput, "the recipe has no steps, so there is no sandbox")
+            Failure::new(
+                Exit::BadInput,
+                "the recipe has no steps, so there is no sandbox",
+            )
         })?;
     let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
     let action = context.runtime()?.block_on(async {

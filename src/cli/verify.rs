@@ -25,13 +25,19 @@ pub(crate) struct Args {
 
     /// What to vary: all, none, or some of host-name, umask, time-zone, locale, cpus,
     /// entry-order
-    #[arg(long, default_value = "all", value_name = "LIST", value_delimiter = ',')]
+    #[arg(
+        long,
+        default_value = "all",
+        value_name = "LIST",
+        value_delimiter = ','
+    )]
     vary: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let varied = variations(&args.vary)?;
-    let report = rounds(args, &varied, context).map_err(|failure| failure.with_exit(Exit::Undecided))?;
+    let report =
+        rounds(args, &varied, context).map_err(|failure| failure.with_exit(Exit::Undecided))?;
     if context.json() {
         context.print_json(&report)?;
     } else {

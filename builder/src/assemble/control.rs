@@ -161,7 +161,11 @@ mod tests {
         assert!(new.may_replace(&old("1.9")));
         assert!(!new.may_replace(&old("2.0~")));
         assert!(!old("1").may_replace(&new));
-        for bad in ["", "Package: x\nVersion: 1\n", "Package: a b\nVersion: 1\nArchitecture: all\n"] {
+        for bad in [
+            "",
+            "Package: x\nVersion: 1\n",
+            "Package: a b\nVersion: 1\nArchitecture: all\n",
+        ] {
             assert!(Control::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -114,7 +114,8 @@ impl DebError {
             }
             Self::Archive { source, .. } => source.hint(),
             Self::Identity { .. } => Some(
-                "the index and the package disagree; lock again with `luni lock --update`".to_owned(),
+                "the index and the package disagree; lock again with `luni lock --update`"
+                    .to_owned(),
             ),
             Self::Cache(error) => error.hint(),
         }
@@ -177,11 +178,7 @@ fn check(name: &str, control: &Control, expected: &Expected) -> Result<(), DebEr
 }
 
 /// Reads the container: `debian-binary`, `control.tar.*`, `data.tar.*`, in that order.
-fn read(
-    name: &str,
-    reader: impl Read,
-    keep: &mut Keep<'_>,
-) -> Result<(Control, Rootfs), DebError> {
+fn read(name: &str, reader: impl Read, keep: &mut Keep<'_>) -> Result<(Control, Rootfs), DebError> {
     let container = |source| DebError::Container {
         package: name.to_owned(),
         source,
@@ -268,11 +265,7 @@ fn archive_error(package: &str, part: &str, source: TarError) -> DebError {
 }
 
 /// Reads the control archive in memory; maintainer scripts are passed over.
-fn read_control(
-    name: &str,
-    member: &ar::Member,
-    reader: impl Read,
-) -> Result<Control, DebError> {
+fn read_control(name: &str, member: &ar::Member, reader: impl Read) -> Result<Control, DebError> {
     let small = RefCell::new(BTreeMap::new());
     let limits = Limits {
         total: MAX_CONTROL,

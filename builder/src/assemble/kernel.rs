@@ -86,8 +86,12 @@ mod tests {
         root.insert("boot/vmlinuz", Node::symlink("vmlinuz-6.1.0-1-cloud-amd64"))
             .unwrap();
         let kernel = find(&root).unwrap();
-        assert_eq!((kernel.version.as_str(), kernel.image), ("6.1.0-1-cloud-amd64", image));
-        root.insert("boot/vmlinuz-7", Node::file(0o644, image)).unwrap();
+        assert_eq!(
+            (kernel.version.as_str(), kernel.image),
+            ("6.1.0-1-cloud-amd64", image)
+        );
+        root.insert("boot/vmlinuz-7", Node::file(0o644, image))
+            .unwrap();
         let error = find(&root).unwrap_err();
         assert_eq!(
             error.to_string(),

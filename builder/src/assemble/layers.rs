@@ -142,10 +142,7 @@ fn merged_usr() -> Result<Rootfs, RootfsError> {
 
 /// Not every architecture has a `lib64`.
 fn remove_empty_lib64(root: &mut Rootfs) {
-    if !root
-        .nodes()
-        .any(|(path, _)| path.starts_with("usr/lib64/"))
-    {
+    if !root.nodes().any(|(path, _)| path.starts_with("usr/lib64/")) {
         root.remove("usr/lib64");
         root.remove("lib64");
     }

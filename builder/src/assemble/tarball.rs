@@ -142,9 +142,7 @@ pub(crate) fn store(
     content: &mut dyn Read,
     size: u64,
 ) -> Result<Digest, KeepError> {
-    let cache = |source| {
-        KeepError::Cache(CacheError::io("write a blob to the cache")(source))
-    };
+    let cache = |source| KeepError::Cache(CacheError::io("write a blob to the cache")(source));
     if size <= IN_MEMORY {
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes).map_err(KeepError::Read)?;
@@ -281,8 +279,8 @@ impl Unpacking {
             .remove("linkpath")
             .or(extra.target)
             .or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
-        let path = clean(&raw_name, kind == EntryType::Directory)
-            .map_err(|why| refused(&shown, why))?;
+        let path =
+            clean(&raw_name, kind == EntryType::Directory).map_err(|why| refused(&shown, why))?;
         let meta = Meta::read(&header, &mut extra.records, entry.size())
             .map_err(|why| refused(&shown, why))?;
 
@@ -334,12 +332,13 @@ impl Unpacking {
                         !target.is_empty() && target.len() <= MAX_PATH && !target.contains('\0')
                     })
                     .ok_or_else(|| {
-                        refused(
-                            &shown,
-                            "its target is empty, too long, or not UTF-8",
-                        )
+                        refused(&shown, "its target is empty, too long, or not UTF-8")
                     })?;
-                Meta { mode: 0o777, ..meta }.node(NodeKind::Symlink { target })
+                Meta {
+                    mode: 0o777,
+                    ..meta
+                }
+                .node(NodeKind::Symlink { target })
             }
             EntryType::Link => self.hard_link(&shown, target.as_deref())?,
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
@@ -348,7 +347,10 @@ impl Unpacking {
             other => {
                 return Err(refused(
                     &shown,
-                    format!("members of type {:?} are not supported", other.as_byte() as char),
+                    format!(
+                        "members of type {:?} are not supported",
+                        other.as_byte() as char
+                    ),
                 ));
             }
         };
@@ -379,7 +381,10 @@ impl Unpacking {
     fn hard_link(&mut self, shown: &str, target: Option<&[u8]>) -> Result<Node, TarError> {
         let raw = target.unwrap_or_default();
         let first = clean(raw, false).map_err(|why| {
-            refused(shown, format!("its target `{}` is refused: {why}", lossy(raw)))
+            refused(
+                shown,
+                format!("its target `{}` is refused: {why}", lossy(raw)),
+            )
         })?;
         let mut node = self
             .root
@@ -389,7 +394,9 @@ impl Unpacking {
             .ok_or_else(|| {
                 refused(
                     shown,
-                    format!("it is a hard link to `{first}`, which is no file before it in the archive"),
+                    format!(
+                        "it is a hard link to `{first}`, which is no file before it in the archive"
+                    ),
                 )
             })?;
         if let NodeKind::File { link, .. } = &mut node.kind {
@@ -473,13 +480,13 @@ impl Meta {
             .mode()
             .map_err(|error| format!("its mode cannot be read: {error}"))?;
         if let Some(key) = records.keys().find(|key| key.starts_with("GNU.sparse.")) {
-            return Err(format!("it is a sparse file (`{key}`), which is not supported"));
+            return Err(format!(
+                "it is a sparse file (`{key}`), which is not supported"
+            ));
         }
         let xattrs = std::mem::take(records)
             .into_iter()
-            .filter_map(|(key, value)| {
-                Some((key.strip_prefix("SCHILY.xattr.")?.to_owned(), value))
-            })
+            .filter_map(|(key, value)| Some((key.strip_prefix("SCHILY.xattr.")?.to_owned(), value)))
             .collect();
         Ok(Self {
             mode: mode & 0o7777,
@@ -523,7 +530,9 @@ pub(crate) fn check_path(name: &str, folder: bool) -> Result<String, String> {
     }
     for part in name.split('/') {
         if part.len() > MAX_NAME {
-            return Err(format!("a part of its path is longer than {MAX_NAME} bytes"));
+            return Err(format!(
+                "a part of its path is longer than {MAX_NAME} bytes"
+            ));
         }
         if part == ".." {
             return Err("its path has `..` in it".to_owned());

@@ -53,7 +53,8 @@ pub(super) fn rootfs(
         let name = name.to_owned();
         move |source| BuildError::Layer { name, source }
     };
-    root.overlay(&kernel.modules).map_err(layer("the kernel's modules"))?;
+    root.overlay(&kernel.modules)
+        .map_err(layer("the kernel's modules"))?;
     let guest = flavour.guest(recipe, blobs)?;
     root.overlay(&guest).map_err(layer("the flavour's files"))?;
     for (path, file) in &spec.files {
@@ -89,11 +90,20 @@ fn file_spec(
     if let Some(reference) = &file.from {
         match materials.get(reference)? {
             Material::Entry(entry) => copy(at, &entry, mode, &mut put)?,
-            Material::Rootfs(_) => copy(at, &materials.get(reference)?.to_entry()?, mode, &mut put)?,
+            Material::Rootfs(_) => {
+                copy(at, &materials.get(reference)?.to_entry()?, mode, &mut put)?
+            }
         }
     } else if let Some(text) = &file.content {
         let content = blobs.put(text.as_bytes())?;
-        put(at, mode.unwrap_or(0o644), NodeKind::File { content, link: None })?;
+        put(
+            at,
+            mode.unwrap_or(0o644),
+            NodeKind::File {
+                content,
+                link: None,
+            },
+        )?;
     } else if let Some(target) = &file.symlink {
         let target = target.clone();
         put(at, 0o777, NodeKind::Symlink { target })?;

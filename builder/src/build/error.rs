@@ -7,13 +7,13 @@ use lunikernel_cache::tree::TreeError;
 use lunikernel_cache::{CacheError, Digest, RootfsError};
 
 use crate::assemble::cpio::WriteError;
-use crate::assemble::kernel::KernelError;
-use crate::assemble::modules::ModuleError;
 use crate::assemble::deb::DebError;
+use crate::assemble::kernel::KernelError;
 use crate::assemble::layers::LayerError;
+use crate::assemble::modules::ModuleError;
 use crate::fetch::FetchError;
-use crate::lock::LockError;
 use crate::flavour::FlavourError;
+use crate::lock::LockError;
 use crate::sandbox::{Failure, SandboxError};
 use crate::source::git::GitError;
 

@@ -48,12 +48,10 @@ impl Materials {
         };
         let (name, path) = reference.split_once('/').ok_or_else(unknown)?;
         let material = self.by_name.get(name).ok_or_else(unknown)?;
-        material
-            .part(path)
-            .ok_or_else(|| BuildError::NoSuchPart {
-                name: name.to_owned(),
-                path: path.to_owned(),
-            })
+        material.part(path).ok_or_else(|| BuildError::NoSuchPart {
+            name: name.to_owned(),
+            path: path.to_owned(),
+        })
     }
 
     /// The licence of the package with that digest, as an SPDX expression.
@@ -113,15 +111,16 @@ impl Builder {
         let mut materials = Materials::default();
         for (name, source) in &locked.lock().sources {
             let material = match source {
-                LockedSource::Deb(debs) => Material::Rootfs(self.unpack_debs(debs, &mut materials.licences)?),
+                LockedSource::Deb(debs) => {
+                    Material::Rootfs(self.unpack_debs(debs, &mut materials.licences)?)
+                }
                 LockedSource::Url(url) => Material::Entry(Entry::File {
                     digest: url.digest(),
                     executable: false,
                 }),
-                LockedSource::Git(git) => Material::Entry(Entry::Folder(Tree::load(
-                    self.cache.blobs(),
-                    &git.tree,
-                )?)),
+                LockedSource::Git(git) => {
+                    Material::Entry(Entry::Folder(Tree::load(self.cache.blobs(), &git.tree)?))
+                }
                 LockedSource::File(_) => {
                     let Some(Source::File(path)) = locked.recipe().sources.get(name) else {
                         continue;

@@ -120,7 +120,11 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] where one cannot be had.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
-        let wants = locked.missing(self.cache.blobs(), || AptConfig::read(Path::new("/")), self.snapshots.as_deref())?;
+        let wants = locked.missing(
+            self.cache.blobs(),
+            || AptConfig::read(Path::new("/")),
+            self.snapshots.as_deref(),
+        )?;
         let mut fetched = self.fetcher.fetch(&wants).await?.fetched;
         for (name, source) in &locked.lock().sources {
             if let LockedSource::Git(locked) = source

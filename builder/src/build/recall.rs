@@ -12,9 +12,15 @@ impl Builder {
         action: &EncodedAction,
         output: &str,
     ) -> Result<Option<Digest>, CacheError> {
-        let result = self.cache.actions().get(&action.digest, self.cache.blobs())?;
+        let result = self
+            .cache
+            .actions()
+            .get(&action.digest, self.cache.blobs())?;
         Ok(result.and_then(|result| {
-            let file = result.output_files.iter().find(|file| file.path == output)?;
+            let file = result
+                .output_files
+                .iter()
+                .find(|file| file.path == output)?;
             Digest::from_reapi(file.digest.as_ref()?)
         }))
     }

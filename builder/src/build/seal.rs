@@ -33,7 +33,8 @@ impl Builder {
         let inputs = inputs(locked, materials);
         let recipe = blobs.put(locked.recipe_text().as_bytes())?;
         let lock = blobs.put(locked.lock_text().as_bytes())?;
-        let identity = Sha256::of(&[recipe.sha256.as_bytes().as_slice(), lock.sha256.as_bytes()].concat());
+        let identity =
+            Sha256::of(&[recipe.sha256.as_bytes().as_slice(), lock.sha256.as_bytes()].concat());
         let sbom = serde_json::to_vec(&sbom::document(locked.recipe(), &inputs, &identity))
             .map_err(BuildError::Json)?;
         let sbom = blobs.put(&sbom)?;
@@ -70,9 +71,9 @@ impl Builder {
                 });
                 Ok(())
             }
-            Entry::Folder(tree) => tree
-                .entries()
-                .try_for_each(|(part, entry)| self.own_file(&format!("{name}/{part}"), entry, entries)),
+            Entry::Folder(tree) => tree.entries().try_for_each(|(part, entry)| {
+                self.own_file(&format!("{name}/{part}"), entry, entries)
+            }),
             Entry::Symlink { .. } => Err(BuildError::LinkInFiles {
                 path: name.to_owned(),
             }),
@@ -128,7 +129,12 @@ fn inputs(locked: &LockedRecipe, materials: &Materials) -> Vec<Input> {
         match source {
             LockedSource::Deb(debs) => {
                 for package in &debs.packages {
-                    add("deb", &package.name, Some(&package.version), package.digest());
+                    add(
+                        "deb",
+                        &package.name,
+                        Some(&package.version),
+                        package.digest(),
+                    );
                 }
             }
             LockedSource::Url(url) => add("url", &url.url, None, url.digest()),

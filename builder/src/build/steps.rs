@@ -41,7 +41,10 @@ impl Builder {
         let mut reports = Vec::new();
         for step in &recipe.steps {
             let action = plan(recipe, step, materials)?;
-            let known = self.cache.actions().get(&action.digest, self.cache.blobs())?;
+            let known = self
+                .cache
+                .actions()
+                .get(&action.digest, self.cache.blobs())?;
             let cached = known.is_some();
             let result = match known {
                 Some(result) => result,
@@ -63,7 +66,11 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError::NoSuchStep`], or whatever keeps the steps before it from running.
-    pub fn prepare_step(&self, locked: &crate::lock::LockedRecipe, name: &str) -> Result<Digest, BuildError> {
+    pub fn prepare_step(
+        &self,
+        locked: &crate::lock::LockedRecipe,
+        name: &str,
+    ) -> Result<Digest, BuildError> {
         let recipe = locked.recipe();
         let position = recipe
             .steps
@@ -171,7 +178,11 @@ impl Builder {
         lines
             .iter()
             .skip(lines.len().saturating_sub(TAIL_LINES))
-            .map(|line| line.chars().filter(|c| !c.is_control() || *c == '\t').collect())
+            .map(|line| {
+                line.chars()
+                    .filter(|c| !c.is_control() || *c == '\t')
+                    .collect()
+            })
             .collect()
     }
 

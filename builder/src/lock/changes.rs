@@ -23,7 +23,10 @@ pub struct Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            source, name, from, to,
+            source,
+            name,
+            from,
+            to,
         } = self;
         match (from, to) {
             (None, Some(to)) => write!(f, "+ {source}: {name} {to}"),

@@ -163,8 +163,7 @@ impl LockedSource {
         match (self, source) {
             (Self::Deb(locked), Source::Deb(asked)) => locked.request == *asked,
             (Self::Url(locked), Source::Url(asked)) => {
-                locked.url == asked.url
-                    && asked.sha256.is_none_or(|sha256| sha256 == locked.sha256)
+                locked.url == asked.url && asked.sha256.is_none_or(|sha256| sha256 == locked.sha256)
             }
             (Self::Git(locked), Source::Git(asked)) => {
                 locked.url == asked.url && locked.rev == asked.rev

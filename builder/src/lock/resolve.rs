@@ -96,12 +96,8 @@ async fn pin(
             LockedSource::Deb(pin_debs(source, recipe.recipe.arch, &keep, origins).await?)
         }
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
-        Source::Git(source) => {
-            LockedSource::Git(git::lock(origins.fetcher, source).await?)
-        }
-        Source::File(path) => {
-            LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?)
-        }
+        Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
+        Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
     })
 }
 

@@ -143,7 +143,11 @@ pub async fn verify(
         .windows(2)
         .all(|pair| pair[0].artefact == pair[1].artefact);
     Ok(Report {
-        verdict: if same { Verdict::Good } else { Verdict::Differs },
+        verdict: if same {
+            Verdict::Good
+        } else {
+            Verdict::Differs
+        },
         rounds: reports,
         varied: varied.to_vec(),
         difference,

@@ -141,7 +141,10 @@ impl<R: Read> Read for Counting<R> {
 
 /// Reads the archives of an initramfs: gzip members that follow each other, each
 /// ending with an archive's end. `limit` is as for [`CpioReader::new`].
-pub fn read_gzip<R: BufRead>(inner: R, limit: u64) -> CpioReader<flate2::bufread::MultiGzDecoder<R>> {
+pub fn read_gzip<R: BufRead>(
+    inner: R,
+    limit: u64,
+) -> CpioReader<flate2::bufread::MultiGzDecoder<R>> {
     CpioReader::new(flate2::bufread::MultiGzDecoder::new(inner), limit)
 }
 
@@ -333,8 +336,21 @@ impl<R: Read> CpioReader<R> {
                 .and_then(|text| u32::from_str_radix(text, 16).ok())
                 .ok_or_else(|| format("eight hexadecimal digits", text))?;
         }
-        let [inode, mode, uid, gid, links, mtime, size, major, minor, own_major, own_minor, name_size, checksum] =
-            fields;
+        let [
+            inode,
+            mode,
+            uid,
+            gid,
+            links,
+            mtime,
+            size,
+            major,
+            minor,
+            own_major,
+            own_minor,
+            name_size,
+            checksum,
+        ] = fields;
         let name_size = name_size as usize;
         if !(2..=PATH_MAX).contains(&name_size) || checksum != 0 {
             return Err(ReadError::Format {
@@ -368,8 +384,8 @@ impl<R: Read> CpioReader<R> {
         }
         let kind = mode & file_type::MASK;
         let is_folder = kind == file_type::FOLDER;
-        let path = check_path(name.strip_prefix("./").unwrap_or(name), is_folder)
-            .map_err(refused)?;
+        let path =
+            check_path(name.strip_prefix("./").unwrap_or(name), is_folder).map_err(refused)?;
         if !self.seen.insert(path.clone()) {
             return Err(refused("there is another member of that name".to_owned()));
         }

@@ -44,7 +44,9 @@ pub enum WriteError {
         name: String,
     },
     /// The device number is beyond what Linux has.
-    #[error("the device `{path}` has the number {major}:{minor}, expected at most {MAX_MAJOR}:{MAX_MINOR}")]
+    #[error(
+        "the device `{path}` has the number {major}:{minor}, expected at most {MAX_MAJOR}:{MAX_MINOR}"
+    )]
     Device {
         /// The device.
         path: String,
@@ -255,9 +257,12 @@ impl Output<'_> {
         })?;
         let mode = kind | (node.mode & 0o7777);
         let owner = (node.uid, node.gid);
-        self.header(path, [
-            inode, mode, owner.0, owner.1, links, self.mtime, size, 0, 0, device.0, device.1,
-        ])?;
+        self.header(
+            path,
+            [
+                inode, mode, owner.0, owner.1, links, self.mtime, size, 0, 0, device.0, device.1,
+            ],
+        )?;
         match (&node.kind, blobs) {
             (NodeKind::File { content, .. }, Some(blobs)) if content.size > 0 => {
                 self.content(path, blobs, content)

@@ -107,11 +107,12 @@ impl ModuleError {
                 Some(format!("there is {}", near.join(", ")))
             }
             Self::Unknown { .. } => Some(
-                "`kernel.modules` takes names as `lsmod` shows them, and the word `cloud`".to_owned(),
+                "`kernel.modules` takes names as `lsmod` shows them, and the word `cloud`"
+                    .to_owned(),
             ),
-            Self::Dependency { .. } | Self::Release { .. } => Some(
-                "kernel and modules must come from one build; check `kernel.from`".to_owned(),
-            ),
+            Self::Dependency { .. } | Self::Release { .. } => {
+                Some("kernel and modules must come from one build; check `kernel.from`".to_owned())
+            }
             Self::Cache(error) => error.hint(),
             _ => None,
         }
@@ -190,9 +191,9 @@ impl<'a> Available<'a> {
             .find(has_modules)
             .unwrap_or_default();
         let mut files: BTreeMap<String, (String, Digest)> = BTreeMap::new();
-        let below = root
-            .nodes()
-            .filter_map(|(path, node)| Some((path.strip_prefix(&folder)?.strip_prefix('/')?, node)));
+        let below = root.nodes().filter_map(|(path, node)| {
+            Some((path.strip_prefix(&folder)?.strip_prefix('/')?, node))
+        });
         for (path, node) in below {
             let (Some(name), NodeKind::File { content, .. }) = (module_name(path), &node.kind)
             else {
@@ -211,12 +212,10 @@ impl<'a> Available<'a> {
             Some(Node {
                 kind: NodeKind::File { content, .. },
                 ..
-            }) if content.size <= MAX_MODULE => {
-                String::from_utf8_lossy(&blobs.read(content)?)
-                    .lines()
-                    .filter_map(module_name)
-                    .collect()
-            }
+            }) if content.size <= MAX_MODULE => String::from_utf8_lossy(&blobs.read(content)?)
+                .lines()
+                .filter_map(module_name)
+                .collect(),
             _ => BTreeSet::new(),
         };
         Ok(Self {
@@ -353,7 +352,11 @@ impl<'a> Available<'a> {
                     .insert(name.clone(), module.info.firmware.clone());
             }
         }
-        for name in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
+        for name in [
+            "modules.builtin",
+            "modules.builtin.modinfo",
+            "modules.order",
+        ] {
             if let Some(Node {
                 kind: NodeKind::File { content, .. },
                 ..

@@ -28,13 +28,15 @@ impl ModInfo {
     /// # Errors
     /// A sentence without a subject: `has no section .modinfo`.
     pub fn parse(elf: &[u8]) -> Result<Self, String> {
-        let file =
-            object::File::parse(elf).map_err(|error| format!("is no ELF file: {error}"))?;
+        let file = object::File::parse(elf).map_err(|error| format!("is no ELF file: {error}"))?;
         let section = file
             .section_by_name(".modinfo")
             .ok_or("has no section .modinfo")?;
         if section.size() > MAX_SIZE {
-            return Err(format!("has a section .modinfo of {} bytes", section.size()));
+            return Err(format!(
+                "has a section .modinfo of {} bytes",
+                section.size()
+            ));
         }
         let data = section
             .data()
@@ -45,7 +47,10 @@ impl ModInfo {
     /// Reads the content of `.modinfo`: `KEY=VALUE`, each with a NUL at its end.
     fn fields(data: &[u8]) -> Result<Self, String> {
         let mut info = Self::default();
-        for field in data.split(|byte| *byte == 0).filter(|field| !field.is_empty()) {
+        for field in data
+            .split(|byte| *byte == 0)
+            .filter(|field| !field.is_empty())
+        {
             // Descriptions and names of authors come in any encoding.
             let Some((key, value)) = str::from_utf8(field)
                 .ok()

@@ -178,6 +178,38 @@ fn collecting_waits_for_those_at_work() {
     assert!(!blobs.contains(&digest));
 }
 
+#[test]
+fn a_killed_collection_leaves_every_result_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut cut_short = 0;
+    for moment in 0..4u32 {
+        let cache = Cache::open(root).unwrap();
+        for number in 0..150u32 {
+            let blob = cache.blobs().put(&number.to_le_bytes()).unwrap();
+            let action = Digest::of(format!("action {number}").as_bytes());
+            cache
+                .actions()
+                .put(&action, &result_naming(&[blob]))
+                .unwrap();
+        }
+        drop(cache);
+        let inventory = Inventory::take(&Upkeep::open(root).unwrap()).unwrap();
+        let first = inventory.of(Kind::Result).next().unwrap().path.clone();
+        let mut child = start("collect", root);
+        // Looked at without the cache's lock, which would wait for the collection.
+        while first.exists() && child.try_wait().unwrap().is_none() {}
+        std::thread::sleep(Duration::from_micros(u64::from(moment) * 700));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let left = Upkeep::open(root).unwrap();
+        cut_short += usize::from(!Inventory::take(&left).unwrap().items.is_empty());
+        let report = verify::check(&left, 2, &Silent).unwrap();
+        assert_eq!(report.damage, [], "killed at moment {moment}");
+    }
+    assert!(cut_short > 0, "at least one was killed in the middle");
+}
+
 /// A memory file system of that size, gone when dropped.
 struct SmallDisk(tempfile::TempDir);
 

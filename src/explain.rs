@@ -10,6 +10,7 @@ use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::verify::VerifyError;
 use lunikernel_cache::CacheError;
+use lunikernel_cache::artefact::ArtefactError;
 
 use crate::exit::Exit;
 use crate::failure::{Explain, Log};
@@ -126,6 +127,16 @@ impl Explain for VerifyError {
             Self::Build { source, .. } => source.log(),
             _ => None,
         }
+    }
+}
+
+impl Explain for ArtefactError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::BadInput
     }
 }
 

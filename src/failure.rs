@@ -113,15 +113,19 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
+        writeln!(f, "error: {}", printable(&self.message))?;
         for cause in &self.causes {
-            writeln!(f, "  caused by: {}", cause.replace('\n', "\n    "))?;
+            writeln!(
+                f,
+                "  caused by: {}",
+                printable(cause).replace('\n', "\n    ")
+            )?;
         }
         for line in &self.log {
             writeln!(f, "  | {line}")?;
         }
         match &self.hint {
-            Some(hint) => writeln!(f, "hint: {hint}"),
+            Some(hint) => writeln!(f, "hint: {}", printable(hint)),
             None => Ok(()),
         }
     }
@@ -145,6 +149,20 @@ impl<E: Explain> From<E> for Failure {
             exit: error.exit(),
         }
     }
+}
+
+/// A text that may quote names from files and servers, without what a terminal would
+/// act on.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// The messages of `error` and of what caused it. A message that its cause repeats

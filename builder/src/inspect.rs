@@ -136,7 +136,7 @@ fn initramfs(artefact: &Artefact) -> Result<InitramfsInfo, InspectError> {
         info.members += 1;
         info.unpacked += size;
         let at = info.largest.partition_point(|file| file.size >= size);
-        if at < LARGEST {
+        if at < LARGEST && size > 0 {
             let path = header.path;
             info.largest.insert(at, FileInfo { path, size });
             info.largest.truncate(LARGEST);

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::paint;
 
-/// Say what is wrong with recipes, with place and remedy.
+/// Say what is wrong with recipes, and where.
 ///
 /// Looks at the grammar, at names and paths, and at whether the files beside the
 /// recipe are there. Nothing is fetched or built. With `--json` it prints a list of

@@ -48,7 +48,7 @@ pub(crate) fn overview(command: &Command) -> String {
                 .and_then(Command::get_about)
                 .map(|about| about.to_string())
                 .unwrap_or_default();
-            text += &format!("{label:<9}{verb:<24} {about}\n");
+            text += &format!("{label:<9}{verb:<23} {about}\n");
             label = "";
         }
     }

@@ -6,6 +6,7 @@ use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use lunikernel_builder::inspect::inspect;
+use lunikernel_cache::artefact::Artefact;
 
 /// Show what is in a Lunikernel, and check every digest.
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let inspection = inspect(&args.file, context.progress().as_ref())?;
+    let artefact = Artefact::open(&args.file)?;
+    let inspection = inspect(&artefact, context.progress().as_ref())?;
     if context.json() {
         context.print_json(&inspection)?;
     } else {

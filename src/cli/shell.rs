@@ -44,5 +44,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })?;
     let command = (!args.command.is_empty()).then(|| args.command.clone());
     let code = workshop::sandbox(&cache).shell(&action, command)?;
-    Ok(Exit::Passed(code))
+    Ok(Exit::Passed(u8::try_from(code).unwrap_or(1)))
 }

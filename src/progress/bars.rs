@@ -9,6 +9,12 @@ use lunikernel_cache::{Progress, Task};
 /// How often a spinner turns: often enough to show life, seldom enough to cost nothing.
 const TICK: Duration = Duration::from_millis(120);
 
+/// A task with a size; 80 columns leave 30 of them for its name.
+const SIZED: &str = "{prefix} {wide_msg} {bar:12} {percent:>3}% {binary_total_bytes:>10} {binary_bytes_per_sec:>12}";
+
+/// A task without one.
+const UNSIZED: &str = "{spinner} {prefix} {wide_msg} {elapsed}";
+
 /// A task without a size that took less than this leaves no line: it was not waited for.
 const WORTH_A_LINE: Duration = Duration::from_millis(500);
 
@@ -23,14 +29,8 @@ impl Bars {
     pub(super) fn new() -> Self {
         Self {
             all: MultiProgress::new(),
-            sized: style(
-                ProgressStyle::default_bar(),
-                "{prefix} {wide_msg} {bar:20} {binary_bytes:>10} of {binary_total_bytes:>10} {binary_bytes_per_sec:>12}",
-            ),
-            unsized_: style(
-                ProgressStyle::default_spinner(),
-                "{spinner} {prefix} {wide_msg} {elapsed}",
-            ),
+            sized: style(ProgressStyle::default_bar(), SIZED),
+            unsized_: style(ProgressStyle::default_spinner(), UNSIZED),
         }
     }
 }
@@ -94,5 +94,16 @@ impl Drop for BarTask {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
         self.all.remove(&self.bar);
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_understood() {
+        for template in [SIZED, UNSIZED] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
     }
 }

@@ -35,10 +35,11 @@ pub(crate) fn transcript(output: &Output) -> String {
 /// whether it is the same.
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) fn matches(actual: &str, file: &Path) -> bool {
-    if std::env::var_os("UPDATE").is_some() {
-        fs_err::write(file, actual).expect("the snapshot can be written");
-    }
     let expected = fs_err::read_to_string(file).unwrap_or_default();
+    if expected != actual && std::env::var_os("UPDATE").is_some() {
+        fs_err::write(file, actual).expect("the snapshot can be written");
+        return true;
+    }
     if expected != actual {
         eprintln!(
             "{} differs; expected:\n{expected}\nactual:\n{actual}",

@@ -77,7 +77,7 @@ pub enum DebError {
         part: String,
         /// What is wrong, with the member's name.
         #[source]
-        source: TarError,
+        source: Box<TarError>,
     },
     /// Its control file makes no sense.
     #[error("the control file of the package {package} {why}")]
@@ -217,12 +217,10 @@ fn read(name: &str, reader: impl Read, keep: &mut Keep<'_>) -> Result<(Control, 
     let member = next(&mut archive).map_err(container)?;
     let root = match Codec::of_name(&member.name) {
         ("data.tar", codec) => {
+            let limits = Limits::default();
+            let by_ratio = FREE_SIZE.max(member.size.saturating_mul(MAX_RATIO));
             let limits = Limits {
-                total: FREE_SIZE.max(member.size.saturating_mul(MAX_RATIO)),
-                ..Limits::default()
-            };
-            let limits = Limits {
-                total: limits.total.min(Limits::default().total),
+                total: limits.total.min(by_ratio),
                 ..limits
             };
             tarball::read(codec.reader(&mut archive), limits, keep)
@@ -259,7 +257,7 @@ fn archive_error(package: &str, part: &str, source: TarError) -> DebError {
         source => DebError::Archive {
             package: package.to_owned(),
             part: part.to_owned(),
-            source,
+            source: Box::new(source),
         },
     }
 }
@@ -327,3 +325,6 @@ pub fn fuzz(bytes: &[u8]) {
         Ok(content.finish())
     });
 }
+
+#[cfg(test)]
+mod tests;

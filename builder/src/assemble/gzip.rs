@@ -23,8 +23,23 @@ use rayon::prelude::*;
 const BLOCK: usize = 1 << 20;
 /// How far back deflate can refer (RFC 1951).
 const WINDOW: usize = 32 << 10;
-/// The level of compression; see the table in the tests for what was measured.
-const LEVEL: u32 = 6;
+/// The level of compression. Measured side by side on 60 MB of a cpio of programs and
+/// libraries, times on one thread relative to `gzip -6` (22,215,883 bytes); `gzip -9`
+/// had 22,112,713 bytes in 2.8 times that:
+///
+/// | level |      bytes | time |
+/// |-------|------------|------|
+/// | 1     | 29,189,372 | 0.19 |
+/// | 3     | 23,477,649 | 0.31 |
+/// | 6     | 22,825,896 | 0.46 |
+/// | 7     | 22,627,510 | 0.65 |
+/// | 8     | 22,606,414 | 1.09 |
+/// | 9     | 22,055,229 | 1.24 |
+///
+/// An initramfs is compressed once for each change and then kept, downloaded and
+/// booted many times, and it is small: the few MB of a tiny system take some tenths
+/// of a second. Level 9 is the only one that is smaller than what gzip itself makes.
+const LEVEL: u32 = 9;
 /// Blocks in memory at once, at most.
 const MAX_BLOCKS: usize = 16;
 
@@ -46,7 +61,6 @@ pub struct GzipWriter<W: Write> {
     batch: usize,
     checksum: crc32fast::Hasher,
     size: u64,
-    level: Compression,
 }
 
 impl<W: Write> GzipWriter<W> {
@@ -54,11 +68,7 @@ impl<W: Write> GzipWriter<W> {
     ///
     /// # Errors
     /// Whatever `inner` says.
-    pub fn new(inner: W) -> io::Result<Self> {
-        Self::with_level(inner, LEVEL)
-    }
-
-    fn with_level(mut inner: W, level: u32) -> io::Result<Self> {
+    pub fn new(mut inner: W) -> io::Result<Self> {
         inner.write_all(&HEADER)?;
         Ok(Self {
             inner,
@@ -67,7 +77,6 @@ impl<W: Write> GzipWriter<W> {
             batch: (2 * rayon::current_num_threads()).clamp(1, MAX_BLOCKS) * BLOCK,
             checksum: crc32fast::Hasher::new(),
             size: 0,
-            level: Compression::new(level),
         })
     }
 
@@ -87,7 +96,7 @@ impl<W: Write> GzipWriter<W> {
     }
 
     fn compress_pending(&mut self) -> io::Result<()> {
-        let (all, start, level) = (self.pending.as_slice(), self.dictionary, self.level);
+        let (all, start) = (self.pending.as_slice(), self.dictionary);
         let cuts: Vec<usize> = (start..all.len()).step_by(BLOCK).collect();
         let blocks: Vec<_> = cuts
             .into_par_iter()
@@ -96,7 +105,7 @@ impl<W: Write> GzipWriter<W> {
                 let dictionary = &all[from.saturating_sub(WINDOW)..from];
                 let mut checksum = crc32fast::Hasher::new();
                 checksum.update(block);
-                deflate(block, dictionary, level).map(|bytes| (bytes, checksum))
+                deflate(block, dictionary).map(|bytes| (bytes, checksum))
             })
             .collect();
         for block in blocks {
@@ -112,8 +121,8 @@ impl<W: Write> GzipWriter<W> {
 }
 
 /// Compresses one block, ending on a byte.
-fn deflate(block: &[u8], dictionary: &[u8], level: Compression) -> io::Result<Vec<u8>> {
-    let mut compress = Compress::new(level, false);
+fn deflate(block: &[u8], dictionary: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compress = Compress::new(Compression::new(LEVEL), false);
     if !dictionary.is_empty() {
         compress.set_dictionary(dictionary)?;
     }

@@ -204,3 +204,6 @@ fn same(one: &Node, other: &Node) -> bool {
     };
     plain(one) == plain(other)
 }
+
+#[cfg(test)]
+mod tests;

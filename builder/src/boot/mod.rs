@@ -1,1 +1,158 @@
-//! boot.
+//! Boots: a Lunikernel in QEMU, its console as lines, and what is expected of it.
+//!
+//! A machine lives no longer than the call that boots it: QEMU is killed on every
+//! way out, and by the kernel should this process die.
+
+mod accel;
+mod console;
+mod error;
+mod http;
+mod qemu;
+mod watch;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use accel::{Accel, AccelChoice};
+pub use error::BootError;
+
+use crate::recipe::HttpTest;
+
+/// What is booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The kernel, in whichever format QEMU's `-kernel` takes.
+    pub kernel: PathBuf,
+    /// The initramfs.
+    pub initramfs: Option<PathBuf>,
+    /// The kernel's command line.
+    pub cmdline: String,
+    /// The least memory that it needs, in MiB.
+    pub min_memory_mib: u32,
+    /// Whether it wants a network interface. It then has one that reaches nothing
+    /// but this machine, and only in answer to what comes through a forwarded port.
+    pub net: bool,
+}
+
+/// A port of the guest, reachable from this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// The port of 127.0.0.1; 0 for a free one.
+    pub host: u16,
+    /// The port inside.
+    pub guest: u16,
+}
+
+/// How it is booted, and what is expected of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How its processor is provided.
+    pub accel: AccelChoice,
+    /// Its memory in MiB; by default what it needs.
+    pub memory_mib: Option<u32>,
+    /// Ports that are forwarded.
+    pub forwards: Vec<Forward>,
+    /// What is added to the kernel's command line.
+    pub append: Option<String>,
+    /// A text that must appear in a line on the console.
+    pub expect: Option<String>,
+    /// A page that must be there then.
+    pub http: Option<HttpTest>,
+    /// How long all of this may take; without it, as long as it takes.
+    pub timeout: Option<Duration>,
+    /// Where it is remembered whether hardware virtualisation works here.
+    pub cache: PathBuf,
+    /// Where QEMU is looked for, in the form of `PATH`; by default in that.
+    pub search: Option<OsString>,
+}
+
+impl Options {
+    /// A boot that nothing is expected of, and that ends when the guest does.
+    #[must_use]
+    pub fn new(cache: &Path) -> Self {
+        Self {
+            accel: AccelChoice::Auto,
+            memory_mib: None,
+            forwards: Vec::new(),
+            append: None,
+            expect: None,
+            http: None,
+            timeout: None,
+            cache: cache.to_owned(),
+            search: None,
+        }
+    }
+
+    fn expects_something(&self) -> bool {
+        self.expect.is_some() || self.http.is_some()
+    }
+}
+
+/// A boot that went as it should: everything that was expected came, or, where
+/// nothing was, the guest ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootOutcome {
+    /// How the processor was provided.
+    pub accel: Accel,
+    /// From starting QEMU to the last of what was expected, or to the guest's end.
+    pub took: Duration,
+    /// The line that was expected, as it came.
+    pub line: Option<String>,
+    /// The page that was expected, as it came.
+    pub page: Option<String>,
+}
+
+/// What happens while a machine runs.
+#[derive(Debug)]
+pub enum BootEvent<'a> {
+    /// It is about to start, with these ports forwarded.
+    Starting {
+        /// How the processor is provided.
+        accel: Accel,
+        /// Why it is not KVM, where that was asked for or left open.
+        why_no_kvm: Option<&'a str>,
+        /// The ports, with the numbers that were chosen.
+        forwards: &'a [Forward],
+    },
+    /// A line on the console, without control characters and of bounded length.
+    Line(&'a str),
+}
+
+/// How often a port is chosen anew when another program was quicker to take it.
+const PORT_TRIES: usize = 5;
+
+/// Boots `machine` and waits for what `options` expect. The calling thread is busy
+/// until then.
+///
+/// # Errors
+/// [`BootError`] where QEMU cannot be had or refuses to start, and where the guest
+/// panics, ends, or lets the time pass before what was expected has come.
+pub fn run(
+    machine: &Machine,
+    options: &Options,
+    on_event: &mut dyn FnMut(BootEvent<'_>),
+) -> Result<BootOutcome, BootError> {
+    let qemu = qemu::find(options.search.as_deref())?;
+    let plan = qemu::Plan::new(machine, options)?;
+    let (accel, why_no_kvm) = accel::choose(&qemu, machine, options)?;
+    let mut tries = 1;
+    loop {
+        let forwards = qemu::choose_ports(&plan.forwards)?;
+        on_event(BootEvent::Starting {
+            accel,
+            why_no_kvm: why_no_kvm.as_deref(),
+            forwards: &forwards,
+        });
+        let running = qemu::Running::start(&qemu, &plan, accel, &forwards)?;
+        match watch::watch(running, accel, &forwards, options, on_event) {
+            Err(BootError::PortTaken { port })
+                if tries < PORT_TRIES
+                    && !plan.forwards.iter().any(|wanted| wanted.host == port) =>
+            {
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}

@@ -8,6 +8,10 @@ use serde::Serialize;
 /// How many characters of a line are shown; a longer one is cut around the place.
 const EXCERPT: usize = 100;
 
+/// How many complaints are made about one recipe. Nobody mends more at once, and a
+/// hostile file could have a hundred thousand.
+pub(super) const MOST: usize = 100;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +101,7 @@ impl Problem {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let (head, rest) = (&before[line_start..], after);
         let tail = rest.split('\n').next().unwrap_or_default();
+        let tail = tail.trim_end_matches('\r');
         let column = head.chars().count() + 1;
         let width = match text.get(at..self.span.end.min(at + tail.len())) {
             Some(covered) => covered.trim_end().chars().count(),
@@ -104,22 +109,41 @@ impl Problem {
         };
         Complaint {
             severity: self.severity,
-            message: self.message,
+            message: printable(&self.message),
             file: file.to_owned(),
             line: before.matches('\n').count() + 1,
             column,
-            expected: self.expected,
-            hint: self.hint,
+            expected: self.expected.as_deref().map(printable),
+            hint: self.hint.as_deref().map(printable),
             excerpt: Excerpt::cut(head, tail, width.max(1)),
         }
     }
+}
+
+/// A text that may quote anything from the file, without what a terminal would act
+/// on, and no longer than anybody reads.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let mut shown = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == LONGEST {
+            shown.push('…');
+            break;
+        }
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 impl Excerpt {
     /// The part of the line around the place. Everything that a terminal would act
     /// on is replaced, so that the carets stand below what they mean.
     fn cut(head: &str, tail: &str, width: usize) -> Self {
-        let printable = |c: char| match c {
+        let shown = |c: char| match c {
             '\t' => ' ',
             c if c.is_control() => '\u{fffd}',
             c => c,
@@ -127,10 +151,10 @@ impl Excerpt {
         let before = head.chars().count();
         let skipped = before.saturating_sub(EXCERPT / 2);
         let mut text: String = if skipped > 0 { "…" } else { "" }.to_owned();
-        text.extend(head.chars().skip(skipped).map(printable));
+        text.extend(head.chars().skip(skipped).map(shown));
         let start = text.chars().count();
         let room = EXCERPT.saturating_sub(start);
-        text.extend(tail.chars().take(room).map(printable));
+        text.extend(tail.chars().take(room).map(shown));
         if tail.chars().nth(room).is_some() {
             text.push('…');
         }

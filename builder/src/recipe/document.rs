@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use serde_yaml::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
-use super::complaint::Problem;
+use super::complaint::{MOST, Problem};
 use super::path::{Path, Segment};
 
 /// How deep lists and mappings may be nested. The grammar has 6 levels.
@@ -190,6 +190,9 @@ impl Reader<'_> {
             let key = self.node(event, span, depth + 1)?;
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
+            if self.problems.len() >= MOST {
+                return Err(Problem::error(key.span, "too much is wrong to go on here"));
+            }
             let Kind::Scalar { text, .. } = key.kind else {
                 self.problems.push(
                     Problem::error(key.span, "a key must be a text").expected("`key: value`"),

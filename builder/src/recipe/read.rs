@@ -2,13 +2,18 @@
 
 use std::io::{self, Read as _};
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::LazyLock;
 
 use fs_err as fs;
+use schemars::Schema;
 use serde_yaml::Options;
 
 use super::Recipe;
-use super::complaint::{Complaint, Problem, Severity};
+use super::complaint::{Complaint, MOST, Problem, Severity};
 use super::{check, document, grammar, schema};
+
+/// The grammar; generated once, because a farm reads many recipes.
+static GRAMMAR: LazyLock<Schema> = LazyLock::new(schema);
 
 /// What a recipe is called in its folder.
 pub const FILE_NAME: &str = "recipe.yaml";
@@ -143,7 +148,8 @@ impl Recipe {
     ) -> Result<(Self, String, Vec<Complaint>), Vec<Complaint>> {
         let text = text_of(bytes)
             .map_err(|problem| vec![problem.locate(name, &String::from_utf8_lossy(bytes))])?;
-        let (recipe, problems) = parse(text, folder);
+        let (recipe, mut problems) = parse(text, folder);
+        problems.truncate(MOST);
         let mut complaints: Vec<Complaint> = problems
             .into_iter()
             .map(|problem| problem.locate(name, text))
@@ -193,7 +199,7 @@ fn parse(text: &str, folder: Option<&FilePath>) -> (Option<Recipe>, Vec<Problem>
         Ok(document) => document,
         Err(problems) => return (None, problems),
     };
-    let problems = grammar::check(&document, schema().as_value());
+    let problems = grammar::check(&document, GRAMMAR.as_value());
     if !problems.is_empty() {
         return (None, problems);
     }
@@ -245,5 +251,111 @@ fn typed(error: &serde_yaml::Error, text: &str) -> Problem {
     {
         Some((message, expected)) => Problem::error(at..at + width, message).expected(expected),
         None => Problem::error(at..at + width, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "apiVersion: lunikernel/v1
+name: hello
+version: 1.0.0
+flavour: debian
+sources:
+  linux: {deb: {suite: &suite bookworm, packages: [linux-image-cloud-amd64]}}
+  page: {url: {url: 'file:///page', sha256: \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}}
+steps:
+  - name: compile
+    root: [linux]
+    inputs: {\"hello.c\": page}
+    run: |
+      cc -o hello hello.c
+    outputs: [hello]
+rootfs:
+  files:
+    /bin/hello: {from: compile/hello, mode: \"0755\"} # é
+    /dev/null: {device: {kind: char, major: 1, minor: 3}}
+kernel: {from: linux}
+boot: {net: true}
+tests:
+  - {name: up, expect: hello, http: {port: 80, expect: hi}}
+";
+
+    fn read(text: &[u8]) -> Result<(Recipe, String, Vec<Complaint>), Vec<Complaint>> {
+        Recipe::from_bytes(text, "r", None)
+    }
+
+    #[test]
+    fn a_right_recipe_has_no_complaints() {
+        let (recipe, text, warnings) = read(RIGHT.as_bytes()).unwrap();
+        assert_eq!(recipe.name, "hello");
+        assert_eq!(text, RIGHT);
+        assert_eq!(warnings, []);
+    }
+
+    #[test]
+    fn line_ends_and_marks_of_other_systems_do_not_matter() {
+        let (recipe, ..) = read(RIGHT.as_bytes()).unwrap();
+        let windows = format!("\u{feff}{}", RIGHT.replace('\n', "\r\n"));
+        assert_eq!(read(windows.as_bytes()).unwrap().0, recipe);
+        let wrong = windows.replace("flavour", "flavor");
+        let shown = read(wrong.as_bytes()).unwrap_err()[0].to_string();
+        assert!(
+            shown.contains("r:4:1") && !shown.contains('\u{fffd}'),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_the_types_write_is_read_back() {
+        let (recipe, ..) = read(RIGHT.as_bytes()).unwrap();
+        let written = serde_json::to_value(&recipe).unwrap();
+        let again: Recipe = serde_json::from_value(written).unwrap();
+        assert_eq!(again, recipe);
+    }
+
+    #[test]
+    fn hostile_size_takes_no_hostile_time() {
+        let sources: String = (0..9_000)
+            .map(|n| format!("  s{n}: {{file: f{n}}}\n"))
+            .collect();
+        let files: String = (0..9_000)
+            .map(|n| format!("    /f{n}: {{from: t{n}}}\n"))
+            .collect();
+        let text = RIGHT
+            .replace("sources:\n", &format!("sources:\n{sources}"))
+            .replace("  files:\n", &format!("  files:\n{files}"));
+        assert_eq!(read(text.as_bytes()).unwrap_err().len(), MOST);
+        let unknown: String = (0..40_000).map(|n| format!("k{n}: 1\n")).collect();
+        assert_eq!(read(unknown.as_bytes()).unwrap_err().len(), MOST);
+    }
+
+    /// Whatever is done to a recipe, the answer is a recipe or a complaint about a
+    /// place that exists.
+    #[test]
+    fn damage_is_complained_about_in_place() {
+        let tokens: [&[u8]; 14] = [
+            b"", b" ", b"\n", b"\t", b":", b"- ", b"[", b"}", b"'", b"\"", b"*suite", b"\xff",
+            b"\0", b"...\n",
+        ];
+        let lines = RIGHT.lines().count() + 1;
+        for at in (0..RIGHT.len()).step_by(3) {
+            for token in tokens {
+                for removed in [0, 1, 7] {
+                    let mut text = RIGHT.as_bytes().to_vec();
+                    text.splice(at..(at + removed).min(text.len()), token.iter().copied());
+                    let Err(complaints) = read(&text) else {
+                        continue;
+                    };
+                    assert!(!complaints.is_empty());
+                    for complaint in complaints {
+                        let shown = complaint.to_string();
+                        assert!((1..=lines + 1).contains(&complaint.line), "{shown}");
+                        assert!(!shown.contains(['\0', '\t', '\u{1b}']), "{shown}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lunikernel_cache::{Digest, reapi};
+use serde::Serialize;
 
 pub use native::Native;
 
@@ -35,7 +36,7 @@ pub trait Sandbox: Send + Sync {
 
 /// What an honest command must not depend on, and what `verify-reproducibility`
 /// therefore varies. It is not part of the action and so not of its digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Surroundings {
     /// Host name inside.
     pub hostname: String,
@@ -65,7 +66,8 @@ impl Default for Surroundings {
 }
 
 /// In which order folders list their entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EntryOrder {
     /// As the file system has it after creating them in sorted order.
     AsCreated,

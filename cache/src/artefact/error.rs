@@ -5,12 +5,12 @@ use std::io;
 use super::layout::{MAX_ENTRIES, MAX_ZIP_SIZE};
 use super::manifest::{MAX_MANIFEST_SIZE, ManifestError};
 use super::name::NameFlaw;
-use crate::digest::Digest;
+use crate::digest::Sha256;
 
 /// A Lunikernel zip could not be read, or is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtefactError {
-    /// The operating system refused something.
+    /// The operating system refused something; the source names the path.
     #[error("could not {attempted} the Lunikernel {artefact}")]
     Io {
         /// What was being done: a verb.
@@ -224,9 +224,9 @@ pub enum EntryFlaw {
     #[error("is not what the manifest says: expected {expected}, got {actual}")]
     Digest {
         /// As the manifest says.
-        expected: Digest,
+        expected: Sha256,
         /// Of its content.
-        actual: Digest,
+        actual: Sha256,
     },
     /// `initramfs.gz` is no gzip.
     #[error("is no gzip: it does not begin with 1f 8b 08")]

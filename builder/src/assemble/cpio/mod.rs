@@ -34,3 +34,6 @@ pub(crate) mod file_type {
 pub(crate) fn padding(length: u64, to: u64) -> u64 {
     (to - length % to) % to
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

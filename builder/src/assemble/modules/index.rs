@@ -64,17 +64,9 @@ pub(super) fn alias(chosen: &BTreeMap<String, Chosen>) -> String {
 pub(super) fn softdep(chosen: &BTreeMap<String, Chosen>) -> String {
     let mut text = "# Soft dependencies extracted from modules themselves.\n".to_owned();
     for (name, module) in chosen {
-        let info = &module.info;
-        if info.soft_pre.is_empty() && info.soft_post.is_empty() {
-            continue;
+        for softdep in &module.info.softdeps {
+            let _ = writeln!(text, "softdep {name} {softdep}");
         }
-        let _ = write!(text, "softdep {name}");
-        for (when, list) in [("pre:", &info.soft_pre), ("post:", &info.soft_post)] {
-            if !list.is_empty() {
-                let _ = write!(text, " {when} {}", list.join(" "));
-            }
-        }
-        text.push('\n');
     }
     text
 }

@@ -162,8 +162,7 @@ pub fn take(
         };
         let module = kernel.load(blobs, &name, path, content)?;
         queue.extend(module.needs.iter().cloned());
-        let soft = module.info.soft_pre.iter().chain(&module.info.soft_post);
-        queue.extend(soft.cloned());
+        queue.extend(module.info.soft_names());
         chosen.insert(name, module);
     }
     kernel.gather(root, blobs, chosen)
@@ -408,3 +407,6 @@ fn distance(one: &str, other: &str) -> usize {
     }
     row.last().copied().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

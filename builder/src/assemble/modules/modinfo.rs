@@ -7,10 +7,9 @@ use object::{Object as _, ObjectSection as _};
 pub struct ModInfo {
     /// The modules whose symbols it uses.
     pub depends: Vec<String>,
-    /// The modules that should be loaded before it, if they are there.
-    pub soft_pre: Vec<String>,
-    /// The modules that should be loaded after it, if they are there.
-    pub soft_post: Vec<String>,
+    /// The modules that should be loaded before or after it, if they are there; as
+    /// written: `pre: a b post: c`.
+    pub softdeps: Vec<String>,
     /// What it wants to be loaded for: patterns of device names and the like.
     pub aliases: Vec<String>,
     /// The firmware it asks for.
@@ -60,7 +59,10 @@ impl ModInfo {
             };
             match key {
                 "depends" => info.depends.extend(names(value.split(','))?),
-                "softdep" => info.soft(value)?,
+                "softdep" if value.contains(char::is_control) => {
+                    return Err(format!("has a softdep with a line end in it: {value:?}"));
+                }
+                "softdep" => info.softdeps.push(value.to_owned()),
                 "alias" if value.chars().any(char::is_whitespace) => {
                     return Err(format!("has an alias with a blank in it: {value:?}"));
                 }
@@ -73,17 +75,13 @@ impl ModInfo {
         Ok(info)
     }
 
-    fn soft(&mut self, value: &str) -> Result<(), String> {
-        let mut list = None;
-        for word in value.split_whitespace() {
-            match (word, &mut list) {
-                ("pre:", _) => list = Some(&mut self.soft_pre),
-                ("post:", _) => list = Some(&mut self.soft_post),
-                (name, Some(list)) => list.extend(names(std::iter::once(name))?),
-                (_, None) => {}
-            }
-        }
-        Ok(())
+    /// The names in its soft dependencies, before or after alike.
+    pub fn soft_names(&self) -> impl Iterator<Item = String> {
+        self.softdeps
+            .iter()
+            .flat_map(|value| value.split_whitespace())
+            .filter(|word| !word.ends_with(':'))
+            .map(super::normal)
     }
 }
 
@@ -121,8 +119,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(info.depends, ["net_failover", "failover"]);
-        assert_eq!(info.soft_pre, ["crc32c"]);
-        assert_eq!(info.soft_post, ["a_b"]);
+        assert_eq!(info.softdeps, ["pre: crc32c post: a-b"]);
+        assert_eq!(info.soft_names().collect::<Vec<_>>(), ["crc32c", "a_b"]);
         assert_eq!(info.aliases, ["virtio:d00000001v*"]);
         assert_eq!(info.firmware, ["x.bin"]);
         assert_eq!(info.release.as_deref(), Some("6.1.0-1"));
@@ -134,7 +132,7 @@ mod tests {
             &b"depends=a b\0"[..],
             b"depends=../x\0",
             b"alias=x\ny\0",
-            b"softdep=pre: \xc3\xa9\0",
+            b"softdep=pre: a\nb\0",
         ] {
             assert!(ModInfo::fields(bad).is_err(), "{}", bad.escape_ascii());
         }

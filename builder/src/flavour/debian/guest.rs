@@ -29,7 +29,7 @@ const MAX_NAME: usize = 32;
 
 /// A file, folder, link or device of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestFile {
+pub(crate) struct GuestFile {
     /// Its path below the root, without a leading slash.
     pub path: String,
     /// What it is.
@@ -92,7 +92,7 @@ impl GuestError {
 /// # Errors
 /// [`GuestError`] where a name, a number or a command cannot be written down such
 /// that the guest reads it back as it was meant.
-pub fn guest_files(recipe: &Recipe) -> Result<Vec<GuestFile>, GuestError> {
+pub(crate) fn guest_files(recipe: &Recipe) -> Result<Vec<GuestFile>, GuestError> {
     check_host_name(&recipe.name)?;
     if recipe.version.chars().any(char::is_control) {
         return Err(GuestError::Version {

@@ -1,7 +1,7 @@
 //! The flavour `debian`: kernel, busybox and whatever else from Debian packages,
 //! with a small init of our own.
 
-pub mod guest;
+pub(super) mod guest;
 
 use lunikernel_cache::artefact::{Overlay, Protocol};
 use lunikernel_cache::{BlobStore, NodeKind, Rootfs};

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
 
 use super::Recipe;
-use super::complaint::{Problem, Severity};
+use super::complaint::{MOST, Problem, Severity};
 use super::document::Node;
 use super::near::nearest;
 use super::path::Path;
@@ -125,7 +125,15 @@ impl Findings {
         self.push(path, problem);
     }
 
+    /// Whether so much is wrong that nobody will read more.
+    fn full(&self) -> bool {
+        self.list.len() >= MOST
+    }
+
     fn push(&mut self, path: Path, problem: Problem) {
+        if self.full() {
+            return;
+        }
         self.list.push(Finding { path, problem });
     }
 
@@ -140,6 +148,7 @@ impl Findings {
                 format!("`{name}` is a step, and only sources are unpacked"),
                 "the name of a source",
             ),
+            None if self.full() => {}
             None => {
                 let sources = self.names.iter();
                 let known: Vec<String> = sources
@@ -183,6 +192,7 @@ impl Findings {
                 "a source or an earlier step",
                 "steps run in the order in which they stand; move it up",
             ),
+            None if self.full() => {}
             None => {
                 let known: Vec<String> = self.names.keys().cloned().collect();
                 self.unknown("source or step", name, &known, path);
@@ -191,8 +201,12 @@ impl Findings {
     }
 
     fn unknown(&mut self, kind: &str, name: &str, known: &[String], path: Path) {
+        if self.full() {
+            return;
+        }
         let expected = match known {
             [] => "one that the recipe has; it has none".to_owned(),
+            known if known.len() > 20 => "one that the recipe has".to_owned(),
             known => format!("one of `{}`", known.join("`, `")),
         };
         let mut problem =

@@ -127,6 +127,7 @@ fn check_services(rootfs: &RootfsSpec, root: &Path, findings: &mut Findings) {
     let users: Vec<String> = std::iter::once("root".to_owned())
         .chain(rootfs.users.iter().map(|user| user.name.clone()))
         .collect();
+    let known: BTreeSet<&String> = users.iter().collect();
     for (name, service) in &rootfs.services {
         let path = root.key(name);
         if !text::is_item_name(name) {
@@ -151,7 +152,7 @@ fn check_services(rootfs: &RootfsSpec, root: &Path, findings: &mut Findings) {
                 findings.error(here, "an argument has a line break in it", "one line");
             }
         }
-        if !users.contains(&service.user) {
+        if !known.contains(&service.user) {
             findings.unknown("user", &service.user, &users, path.key("user"));
         }
         steps::check_env(&service.env, &path.key("env"), findings);

@@ -1,5 +1,6 @@
 //! Sources: where things come from.
 
+use std::collections::BTreeSet;
 use std::path::Path as FilePath;
 
 use url::Url;
@@ -96,8 +97,9 @@ fn check_deb(deb: &DebSource, path: &Path, findings: &mut Findings) {
         }
         findings.no_duplicates(list, &path);
     }
+    let wanted: BTreeSet<&String> = deb.packages.iter().collect();
     for (index, name) in deb.without.iter().enumerate() {
-        if deb.packages.contains(name) {
+        if wanted.contains(name) {
             findings.error(
                 path.key("without").index(index),
                 format!("`{name}` is wanted and left out"),

@@ -113,6 +113,9 @@ fn check_outputs(step: &Step, root: &Path, findings: &mut Findings) {
     }
     findings.no_duplicates(&step.outputs, root);
     nested(step.outputs.iter().map(String::as_str), |inner, outer| {
+        if findings.full() {
+            return;
+        }
         let index = step.outputs.iter().position(|output| output == inner);
         findings.error(
             index.map_or(root.clone(), |index| root.index(index)),

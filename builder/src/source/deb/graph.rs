@@ -200,11 +200,11 @@ impl<'a> Graph<'a> {
             // Nothing satisfies it: an empty set of the first name, so that the message
             // shows the relation as it was written.
             let first = alternatives.first()?;
-            let shown: Vec<String> = alternatives.iter().map(Relation::to_string).collect();
-            let shown = shown.join(" | ");
-            let shown = shown.strip_prefix(&first.name).unwrap_or(&shown).trim();
-            let shown = if shown.is_empty() { "*" } else { shown };
-            return Some(self.set(&first.name, shown.to_owned(), |_| false).into());
+            let written: Vec<String> = alternatives.iter().map(Relation::to_string).collect();
+            let written = written.join(" | ");
+            let written = written.strip_prefix(&first.name).unwrap_or(&written).trim();
+            let shown = format!("{written}{}", self.what_there_is(alternatives));
+            return Some(self.set(&first.name, shown, |_| false).into());
         };
         if others.is_empty() {
             return Some(Requirement::Single(*first));
@@ -213,6 +213,19 @@ impl<'a> Graph<'a> {
             .pool
             .intern_version_set_union(*first, others.iter().copied());
         Some(Requirement::Union(union))
+    }
+
+    /// The versions that there are of what a relation names, for messages.
+    fn what_there_is(&self, alternatives: &[Relation]) -> String {
+        let there_is: Vec<String> = alternatives
+            .iter()
+            .flat_map(|relation| self.catalogue.versions(&relation.name))
+            .map(|(_, package)| format!("{} {}", package.name, package.version))
+            .collect();
+        if there_is.is_empty() {
+            return String::new();
+        }
+        format!(" (there is {})", there_is.join(", "))
     }
 
     /// The sets that satisfy a relation: versions of the package itself, then those of

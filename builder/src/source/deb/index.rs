@@ -43,7 +43,7 @@ pub(super) struct Index {
 impl Index {
     /// The lists of `component` for `arch` in a release, in the best compression there
     /// is. Most releases list packages for all architectures with those of each; where
-    /// one does not, there is a second list.
+    /// one names `all` among its architectures instead, there is a second list.
     pub(super) fn of(release: &Release, component: &str, arch: &str) -> Vec<Self> {
         let mut indexes: Vec<Self> = Self::find(release, component, arch).into_iter().collect();
         if !release.all_is_listed_with_each {

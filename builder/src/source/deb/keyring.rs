@@ -236,6 +236,15 @@ impl Keyring {
         self.keys.is_empty()
     }
 
+    /// Fingerprints of the primary keys, sorted.
+    #[cfg(test)]
+    pub(super) fn primaries(&self) -> Vec<String> {
+        let mut primaries: Vec<String> = self.keys.iter().map(|key| key.primary.clone()).collect();
+        primaries.sort();
+        primaries.dedup();
+        primaries
+    }
+
     /// Who vouches for `text` by this signature: the fingerprint of the primary key.
     pub(super) fn check(
         &self,

@@ -22,6 +22,10 @@ mod relation;
 mod release;
 mod solve;
 mod suites;
+#[cfg(test)]
+mod test_archive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -130,6 +134,23 @@ pub struct SourcePackage {
     pub version: String,
 }
 
+impl LockedDeb {
+    /// What the package is.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest {
+            sha256: self.sha256,
+            size: self.size,
+        }
+    }
+
+    /// What its file is called.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
 impl ResolvedDebs {
     /// The release that a package was chosen by.
     #[must_use]
@@ -147,7 +168,7 @@ pub(crate) trait Download: Sync {
         &self,
         url: &Url,
         limit: u64,
-    ) -> impl Future<Output = Result<Vec<u8>, FetchError>> + Send;
+    ) -> impl Future<Output = Result<Vec<u8>, FetchError>>;
 }
 
 impl Download for Fetcher {

@@ -323,3 +323,7 @@ pub(super) fn is_safe_path(path: &str) -> bool {
             .split('/')
             .all(|part| !part.is_empty() && part != "." && part != "..")
 }
+
+#[cfg(test)]
+#[path = "packages_tests.rs"]
+mod tests;

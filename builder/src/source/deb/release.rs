@@ -153,7 +153,9 @@ impl Release {
             valid_until: date("Valid-Until", take("valid-until"))?,
             by_hash: yes(take("acquire-by-hash")),
             all_is_listed_with_each: take("no-support-for-architecture-all").as_deref()
-                == Some("Packages"),
+                == Some("Packages")
+                || !take("architectures")
+                    .is_some_and(|names| names.split_ascii_whitespace().any(|name| name == "all")),
             snapshots: take("snapshots").filter(|value| value != "no"),
             files: files(take("sha256").as_deref().unwrap_or_default())?,
             keys,
@@ -276,3 +278,7 @@ pub fn check_inrelease(bytes: &[u8]) -> Result<(), ReleaseError> {
 pub fn check_detached(bytes: &[u8]) -> Result<(), ReleaseError> {
     detached_signatures(bytes).map(drop)
 }
+
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;

@@ -1,10 +1,12 @@
 //! Which suites take part: the one that a recipe names, its updates and its security
 //! updates, wherever the machine's package sources have them.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use url::Url;
 
-use super::apt_config::{AptConfig, AptEntry};
+use super::apt_config::{AptConfig, AptEntry, SignedBy};
 use super::date::Date;
 use super::error::DebError;
 use super::keyring::{Judgement, Keyring};
@@ -62,9 +64,17 @@ pub(super) async fn find(
             arch,
         });
     }
+    // Reading a keyring takes long, as all its keys' signatures are checked.
+    let mut keyrings = BTreeMap::new();
+    for candidate in &candidates {
+        let signed_by = &candidate.entry.signed_by;
+        if !keyrings.contains_key(signed_by) {
+            keyrings.insert(signed_by, apt.keyring(signed_by)?);
+        }
+    }
     let looking = candidates
         .iter()
-        .map(|candidate| load(candidate, apt, download, options));
+        .map(|candidate| load(candidate, apt, &keyrings, download, options));
     let mut found: Vec<(usize, Suite)> = Vec::new();
     let mut failures: Vec<(usize, String, DebError)> = Vec::new();
     for (candidate, suite) in candidates.iter().zip(join_all(looking).await) {
@@ -163,13 +173,14 @@ fn base(candidate: &Candidate) -> Option<Url> {
 async fn load(
     candidate: &Candidate,
     apt: &AptConfig,
+    keyrings: &BTreeMap<&SignedBy, Keyring>,
     download: &impl Download,
     options: DebOptions<'_>,
 ) -> Result<Option<Suite>, DebError> {
-    let Some(base) = base(candidate) else {
+    let (Some(base), Some(keyring)) = (base(candidate), keyrings.get(&candidate.entry.signed_by))
+    else {
         return Ok(None);
     };
-    let keyring = apt.keyring(&candidate.entry.signed_by)?;
     let check = candidate
         .entry
         .check_valid_until
@@ -178,7 +189,7 @@ async fn load(
         now: options.now,
         allow_expired: options.allow_expired || !check,
     };
-    let Some((url, release)) = fetch(&base, &keyring, judgement, download).await? else {
+    let Some((url, release)) = fetch(&base, keyring, judgement, download).await? else {
         return Ok(None);
     };
     check_name(&release, &candidate.name, &url)?;

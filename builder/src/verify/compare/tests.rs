@@ -1,1 +1,264 @@
+use std::io::Write as _;
 
+use flate2::{Compression, GzBuilder};
+use lunikernel_cache::artefact::{
+    Boot, Crc32Writer, Devices, EntrySource, Format, KERNEL, Manifest, Overlay, Protocol, seal,
+};
+use lunikernel_cache::{Cache, Silent};
+
+use super::*;
+
+/// A member as it is in the archive: header fields in the format's order, but for the
+/// sizes and the checksum.
+#[derive(Clone)]
+struct Member {
+    name: &'static str,
+    /// ino, mode, uid, gid, nlink, mtime, devmajor, devminor, rdevmajor, rdevminor.
+    fields: [u32; 10],
+    content: Vec<u8>,
+}
+
+fn file(name: &'static str, content: &[u8]) -> Member {
+    Member {
+        name,
+        fields: [1, 0o100_644, 0, 0, 1, 0, 0, 0, 0, 0],
+        content: content.to_vec(),
+    }
+}
+
+fn archive(members: &[Member]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let trailer = Member {
+        fields: [0; 10],
+        ..file("TRAILER!!!", b"")
+    };
+    for member in members.iter().chain([&trailer]) {
+        let [
+            ino,
+            mode,
+            uid,
+            gid,
+            nlink,
+            mtime,
+            major,
+            minor,
+            rmajor,
+            rminor,
+        ] = member.fields;
+        let size = member.content.len() as u32;
+        let name_size = member.name.len() as u32 + 1;
+        bytes.extend(b"070701");
+        for field in [
+            ino, mode, uid, gid, nlink, mtime, size, major, minor, rmajor, rminor, name_size, 0,
+        ] {
+            bytes.extend(format!("{field:08X}").bytes());
+        }
+        bytes.extend(member.name.bytes().chain([0]));
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(&member.content);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes
+}
+
+fn gzip(bytes: &[u8], mtime: u32, level: u32) -> Vec<u8> {
+    let mut writer = GzBuilder::new()
+        .mtime(mtime)
+        .operating_system(255)
+        .write(Vec::new(), Compression::new(level));
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        format: Format::V1,
+        name: "sample".to_owned(),
+        version: "1".to_owned(),
+        flavour: "debian".to_owned(),
+        arch: "x86_64".to_owned(),
+        boot: Boot {
+            protocol: Protocol::Linux,
+            cmdline: String::new(),
+            min_memory_mib: 64,
+        },
+        devices: Devices::default(),
+        overlay: Overlay::Initramfs {},
+        entries: BTreeMap::new(),
+        recipe: None,
+        lock: None,
+        inputs: Vec::new(),
+    }
+}
+
+fn sealed(manifest: Manifest, entries: &[(&str, &[u8])]) -> Artefact {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let sources: Vec<EntrySource> = entries
+        .iter()
+        .map(|(name, content)| {
+            let mut writer = Crc32Writer::new(cache.blobs().writer().unwrap());
+            writer.write_all(content).unwrap();
+            let (writer, crc32) = writer.finish();
+            EntrySource::new(*name, writer.commit().unwrap(), crc32)
+        })
+        .collect();
+    let sealed = seal(cache.blobs(), manifest, &sources, &Silent).unwrap();
+    let bytes = cache.blobs().read(&sealed.digest).unwrap();
+    Artefact::from_bytes(bytes, "sample.zip").unwrap()
+}
+
+fn with_initramfs(initramfs: &[u8]) -> Artefact {
+    sealed(manifest(), &[(KERNEL, b"kernel"), (INITRAMFS, initramfs)])
+}
+
+fn sample() -> Vec<Member> {
+    vec![
+        file("bin", b""),
+        file("etc/hostname", b"a host name of some length"),
+        file("init", b"#!/bin/sh"),
+    ]
+}
+
+/// What is found where the members of `sample` are changed.
+fn found(change: impl FnOnce(&mut Vec<Member>)) -> String {
+    let mut changed = sample();
+    change(&mut changed);
+    let left = with_initramfs(&gzip(&archive(&sample()), 0, 6));
+    let right = with_initramfs(&gzip(&archive(&changed), 0, 6));
+    let difference = compare(&left, &right).unwrap().unwrap();
+    assert_eq!(difference.entry, INITRAMFS);
+    assert_eq!(difference.others, [MANIFEST]);
+    difference.found.to_string()
+}
+
+#[test]
+fn the_same_has_no_difference() {
+    let one = with_initramfs(&gzip(&archive(&sample()), 0, 6));
+    let two = with_initramfs(&gzip(&archive(&sample()), 0, 6));
+    assert_eq!(compare(&one, &two).unwrap(), None);
+}
+
+#[test]
+fn a_byte_of_a_member() {
+    let said = found(|members| members[1].content[12] = b'!');
+    assert_eq!(
+        said,
+        "member `etc/hostname`: its content differs: first different byte at 12 (0xc)\n  \
+         left:  61 20 68 6f 73 74 20 6e 61 6d 65 20 | 6f 66 20 73 6f 6d 65 20 6c 65 6e 67 74 68  a host name of some length\n  \
+         right: 61 20 68 6f 73 74 20 6e 61 6d 65 20 | 21 66 20 73 6f 6d 65 20 6c 65 6e 67 74 68  a host name !f some length"
+    );
+    let said = found(|members| members[2].content.extend(b"\n"));
+    assert!(said.starts_with("member `init`: its content differs: first different byte at 9"));
+    assert!(said.contains("| (ends)"), "{said}");
+}
+
+#[test]
+fn each_field_of_a_member() {
+    for (at, value, expected) in [
+        (0, 7, "ino differs\n  left:  1\n  right: 7"),
+        (
+            1,
+            0o100_755,
+            "mode differs\n  left:  100644\n  right: 100755",
+        ),
+        (2, 1000, "uid differs\n  left:  0\n  right: 1000"),
+        (3, 1000, "gid differs\n  left:  0\n  right: 1000"),
+        (4, 2, "nlink differs\n  left:  1\n  right: 2"),
+        (5, 1, "mtime differs\n  left:  0\n  right: 1"),
+        (6, 8, "dev differs\n  left:  0:0\n  right: 8:0"),
+        (8, 5, "rdev differs\n  left:  0:0\n  right: 5:0"),
+    ] {
+        let said = found(|members| members[1].fields[at] = value);
+        assert_eq!(said, format!("member `etc/hostname`: {expected}"));
+    }
+}
+
+#[test]
+fn members_that_are_missing_or_elsewhere() {
+    let said = found(|members| drop(members.remove(1)));
+    assert_eq!(said, "member `etc/hostname`: only the left one has it");
+    let said = found(|members| members.insert(1, file("dev", b"")));
+    assert_eq!(said, "member `dev`: only the right one has it");
+    let said = found(|members| members.push(file("last", b"")));
+    assert_eq!(said, "member `last`: only the right one has it");
+    let said = found(|members| members.swap(0, 1));
+    assert_eq!(
+        said,
+        "member `bin`: the order differs: after 0 members, the right one has `etc/hostname` instead"
+    );
+}
+
+#[test]
+fn how_it_is_packed() {
+    let packed = |mtime, level| with_initramfs(&gzip(&archive(&sample()), mtime, level));
+    let said = |left, right| {
+        let difference = compare(&left, &right).unwrap().unwrap();
+        difference.found.to_string()
+    };
+    assert_eq!(
+        said(packed(0, 6), packed(1_700_000_000, 6)),
+        "the time stamp (MTIME) in its gzip header differs\n  left:  0\n  right: 1700000000"
+    );
+    assert!(said(packed(0, 6), packed(0, 5)).starts_with("all members are the same"));
+    assert!(said(packed(0, 6), packed(0, 9)).starts_with("the effort (XFL)"));
+
+    let mut named = GzBuilder::new()
+        .filename("initramfs")
+        .operating_system(255)
+        .write(Vec::new(), Compression::new(6));
+    named.write_all(&archive(&sample())).unwrap();
+    let named = with_initramfs(&named.finish().unwrap());
+    assert!(said(packed(0, 6), named).starts_with("the file name (FNAME)"));
+}
+
+#[test]
+fn one_that_cannot_be_unpacked() {
+    let good = gzip(&archive(&sample()), 0, 6);
+    let cut = good.get(..good.len() - 30).unwrap();
+    let broken = gzip(b"no archive, but long enough to have a header of one, were it one: it is not. That is all there is.\n              ", 0, 6);
+    for (bytes, reason) in [(cut, "could not read"), (&broken, "070701")] {
+        let difference = compare(&with_initramfs(&good), &with_initramfs(bytes));
+        let found = difference.unwrap().unwrap().found;
+        let Found::Unreadable { side, why, .. } = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(side, Side::Right);
+        assert!(why.contains(reason), "{why}");
+    }
+}
+
+#[test]
+fn entries_and_the_manifest() {
+    let initramfs = gzip(&archive(&sample()), 0, 6);
+    let base = || sealed(manifest(), &[(KERNEL, b"one"), (INITRAMFS, &initramfs)]);
+    let difference = |right: &Artefact| compare(&base(), right).unwrap().unwrap();
+
+    let kernel = sealed(manifest(), &[(KERNEL, b"two"), (INITRAMFS, &initramfs)]);
+    let found = difference(&kernel);
+    assert_eq!(
+        (found.entry.as_str(), found.others),
+        (KERNEL, vec![MANIFEST.to_owned()])
+    );
+
+    let extra: [(&str, &[u8]); 3] = [(KERNEL, b"one"), (INITRAMFS, &initramfs), ("files/a", b"x")];
+    let found = difference(&sealed(manifest(), &extra));
+    assert_eq!(found.entry, "files/a");
+    assert_eq!(
+        found.found,
+        Found::Presence {
+            only_in: Side::Right
+        }
+    );
+
+    let mut other = manifest();
+    other.boot.cmdline = "quiet".to_owned();
+    let other = sealed(other, &[(KERNEL, b"one"), (INITRAMFS, &initramfs)]);
+    assert_eq!(
+        difference(&other).to_string(),
+        "lunikernel.json: /boot/cmdline differs\n  left:  \"\"\n  right: \"quiet\""
+    );
+    let json = serde_json::to_value(difference(&other)).unwrap();
+    assert_eq!(json["found"]["kind"], "value");
+    assert_eq!(json["found"]["pointer"], "/boot/cmdline");
+}

@@ -4,12 +4,15 @@
 //! schema says of a key is what people are told that was expected. Only what
 //! [`super::schema`] generates is understood, not JSON Schema as a whole.
 
+mod shape;
+
 use serde_json::Value;
 
-use super::complaint::Problem;
+use super::complaint::{MOST, Problem};
 use super::document::{Kind, Node};
 use super::near::nearest;
 use super::path::Path;
+use shape::{allows, array, constants, plain_type, strings, tagged, type_of};
 
 /// Everything in `document` that does not fit `schema`.
 pub(super) fn check(document: &Node, schema: &Value) -> Vec<Problem> {
@@ -48,6 +51,9 @@ impl<'s> Checker<'s> {
     }
 
     fn value(&mut self, node: &Node, schema: &'s Value, path: &Path) {
+        if self.problems.len() >= MOST {
+            return;
+        }
         let schema = self.resolve(schema);
         if let Some(words) = constants(schema) {
             return self.word(node, &words, path);
@@ -96,6 +102,9 @@ impl<'s> Checker<'s> {
             );
         };
         for (key, value) in entries {
+            if self.problems.len() >= MOST {
+                return;
+            }
             match kinds.iter().find(|(name, _)| *name == key.text) {
                 Some((name, schema)) => self.value(value, schema, &path.key(name)),
                 None => self.unknown_key(&key.text, key.span.clone(), &names, path),
@@ -129,6 +138,9 @@ impl<'s> Checker<'s> {
             .collect();
         let additional = schema.get("additionalProperties");
         for (key, value) in entries {
+            if self.problems.len() >= MOST {
+                return;
+            }
             let here = path.key(&key.text);
             let property = properties.and_then(|properties| properties.get(&key.text));
             match (property, additional) {
@@ -208,6 +220,20 @@ impl<'s> Checker<'s> {
 
     fn number(&mut self, node: &Node, text: &str, schema: &Value, path: &Path) {
         if !allows(schema, "integer") {
+            return;
+        }
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        if digits.starts_with('0') && digits.len() > 1 {
+            self.problems.push(
+                Problem::error(
+                    node.span.clone(),
+                    format!(
+                        "{} is not the same number to every reader of YAML",
+                        short(text)
+                    ),
+                )
+                .expected("a decimal number without zeros before it"),
+            );
             return;
         }
         let bound = |name: &str| schema.get(name).and_then(Value::as_i64);
@@ -349,11 +375,7 @@ fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
 /// The beginning of a text that may be long.
 fn short(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short: String = text
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut short: String = text.chars().take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }
@@ -382,84 +404,4 @@ fn one_of(names: &[&str]) -> String {
         [only] => format!("`{only}`"),
         _ => format!("one of {}", list(names)),
     }
-}
-
-fn array<'v>(schema: &'v Value, name: &str) -> Option<&'v Vec<Value>> {
-    schema.get(name).and_then(Value::as_array)
-}
-
-fn strings<'v>(schema: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
-    array(schema, name)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-}
-
-/// Whether a schema is for values of the type.
-fn allows(schema: &Value, name: &str) -> bool {
-    schema.get("type").and_then(Value::as_str) == Some(name)
-}
-
-/// The words of a choice between words.
-fn constants(schema: &Value) -> Option<Vec<&str>> {
-    if let Some(words) = array(schema, "enum") {
-        return words.iter().map(Value::as_str).collect();
-    }
-    array(schema, "oneOf")?
-        .iter()
-        .map(|choice| choice.get("const").and_then(Value::as_str))
-        .collect()
-}
-
-/// The keys and values of a choice between mappings with one key each.
-fn tagged(schema: &Value) -> Option<Vec<(&str, &Value)>> {
-    array(schema, "oneOf")?
-        .iter()
-        .map(|choice| {
-            let properties = choice.get("properties").and_then(Value::as_object)?;
-            let (name, schema) = properties.iter().next()?;
-            Some((name.as_str(), schema))
-        })
-        .collect()
-}
-
-/// The type of a value by the core schema of YAML 1.2 (section 10.3).
-fn type_of(node: &Node) -> &'static str {
-    match &node.kind {
-        Kind::Map(_) => "object",
-        Kind::List(_) => "array",
-        Kind::Scalar { plain: false, .. } => "string",
-        Kind::Scalar { text, .. } => plain_type(text),
-    }
-}
-
-/// The type of a scalar that is not in quotes.
-fn plain_type(text: &str) -> &'static str {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => "null",
-        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => "boolean",
-        text if is_integer(text) => "integer",
-        text if is_float(text) => "number",
-        _ => "string",
-    }
-}
-
-fn is_integer(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let all = |digits: &str, radix| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
-    all(digits, 10)
-        || text.strip_prefix("0o").is_some_and(|digits| all(digits, 8))
-        || text
-            .strip_prefix("0x")
-            .is_some_and(|digits| all(digits, 16))
-}
-
-fn is_float(text: &str) -> bool {
-    let named = [".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"];
-    named.contains(&text.trim_start_matches(['-', '+']))
-        || (text.parse::<f64>().is_ok()
-            && text.contains(|c: char| c.is_ascii_digit())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_digit() || "+-.eE".contains(c)))
 }

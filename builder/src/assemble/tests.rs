@@ -146,7 +146,7 @@ fn a_real_package_is_what_dpkg_makes_of_it() {
         if has("cpio", "cpio") {
             let packed = initramfs(&package.root, cache.blobs(), 1).unwrap();
             let by_cpio = tempfile::tempdir().unwrap();
-            extract(&cache.blobs().path(&packed.sha256), by_cpio.path());
+            extract(&cache.blobs().path(&packed.digest.sha256), by_cpio.path());
             compare(&package.root, by_cpio.path());
         }
     }
@@ -160,7 +160,7 @@ fn gnu_cpio_reads_every_kind_of_node() {
     let (cache, _folder) = cache();
     let mut root = cpio::tests::sample(&cache);
     let packed = initramfs(&root, cache.blobs(), 1_234_567_890).unwrap();
-    let path = cache.blobs().path(&packed.sha256);
+    let path = cache.blobs().path(&packed.digest.sha256);
     let list = Command::new("sh")
         .args([
             "-euc",
@@ -193,7 +193,7 @@ fn gnu_cpio_reads_every_kind_of_node() {
     }
     let packed = initramfs(&root, cache.blobs(), 1_234_567_890).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    extract(&cache.blobs().path(&packed.sha256), folder.path());
+    extract(&cache.blobs().path(&packed.digest.sha256), folder.path());
     let linked = |name: &str| fs::metadata(folder.path().join(name)).unwrap().ino();
     assert_eq!(linked("a-first"), linked("hard/z"));
     assert_ne!(linked("a-first"), linked("hard/changed"));
@@ -318,7 +318,7 @@ fn modules_of_a_real_kernel_as_depmod_sees_them() {
         let modules = take(wanted).unwrap();
         let packed = initramfs(&modules.root, cache.blobs(), 0).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        extract(&cache.blobs().path(&packed.sha256), folder.path());
+        extract(&cache.blobs().path(&packed.digest.sha256), folder.path());
         compare(&modules.root, folder.path());
         let path = std::env::var("PATH").unwrap_or_default();
         let status = Command::new("depmod")

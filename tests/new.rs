@@ -87,6 +87,9 @@ fn the_program_of_the_template_compiles() {
         .status();
     match compiled {
         Ok(status) => assert!(status.success()),
-        Err(error) => eprintln!("left out: compiling the template, for want of cc ({error})"),
+        Err(error) => lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            &format!("there is no cc here ({error})"),
+        ),
     }
 }

@@ -79,7 +79,16 @@ impl Cache {
         create_folder(root).map_err(io("create the cache folder"))?;
         let root = fs::canonicalize(root).map_err(io("find the cache folder"))?;
         refuse_open_to_all(&root)?;
-        for name in ["cas-v1", "ac-v1", "partial", "locks", "pins", "tmp"] {
+        for name in [
+            "cas-v1",
+            "ac-v1",
+            "roots-v1",
+            "failed-v1",
+            "partial",
+            "locks",
+            "pins",
+            "tmp",
+        ] {
             let folder = root.join(name);
             create_folder(&folder).map_err(io("create the cache folder"))?;
             refuse_open_to_all(&folder)?;

@@ -55,9 +55,11 @@ fn result_naming(blobs: &[Digest]) -> reapi::ActionResult {
 
 /// Stores blobs and results in every way there is, until it is killed.
 fn store_for_ever(cache: &Cache) {
-    for round in 0u32.. {
-        let bytes = round.to_le_bytes().repeat(5000);
-        let small = cache.blobs().put(&round.to_le_bytes()).unwrap();
+    for number in 0u32.. {
+        // What other processes stored is not stored again.
+        let round = format!("{} {number}", std::process::id());
+        let small = cache.blobs().put(round.as_bytes()).unwrap();
+        let bytes = round.repeat(5000).into_bytes();
         let mut writer = cache.blobs().writer().unwrap();
         for piece in bytes.chunks(1000) {
             writer.write_all(piece).unwrap();
@@ -71,7 +73,7 @@ fn store_for_ever(cache: &Cache) {
         let action = Digest::of(format!("action {round}").as_bytes());
         let result = result_naming(&[small, large, adopted]);
         cache.actions().put(&action, &result).unwrap();
-        if round == 0 {
+        if number == 0 {
             println!("\nat work");
         }
     }
@@ -99,7 +101,7 @@ fn killed_at_any_moment_leaves_a_whole_cache() {
         assert_eq!(report.damage, [], "killed at moment {moment}");
     }
     let inventory = Inventory::take(&Upkeep::open(root).unwrap()).unwrap();
-    assert!(inventory.sum(Kind::Result).0 > 24, "it did store something");
+    assert!(inventory.sum(Kind::Result).0 >= 24, "each stored something");
 
     let cache = Cache::open(root).unwrap();
     let scratch: Vec<_> = fs::read_dir(root.join("tmp")).unwrap().collect();
@@ -174,6 +176,38 @@ fn collecting_waits_for_those_at_work() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(!blobs.contains(&digest));
+}
+
+#[test]
+fn a_killed_collection_leaves_every_result_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut cut_short = 0;
+    for moment in 0..4u32 {
+        let cache = Cache::open(root).unwrap();
+        for number in 0..150u32 {
+            let blob = cache.blobs().put(&number.to_le_bytes()).unwrap();
+            let action = Digest::of(format!("action {number}").as_bytes());
+            cache
+                .actions()
+                .put(&action, &result_naming(&[blob]))
+                .unwrap();
+        }
+        drop(cache);
+        let inventory = Inventory::take(&Upkeep::open(root).unwrap()).unwrap();
+        let first = inventory.of(Kind::Result).next().unwrap().path.clone();
+        let mut child = start("collect", root);
+        // Looked at without the cache's lock, which would wait for the collection.
+        while first.exists() && child.try_wait().unwrap().is_none() {}
+        std::thread::sleep(Duration::from_micros(u64::from(moment) * 700));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let left = Upkeep::open(root).unwrap();
+        cut_short += usize::from(!Inventory::take(&left).unwrap().items.is_empty());
+        let report = verify::check(&left, 2, &Silent).unwrap();
+        assert_eq!(report.damage, [], "killed at moment {moment}");
+    }
+    assert!(cut_short > 0, "at least one was killed in the middle");
 }
 
 /// A memory file system of that size, gone when dropped.

@@ -45,7 +45,10 @@ fn package(name: &str) -> Option<PathBuf> {
     }
     let found = find();
     if found.is_none() {
-        eprintln!("left out: `apt-get download {name}` does not work here");
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            &format!("`apt-get download {name}` does not work here"),
+        );
     }
     found
 }
@@ -58,7 +61,10 @@ fn has(tool: &str, package: &str) -> bool {
             .any(|folder| folder.join(tool).exists())
     });
     if !found {
-        eprintln!("left out: there is no `{tool}` here (`apt-get install {package}`)");
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            &format!("there is no `{tool}` here (`apt-get install {package}`)"),
+        );
     }
     found
 }
@@ -227,7 +233,10 @@ fn cloud_kernel() -> Option<PathBuf> {
         .lines()
         .find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
     if name.is_none() {
-        eprintln!("left out: the distribution has no package linux-image-cloud-amd64");
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            "the distribution has no package linux-image-cloud-amd64",
+        );
     }
     package(&format!("linux-image-{}", name?))
 }

@@ -28,6 +28,10 @@ pub const EPOCH: i64 = 315_532_800;
 
 /// Deepest nesting that is copied and taken; a little less than can be read back.
 const MAX_DEPTH: usize = 120;
+/// Where sandboxes mount something in a root. A root that lacks them gets them as
+/// empty folders when it is checked out, so its checkout may have these more than its
+/// digest says.
+pub const MOUNT_POINTS: [&str; 4] = ["dev", "proc", "root", "tmp"];
 
 /// In which order the entries of a folder are created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -136,8 +136,10 @@ fn a_checkout_is_compared_with_its_name() {
     let checkout = folder
         .path()
         .join("roots-v1")
-        .join(tree.digest().sha256.hex());
-    for folder in ["bin", "etc", "proc"] {
+        .join(tree.digest().sha256.hex())
+        .join("tree");
+    // `dev` and `tmp` are there to mount on; `proc` the tree has itself.
+    for folder in ["bin", "etc", "proc", "dev", "tmp"] {
         fs::create_dir_all(checkout.join(folder)).unwrap();
     }
     fs::write(checkout.join("bin/sh"), "sh").unwrap();
@@ -147,6 +149,9 @@ fn a_checkout_is_compared_with_its_name() {
     fs::set_permissions(checkout.join("bin/sh"), executable.clone()).unwrap();
     assert_eq!(report(folder.path()).damage, []);
 
+    fs::create_dir(checkout.join("srv")).unwrap();
+    assert_eq!(report(folder.path()).damage.len(), 1);
+    fs::remove_dir(checkout.join("srv")).unwrap();
     fs::set_permissions(checkout.join("etc/rc"), executable).unwrap();
     assert!(matches!(
         report(folder.path()).damage.as_slice(),

@@ -7,6 +7,14 @@ const LIST: &str = "LUNI_LEFT_OUT";
 /// Set to `1` where every test must run: leaving one out is then a failure.
 const REQUIRE_ALL: &str = "LUNI_TESTS_REQUIRE_ALL";
 
+/// The name of the test that calls it: that of its thread, which is how the test
+/// runner names threads.
+#[must_use]
+pub fn this_test() -> String {
+    let thread = std::thread::current();
+    thread.name().unwrap_or("a test").to_owned()
+}
+
 /// Says that the test `name` (`file::function`) cannot run here because of `reason`,
 /// which names what is missing. The test returns after it. `scripts/test` prints
 /// these at its end, so that no test is left out unseen.

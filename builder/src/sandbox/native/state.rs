@@ -26,8 +26,6 @@ use crate::sandbox::SandboxError;
 
 const ROOTS: &str = "roots-v1";
 const FAILED: &str = "failed-v1";
-/// Where file systems are mounted, and private folders lie, over whatever the root has.
-const POINTS: &[&str] = &["dev", "proc", "root", "tmp"];
 /// The private folders, with their modes. `root` is the empty home.
 const PRIVATE: &[(&str, u32)] = &[("root", 0o700), ("tmp", 0o1777)];
 
@@ -73,7 +71,7 @@ pub(super) fn root(
 }
 
 fn with_points(mut tree: Tree, action: &Digest) -> Result<Tree, SandboxError> {
-    for name in POINTS {
+    for name in checkout::MOUNT_POINTS {
         match tree.get(name) {
             Some(Entry::Folder(_)) => {}
             None => {

@@ -333,7 +333,10 @@ fn the_machine_s_own_archives_give_what_apt_would_install() {
     let packages = ["gcc", "libc6-dev", "dash"];
     let expected = apt_chooses(&packages).unwrap_or_default();
     if apt.entries.is_empty() || expected.is_empty() {
-        eprintln!("left out: this machine has no package lists of apt to compare with");
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            "this machine has no package lists of apt to compare with (`apt-get update`)",
+        );
         return;
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -353,7 +356,10 @@ fn the_machine_s_own_archives_give_what_apt_would_install() {
     let resolved = runtime.block_on(resolve_by(&source, Arch::X86_64, &apt, &client, options));
     let resolved = match resolved {
         Err(DebError::NoSuite { .. } | DebError::Fetch { .. }) => {
-            eprintln!("left out: the archives of this machine cannot be reached");
+            lunikernel_testing::left_out(
+                &lunikernel_testing::this_test(),
+                "the archives of this machine cannot be reached",
+            );
             return;
         }
         resolved => resolved.unwrap(),
@@ -364,7 +370,10 @@ fn the_machine_s_own_archives_give_what_apt_would_install() {
         .iter()
         .all(|release| known.contains(&release.inrelease))
     {
-        eprintln!("left out: apt's lists are of another day than the archives");
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            "apt's lists are of another day than the archives (`apt-get update`)",
+        );
         return;
     }
     eprintln!(

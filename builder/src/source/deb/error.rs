@@ -64,16 +64,16 @@ pub enum DebError {
     #[error("could not fetch {url}")]
     Fetch {
         /// Its address.
-        url: Url,
+        url: Box<Url>,
         /// What happened.
         #[source]
-        source: FetchError,
+        source: Box<FetchError>,
     },
     /// A release file was refused.
     #[error("refused the release file {url}")]
     Release {
         /// Its address.
-        url: Url,
+        url: Box<Url>,
         /// Why.
         #[source]
         source: ReleaseError,
@@ -82,7 +82,7 @@ pub enum DebError {
     #[error("{url} should be of the release `{suite}`, and is of `{found}`")]
     WrongSuite {
         /// Its address.
-        url: Url,
+        url: Box<Url>,
         /// The suite that was asked for.
         suite: String,
         /// What it says it is.
@@ -92,7 +92,7 @@ pub enum DebError {
     #[error("{url} was valid until {valid_until}, and it is {now}")]
     Expired {
         /// Its address.
-        url: Url,
+        url: Box<Url>,
         /// Its last moment.
         valid_until: String,
         /// The present.
@@ -102,7 +102,7 @@ pub enum DebError {
     #[error("{url} should be {expected}, and is {found}")]
     Mismatch {
         /// Its address.
-        url: Url,
+        url: Box<Url>,
         /// What the release file says.
         expected: Digest,
         /// What came.
@@ -112,7 +112,7 @@ pub enum DebError {
     #[error("refused the list of packages {url}")]
     Packages {
         /// Its address.
-        url: Url,
+        url: Box<Url>,
         /// Why.
         #[source]
         source: PackagesError,

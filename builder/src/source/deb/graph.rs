@@ -117,7 +117,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The versions of a package that can be chosen, newest first.
-    fn solvables(&self, name: &str) -> Vec<SolvableId> {
+    pub(super) fn solvables(&self, name: &str) -> Vec<SolvableId> {
         if self.without.contains(name) {
             return Vec::new();
         }

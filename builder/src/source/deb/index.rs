@@ -92,7 +92,7 @@ impl Index {
                 Ok(bytes) => {
                     let found = Digest::of(&bytes);
                     if found != self.digest {
-                        let expected = self.digest;
+                        let (url, expected) = (url.into(), self.digest);
                         return Err(DebError::Mismatch {
                             url,
                             expected,
@@ -102,9 +102,19 @@ impl Index {
                     return Ok((url, bytes));
                 }
                 Err(source @ FetchError::NotFound { .. }) => {
-                    missing = Some(DebError::Fetch { url, source });
+                    let source = source.into();
+                    missing = Some(DebError::Fetch {
+                        url: url.into(),
+                        source,
+                    });
                 }
-                Err(source) => return Err(DebError::Fetch { url, source }),
+                Err(source) => {
+                    let source = source.into();
+                    return Err(DebError::Fetch {
+                        url: url.into(),
+                        source,
+                    });
+                }
             }
         }
         Err(missing.unwrap_or(DebError::Interrupted))

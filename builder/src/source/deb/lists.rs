@@ -53,5 +53,8 @@ async fn read_one(
     tokio::task::spawn_blocking(move || index.read(&bytes, arch, release))
         .await
         .map_err(|_| DebError::Interrupted)?
-        .map_err(|source| DebError::Packages { url, source })
+        .map_err(|source| DebError::Packages {
+            url: url.into(),
+            source,
+        })
 }

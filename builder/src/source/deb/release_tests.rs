@@ -382,7 +382,7 @@ fn nothing_that_is_fed_in_makes_a_panic() {
     let public = public(signer());
     for at in 0..signed.len() {
         assert!(check_inrelease(&signed[..at]).is_err());
-        assert!(check_detached(&signed[at..]).is_ok() || at < signed.len());
+        let _ = check_detached(&signed[at..]);
     }
     for at in 0..public.len() {
         let mut changed = public.clone();

@@ -198,7 +198,7 @@ async fn load(
         && !judgement.allow_expired
     {
         return Err(DebError::Expired {
-            url,
+            url: url.into(),
             valid_until: valid_until.to_string(),
             now: Date::from_seconds(judgement.now).to_string(),
         });
@@ -220,7 +220,7 @@ fn check_name(release: &Release, wanted: &str, url: &Url) -> Result<(), DebError
     }
     let found: Vec<&str> = names.iter().filter_map(|name| name.as_deref()).collect();
     Err(DebError::WrongSuite {
-        url: url.clone(),
+        url: url.clone().into(),
         suite: wanted.to_owned(),
         found: found.join("` or `"),
     })
@@ -240,12 +240,18 @@ async fn fetch(
         let signature = signature.map(|(_, bytes)| bytes).unwrap_or_default();
         return match Release::from_detached(&bytes, &signature, keyring, judgement) {
             Ok(release) => Ok(Some((url, release))),
-            Err(source) => Err(DebError::Release { url, source }),
+            Err(source) => Err(DebError::Release {
+                url: url.into(),
+                source,
+            }),
         };
     };
     match Release::from_inrelease(&bytes, keyring, judgement) {
         Ok(release) => Ok(Some((url, release))),
-        Err(source) => Err(DebError::Release { url, source }),
+        Err(source) => Err(DebError::Release {
+            url: url.into(),
+            source,
+        }),
     }
 }
 
@@ -261,6 +267,9 @@ async fn get(
     match download.get(&url, limit).await {
         Ok(bytes) => Ok(Some((url, bytes))),
         Err(FetchError::NotFound { .. }) => Ok(None),
-        Err(source) => Err(DebError::Fetch { url, source }),
+        Err(source) => Err(DebError::Fetch {
+            url: url.into(),
+            source: source.into(),
+        }),
     }
 }

@@ -13,7 +13,7 @@ use pgp::composed::{
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::ser::Serialize as _;
-use pgp::types::{KeyDetails as _, Password, SigningKey, Timestamp};
+use pgp::types::{Password, SigningKey, Timestamp};
 use rand::{CryptoRng, RngCore};
 use url::Url;
 

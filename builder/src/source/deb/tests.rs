@@ -138,7 +138,7 @@ fn a_machine_of_another_release_finds_the_suite_at_its_archives() {
     let resolved = resolve_test(&source(&["app", "tool"]), &elsewhere, OPTIONS).unwrap();
     assert_eq!(resolved, expected);
     // `oldcalm` is what the release says its suite is.
-    std::os::unix::fs::symlink("calm", folder.path().join("debian/dists/oldcalm")).unwrap();
+    fs_err::os::unix::fs::symlink("calm", folder.path().join("debian/dists/oldcalm")).unwrap();
     let mut by_alias = source(&["app"]);
     by_alias.suite = "oldcalm".to_owned();
     let resolved = resolve_test(&by_alias, &elsewhere, OPTIONS).unwrap();

@@ -104,6 +104,10 @@ fn opening_is_quick_and_the_content_is_judged_at_its_end() {
     let error = reader.read_to_end(&mut content).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(error.to_string().contains("`kernel` is damaged"), "{error}");
+    assert!(
+        reader.read(&mut [0]).is_err(),
+        "an error is not followed by an end"
+    );
     assert!(artefact.check(&Silent).is_err());
 }
 

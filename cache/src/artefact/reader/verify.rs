@@ -87,6 +87,8 @@ pub struct EntryReader<'a> {
     placed: &'a Placed,
     at: u64,
     sums: Option<Sums>,
+    /// What was found wrong at the end; every further read says it again.
+    flaw: Option<EntryFlaw>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,7 @@ impl<'a> EntryReader<'a> {
             placed,
             at: placed.content_at(),
             sums: Some(Sums::default()),
+            flaw: None,
         }
     }
 
@@ -134,30 +137,28 @@ impl<'a> EntryReader<'a> {
         if self.remaining() == 0
             && let Some(sums) = self.sums.take()
         {
-            self.judge(sums)?;
+            self.flaw = self.judge(sums);
         }
-        Ok(count)
+        match &self.flaw {
+            Some(flaw) => Err(self.artefact.flawed(&self.placed.name, flaw.clone())),
+            None => Ok(count),
+        }
     }
 
-    fn judge(&self, sums: Sums) -> Result<(), ArtefactError> {
+    /// What is wrong with content that was read whole.
+    fn judge(&self, sums: Sums) -> Option<EntryFlaw> {
         let (expected, actual) = (self.placed.crc32, sums.crc32.finalize());
         if expected != actual {
-            return Err(self.flawed(EntryFlaw::Crc { expected, actual }));
+            return Some(EntryFlaw::Crc { expected, actual });
         }
         // The sizes were compared when the zip was opened.
         let expected = self.artefact.digest_of(self.placed).sha256;
         let actual = sums.hasher.finish().sha256;
         if expected != actual {
-            return Err(self.flawed(EntryFlaw::Digest { expected, actual }));
+            return Some(EntryFlaw::Digest { expected, actual });
         }
-        if self.placed.name == INITRAMFS && sums.start != GZIP {
-            return Err(self.flawed(EntryFlaw::NoGzip));
-        }
-        Ok(())
-    }
-
-    fn flawed(&self, flaw: EntryFlaw) -> ArtefactError {
-        self.artefact.flawed(&self.placed.name, flaw)
+        let is_gzip = self.placed.name != INITRAMFS || sums.start == GZIP;
+        (!is_gzip).then_some(EntryFlaw::NoGzip)
     }
 }
 

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use fs_err as fs;
-use support::hello::{built_digest, golden, luni, luni_at, mirror, recipe, told};
+use support::hello::{built_digest, golden, luni, luni_at, mirror, recipe};
+use support::transcript;
 
 #[test]
 fn hello_has_the_golden_digest_and_is_built_once() {
@@ -40,7 +41,7 @@ fn hello_has_the_golden_digest_and_is_built_once() {
     let second = build();
     assert_eq!(built_digest(&second), golden());
     let text = String::from_utf8_lossy(&second.stderr);
-    assert!(text.contains("nothing to do"), "{}", told(&second));
+    assert!(text.contains("nothing to do"), "{}", transcript(&second));
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn hello_is_the_same_elsewhere_as_an_ordinary_user_on_one_processor() {
         .uid(nobody)
         .output()
         .unwrap();
-    assert_eq!(built_digest(&output), golden(), "{}", told(&output));
+    assert_eq!(built_digest(&output), golden(), "{}", transcript(&output));
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn two_builds_at_once_do_the_work_once() {
     let children = [start("one.luni.zip"), start("two.luni.zip")];
     let answers = children.map(|child| {
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", told(&output));
+        assert!(output.status.success(), "{}", transcript(&output));
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     });
     let cached = answers.iter().filter(|a| a["cached"] == true).count();
@@ -158,7 +159,7 @@ fn killed_at_any_moment_it_builds_right_the_next_time() {
     }
     assert_eq!(built_digest(&build().output().unwrap()), golden());
     let verify = luni(&cache).args(["cache", "verify"]).output().unwrap();
-    assert!(verify.status.success(), "{}", told(&verify));
+    assert!(verify.status.success(), "{}", transcript(&verify));
     let left: Vec<_> = fs::read_dir(cache.join("tmp")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -190,10 +191,10 @@ fn a_full_disk_is_said_and_damages_nothing() {
     assert!(unmount.success());
     let (build, verify) = (build.unwrap(), verify.unwrap());
     let text = String::from_utf8_lossy(&build.stderr);
-    assert!(!build.status.success(), "{}", told(&build));
-    assert!(text.contains("No space left on device"), "{}", told(&build));
-    assert!(text.contains("hint: "), "{}", told(&build));
-    assert!(verify.status.success(), "{}", told(&verify));
+    assert!(!build.status.success(), "{}", transcript(&build));
+    assert!(text.contains("No space left on device"), "{}", transcript(&build));
+    assert!(text.contains("hint: "), "{}", transcript(&build));
+    assert!(verify.status.success(), "{}", transcript(&verify));
     assert!(!folder.path().join("hello.luni.zip").exists());
 }
 
@@ -206,10 +207,10 @@ fn offline_names_every_input_that_is_missing() {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(5), "{}", transcript(&output));
     let text = String::from_utf8_lossy(&output.stderr);
     for package in ["busybox-static", "linux-image-", "gcc-12"] {
-        assert!(text.contains(package), "{package}: {}", told(&output));
+        assert!(text.contains(package), "{package}: {}", transcript(&output));
     }
 }
 
@@ -232,13 +233,13 @@ fn a_lock_that_does_not_fit_says_what_mends_it() {
     )
     .unwrap();
     let changed = build();
-    assert_eq!(changed.status.code(), Some(4), "{}", told(&changed));
+    assert_eq!(changed.status.code(), Some(4), "{}", transcript(&changed));
     let text = String::from_utf8_lossy(&changed.stderr);
-    assert!(text.contains("files/hello.c"), "{}", told(&changed));
-    assert!(text.contains("luni lock"), "{}", told(&changed));
+    assert!(text.contains("files/hello.c"), "{}", transcript(&changed));
+    assert!(text.contains("luni lock"), "{}", transcript(&changed));
     fs::remove_file(copied.join("recipe.lock")).unwrap();
     let absent = build();
-    assert_eq!(absent.status.code(), Some(4), "{}", told(&absent));
+    assert_eq!(absent.status.code(), Some(4), "{}", transcript(&absent));
     assert!(String::from_utf8_lossy(&absent.stderr).contains("luni lock"));
 }
 

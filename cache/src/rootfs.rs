@@ -292,6 +292,23 @@ impl Rootfs {
         Some(join(&real, name))
     }
 
+    /// Lays this root over `lower`: what is here stays, and what only `lower` has is
+    /// added.
+    ///
+    /// # Errors
+    /// As [`Rootfs::insert`].
+    pub fn underlay(&mut self, lower: &Self) -> Result<(), RootfsError> {
+        for (path, node) in lower.nodes() {
+            let taken = self
+                .locate(path)
+                .is_some_and(|at| self.nodes.contains_key(&at));
+            if !taken {
+                self.insert(path, node.clone())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The real path of the folder `folder`, created where it is missing.
     fn folder_for(&mut self, path: &str, folder: &str) -> Result<String, RootfsError> {
         let mut real = String::new();
@@ -431,6 +448,22 @@ mod tests {
         assert!(matches!(
             root.insert("loop/x", file()),
             Err(RootfsError::NotAFolder { .. })
+        ));
+    }
+
+    #[test]
+    fn what_is_there_stays_over_what_is_laid_below() {
+        let (mut root, mut lower) = (Rootfs::new(), Rootfs::new());
+        root.insert("usr/bin/sh", file()).unwrap();
+        root.insert("bin", Node::symlink("usr/bin")).unwrap();
+        lower.insert("bin/sh", Node::symlink("busybox")).unwrap();
+        lower.insert("bin/init", file()).unwrap();
+        root.underlay(&lower).unwrap();
+        assert_eq!(root.get("usr/bin/sh"), Some(&file()));
+        assert_eq!(root.get("usr/bin/init"), Some(&file()));
+        assert!(matches!(
+            root.get("bin").map(|node| &node.kind),
+            Some(NodeKind::Symlink { .. })
         ));
     }
 

@@ -5,31 +5,27 @@ use std::process::{Command, Output};
 
 use fs_err as fs;
 
-/// The repository's own folder.
-pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use super::{project, transcript};
 
 /// The recipe's folder.
-pub fn recipe() -> PathBuf {
-    repository().join("recipes/debian/hello")
+pub(crate) fn recipe() -> PathBuf {
+    project("recipes/debian/hello")
 }
 
 /// The committed digest of what the recipe makes.
-pub fn golden() -> String {
-    let path = repository().join("tests/golden/debian-hello.sha256");
-    let text = fs::read_to_string(path).unwrap();
+pub(crate) fn golden() -> String {
+    let text = fs::read_to_string(project("tests/golden/debian-hello.sha256")).unwrap();
     text.split_whitespace().next().unwrap().to_owned()
 }
 
 /// A command of the program under test, with a cache of its own and nothing of the
 /// user's settings.
-pub fn luni(cache: &Path) -> Command {
+pub(crate) fn luni(cache: &Path) -> Command {
     luni_at(Path::new(env!("CARGO_BIN_EXE_luni")), cache)
 }
 
 /// The same for a copy of the program.
-pub fn luni_at(program: &Path, cache: &Path) -> Command {
+pub(crate) fn luni_at(program: &Path, cache: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_remove("LUNI_MIRRORS")
@@ -38,20 +34,10 @@ pub fn luni_at(program: &Path, cache: &Path) -> Command {
     command
 }
 
-/// What a command printed and how it ended, for failed assertions.
-pub fn told(output: &Output) -> String {
-    format!(
-        "{}\n--- stdout\n{}\n--- stderr\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
 /// A hashed mirror with every input of the recipe, from which tests build without
 /// the network. The first test that asks fetches them, the way a user would; `None`
 /// where this machine cannot get Debian packages, with the test `name` left out.
-pub fn mirror(name: &str) -> Option<String> {
+pub(crate) fn mirror(name: &str) -> Option<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hello");
     fs::create_dir_all(folder.join("mirror/sha256")).unwrap();
     let lock = fs::File::create(folder.join("lock")).unwrap().into_file();
@@ -61,7 +47,7 @@ pub fn mirror(name: &str) -> Option<String> {
     if !fetch.status.success() {
         let why = String::from_utf8_lossy(&fetch.stderr).into_owned();
         // Only inputs that cannot be had are the machine's fault (exit code 5).
-        assert_eq!(fetch.status.code(), Some(5), "{}", told(&fetch));
+        assert_eq!(fetch.status.code(), Some(5), "{}", transcript(&fetch));
         lunikernel_testing::left_out(name, &format!("Debian packages cannot be had: {why}"));
         return None;
     }
@@ -85,8 +71,8 @@ fn input_digests() -> Vec<String> {
 }
 
 /// The digest that `luni build` printed.
-pub fn built_digest(output: &Output) -> String {
-    assert!(output.status.success(), "{}", told(output));
+pub(crate) fn built_digest(output: &Output) -> String {
+    assert!(output.status.success(), "{}", transcript(output));
     let text = String::from_utf8_lossy(&output.stdout);
     text.split_whitespace().next().unwrap_or_default().to_owned()
 }

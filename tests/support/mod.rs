@@ -1,9 +1,13 @@
 //! What tests of the command line share: running it, and comparing what it prints.
 
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod hello;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// `luni` with a clean environment, in `folder`.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) fn luni(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_luni"));
     command
@@ -15,6 +19,7 @@ pub(crate) fn luni(folder: &Path) -> Command {
 }
 
 /// A path in the project.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

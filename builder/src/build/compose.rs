@@ -32,9 +32,9 @@ pub(super) fn kernel(
     })
 }
 
-/// The whole root file system: packages, less what is removed, then the kernel's
-/// modules, then what the flavour adds, then what the recipe adds, so that the author
-/// of the recipe has the last word.
+/// The whole root file system: packages, less what is removed, and the kernel's
+/// modules; below them what the flavour adds where no package has it; over all what
+/// the recipe adds, so that its author has the last word.
 pub(super) fn rootfs(
     recipe: &Recipe,
     flavour: &dyn Flavour,
@@ -56,7 +56,7 @@ pub(super) fn rootfs(
     root.overlay(&kernel.modules)
         .map_err(layer("the kernel's modules"))?;
     let guest = flavour.guest(recipe, blobs)?;
-    root.overlay(&guest).map_err(layer("the flavour's files"))?;
+    root.underlay(&guest).map_err(layer("the flavour's files"))?;
     for (path, file) in &spec.files {
         let added = file_spec(path, file, materials, blobs)?;
         root.overlay(&added).map_err(layer(path))?;

@@ -1,6 +1,6 @@
 //! The files of ours in a guest: its init, its users, its services.
 //!
-//! They are laid down first, and what packages and the recipe bring goes over them,
+//! They lie below everything else: what packages and the recipe bring goes over them,
 //! so that an author can replace any one of them.
 
 use std::collections::BTreeSet;

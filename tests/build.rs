@@ -192,7 +192,11 @@ fn a_full_disk_is_said_and_damages_nothing() {
     let (build, verify) = (build.unwrap(), verify.unwrap());
     let text = String::from_utf8_lossy(&build.stderr);
     assert!(!build.status.success(), "{}", transcript(&build));
-    assert!(text.contains("No space left on device"), "{}", transcript(&build));
+    assert!(
+        text.contains("No space left on device"),
+        "{}",
+        transcript(&build)
+    );
     assert!(text.contains("hint: "), "{}", transcript(&build));
     assert!(verify.status.success(), "{}", transcript(&verify));
     assert!(!folder.path().join("hello.luni.zip").exists());

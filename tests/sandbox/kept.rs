@@ -73,7 +73,8 @@ const VICTIM: &str = "LUNI_TEST_VICTIM";
 fn a_killed_luni_takes_the_sandbox_with_it() {
     if let Some(folder) = std::env::var_os(VICTIM) {
         let bench = Bench::at(Cache::open(std::path::Path::new(&folder)).unwrap());
-        bench.run(&ask("background victim-mark , sleep 60 victim-mark"));
+        let script = "background victim-mark , sleep 600 victim-mark";
+        bench.run(&ask(script).timeout(Duration::from_secs(600)));
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +100,7 @@ fn a_killed_luni_takes_the_sandbox_with_it() {
 }
 
 fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !done() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(20));

@@ -60,12 +60,14 @@ const PRINT: &str = "LUNI_TEST_PRINT";
 /// own in which there is only root.
 fn in_a_namespace_after(prepare: &str) -> String {
     let script = format!(
-        "{prepare} && exec \"$0\" --exact --nocapture users::a_machine_without_namespaces_says_what_helps"
+        "({prepare}) && exec \"$0\" --exact --nocapture users::a_machine_without_namespaces_says_what_helps"
     );
+    let folder = tempfile::tempdir().unwrap();
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "sh", "-c", &script])
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
         .arg(std::env::current_exe().unwrap())
         .env(PRINT, "1")
+        .env("TMPDIR", folder.path())
         .output()
         .unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -99,4 +101,14 @@ fn a_machine_without_namespaces_says_what_helps() {
 fn root_of_a_container_with_no_other_user_can_run_commands() {
     let said = in_a_namespace_after("true");
     assert!(said.contains("ended with 0"), "{said}");
+}
+
+#[test]
+fn a_cache_may_be_in_memory_and_says_when_it_is_full() {
+    let said = in_a_namespace_after("mount -t tmpfs -o size=50m none \"$TMPDIR\"");
+    assert!(said.contains("ended with 0"), "{said}");
+    // Enough for the probe once, and not for its copy in the root.
+    let said = in_a_namespace_after("mount -t tmpfs -o size=1200k none \"$TMPDIR\"");
+    assert!(said.contains("StorageFull"), "{said}");
+    assert!(said.contains("hint: Some(\"free some space"), "{said}");
 }

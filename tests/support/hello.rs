@@ -74,5 +74,8 @@ fn input_digests() -> Vec<String> {
 pub(crate) fn built_digest(output: &Output) -> String {
     assert!(output.status.success(), "{}", transcript(output));
     let text = String::from_utf8_lossy(&output.stdout);
-    text.split_whitespace().next().unwrap_or_default().to_owned()
+    text.split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

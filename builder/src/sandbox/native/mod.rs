@@ -13,6 +13,11 @@
 //! * an empty home, `/root`, and an empty /tmp;
 //! * time stamps of 1980-01-01 on everything that it did not make itself.
 //!
+//! Limits: time, memory and processes as the action asks, which a watch in pid 1
+//! checks many times a second and the kernel holds per process; files of 64 GiB; a
+//! log of 64 MiB, of which the rest is dropped. Whoever calls, a command is an
+//! ordinary user to the kernel: the caller, or for root one who owns nothing.
+//!
 //! Not hidden: the kernel's release, the processor, the amount of memory, the clock,
 //! and, for an ordinary user with supplementary groups, that there are some.
 

@@ -111,7 +111,7 @@ mod tests {
         fs::os::unix::fs::symlink(&outside, top.join("a/b/link")).unwrap();
         fs::os::unix::fs::symlink("nowhere", top.join("dangling")).unwrap();
         for path in ["a/b/c", "a/b", "a"] {
-            fs::set_permissions(top.join(path), PermissionsExt::from_mode(0)).unwrap();
+            fs::set_permissions(top.join(path), PermissionsExt::from_mode(0o000)).unwrap();
         }
         remove_tree(&top).unwrap();
         assert!(!top.exists() && outside.join("kept").exists());

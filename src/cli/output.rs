@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
+use tempfile::NamedTempFile;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,14 +20,14 @@ pub(crate) fn copy_whole(from: &Path, path: &Path) -> Result<(), Failure> {
     place(path, |file| {
         let mut from = fs::File::open(from)?.into_file();
         // Both ends are files, so the kernel copies without us touching the bytes.
-        std::io::copy(&mut from, file).map(drop)
+        std::io::copy(&mut from, file.as_file_mut()).map(drop)
     })
 }
 
 /// Writes a file beside `path`, then gives it that name in one step.
 fn place(
     path: &Path,
-    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+    write: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -37,7 +38,7 @@ fn place(
             .prefix(".luni-")
             .permissions(PermissionsExt::from_mode(0o644))
             .tempfile_in(folder)?;
-        write(temp.as_file_mut())?;
+        write(&mut temp)?;
         temp.as_file().sync_all()?;
         temp.persist(path).map_err(|error| error.error)?;
         Ok(())

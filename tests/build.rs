@@ -176,7 +176,7 @@ fn a_full_disk_is_said_and_damages_nothing() {
     let cache = folder.path().join("cache");
     fs::create_dir(&cache).unwrap();
     let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=100m", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", "size=100m,mode=755", "tmpfs"])
         .arg(&cache)
         .status()
         .unwrap();

@@ -7,7 +7,9 @@ use crate::failure::Failure;
 use lunikernel_builder::sandbox::Surroundings;
 use serde_json::json;
 
-/// Get every input that a lock names, so that the build needs no network.
+/// Get every input that a lock names.
+///
+/// The build then needs no network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use lunikernel_builder::inspect::inspect;
 use lunikernel_cache::artefact::Artefact;
 
-/// Show what is in a Lunikernel, and check every digest.
+/// Show what is in one, and check every digest.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The Lunikernel: a zip

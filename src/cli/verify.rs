@@ -8,7 +8,7 @@ use super::workshop::{self, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Rebuild a recipe cold, under other conditions each time, and compare.
+/// Rebuild a recipe cold, and compare the bits.
 ///
 /// Every round starts from the locked inputs alone, hashed again, and with an empty
 /// cache. Between rounds differ: host name, umask, time zone, locale, number of

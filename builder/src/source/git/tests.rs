@@ -361,7 +361,10 @@ fn cgi(
 async fn smart_http_gives_the_same_as_the_disk() {
     let site = site();
     let Some(server) = smart_http(site.repos()) else {
-        println!("left out: git-http-backend is not installed");
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            "git-http-backend is not installed",
+        );
         return;
     };
     let from_disk = site.lock(&site.url(), "v1").await.unwrap();
@@ -405,7 +408,10 @@ async fn smart_http_gives_the_same_as_the_disk() {
 async fn a_commit_is_had_over_http_even_where_the_server_gives_only_tips() {
     let site = site();
     let Some(server) = smart_http(site.repos()) else {
-        println!("left out: git-http-backend is not installed");
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            "git-http-backend is not installed",
+        );
         return;
     };
     let url = server.url("main.git").to_string();

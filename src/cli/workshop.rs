@@ -1,15 +1,18 @@
 //! What the verbs that build have in common: where the recipe is, and what builds it.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fs_err::File;
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
-use lunikernel_builder::lock::LockedRecipe;
+use lunikernel_builder::lock::{LockedRecipe, unseal};
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::sandbox::native::Native;
 use lunikernel_cache::Cache;
+use lunikernel_cache::artefact::Artefact;
 
 use super::Context;
 use crate::failure::Failure;
@@ -17,7 +20,8 @@ use crate::failure::Failure;
 /// Which recipe.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecipeArg {
-    /// The recipe: a file, or a folder with a recipe.yaml in it
+    /// The recipe: a file, or a folder with a recipe.yaml in it; where a lock is needed
+    /// also a Lunikernel, which carries both
     #[arg(default_value = ".")]
     pub(crate) recipe: PathBuf,
 }
@@ -39,7 +43,22 @@ impl RecipeArg {
 
     /// Reads the recipe and its lock.
     pub(crate) fn open(&self, cache: &Cache) -> Result<LockedRecipe, Failure> {
-        Ok(LockedRecipe::open(self.read()?, cache)?)
+        let Some(artefact) = self.artefact()? else {
+            return Ok(LockedRecipe::open(self.read()?, cache)?);
+        };
+        let folder = cache.scratch()?;
+        let recipe = Recipe::read(&unseal(&artefact, folder.path())?)?;
+        Ok(LockedRecipe::open(recipe, cache)?)
+    }
+
+    /// The Lunikernel, where it is one that was named and not a recipe.
+    pub(crate) fn artefact(&self) -> Result<Option<Artefact>, Failure> {
+        let mut head = [0; 4];
+        let is_zip = File::open(self.path())
+            .and_then(|mut file| file.read_exact(&mut head))
+            .is_ok()
+            && head == *b"PK\x03\x04";
+        Ok(is_zip.then(|| Artefact::open(&self.path())).transpose()?)
     }
 }
 

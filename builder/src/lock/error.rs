@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lunikernel_cache::CacheError;
+use lunikernel_cache::artefact::ArtefactError;
 
 use crate::fetch::FetchError;
 use crate::source::deb::DebError;
@@ -59,6 +60,9 @@ pub enum LockError {
         #[source]
         source: Box<SourceError>,
     },
+    /// The Lunikernel that the recipe should come from cannot be read.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
     /// The store failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -127,6 +131,7 @@ impl LockError {
             }
             Self::Io { .. } => None,
             Self::Source { source, .. } => source.hint(),
+            Self::Artefact(error) => error.hint(),
             Self::Cache(error) => error.hint(),
         }
     }

@@ -11,6 +11,7 @@ mod recall;
 mod sbom;
 mod seal;
 mod steps;
+mod unpack;
 
 use std::path::Path;
 use std::sync::Arc;

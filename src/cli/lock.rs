@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use fs_err as fs;
-use lunikernel_builder::lock::{LockFile, LockedRecipe, Origins, Update, resolve};
+use lunikernel_builder::lock::{LockFile, LockedRecipe, LockedSource, Origins, Update, resolve};
 use lunikernel_builder::source::deb::AptConfig;
 use serde::Serialize;
 
@@ -85,6 +85,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let text = resolved.lock.render()?;
     super::output::write_whole(&path, text.as_bytes())?;
 
+    let sources = resolved.lock.sources.values();
+    args.recipe
+        .pin(&cache, sources.flat_map(LockedSource::digests))?;
+
     for change in &resolved.changes {
         context.say(&change.to_string());
     }
@@ -93,7 +97,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         1 => format!("wrote {}: 1 change", path.display()),
         many => format!("wrote {}: {many} changes", path.display()),
     });
-    context.say(&format!("next: luni build {}", quoted(&args.recipe.recipe)));
+    let recipe = quoted(&args.recipe.recipe);
+    context.say(&format!("next: {} build {recipe}", workshop::program()));
     if context.json() {
         context.print_json(&Answer {
             lock: path.display().to_string(),

@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err::File;
+use indicatif::BinaryBytes;
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::lock::{LockedRecipe, unseal};
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::sandbox::native::Native;
+use lunikernel_builder::sandbox::native::{LogSink, Native};
 use lunikernel_cache::Cache;
 use lunikernel_cache::artefact::Artefact;
+use lunikernel_cache::{Cache, Digest, Sha256};
 
 use super::Context;
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Which recipe.
@@ -39,6 +43,19 @@ impl RecipeArg {
     /// Reads and checks the recipe.
     pub(crate) fn read(&self) -> Result<ReadRecipe, Failure> {
         Ok(Recipe::read(&self.path())?)
+    }
+
+    /// Keeps `digests` in `cache` for as long as the recipe is where it is.
+    pub(crate) fn pin(
+        &self,
+        cache: &Cache,
+        digests: impl IntoIterator<Item = Digest>,
+    ) -> Result<(), Failure> {
+        let path = fs_err::canonicalize(self.path()).map_err(|error| {
+            Failure::new(Exit::BadInput, "could not find the recipe").caused_by(&error)
+        })?;
+        let digests: Vec<Sha256> = digests.into_iter().map(|digest| digest.sha256).collect();
+        Ok(cache.pin_for(&path, &digests)?)
     }
 
     /// Reads the recipe and its lock.
@@ -83,9 +100,11 @@ pub(crate) fn builder(
     cache: Cache,
     surroundings: Surroundings,
 ) -> Result<Builder, Failure> {
+    let progress = context.progress();
+    let sink: LogSink = Arc::new(move |piece: &[u8]| progress.output(piece));
     Ok(Builder {
         fetcher: fetcher(context, &cache)?,
-        sandbox: Arc::new(sandbox(&cache)),
+        sandbox: Arc::new(sandbox(&cache).with_log(sink)),
         progress: context.progress(),
         snapshots: std::env::var("LUNI_SNAPSHOT_URL").ok(),
         threads: context.jobs().get(),
@@ -94,9 +113,22 @@ pub(crate) fn builder(
     })
 }
 
-/// `text` as an argument that a shell takes as it is.
+/// This program as a shell here finds it again: as it was called.
+pub(crate) fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    quoted(Path::new(if called.is_empty() {
+        std::ffi::OsStr::new("luni")
+    } else {
+        &called
+    }))
+}
+
+/// A path as an argument that a shell takes as it is, and a program not for an option.
 pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
+    let mut text = path.display().to_string();
+    if text.starts_with('-') {
+        text.insert_str(0, "./");
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text
@@ -105,12 +137,7 @@ pub(crate) fn quoted(path: &Path) -> String {
     }
 }
 
-/// A size for people, in the decimal units that disks and networks are sold in.
+/// A size for people, in the units that progress is reported in and limits are given in.
 pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
+    BinaryBytes(bytes).to_string()
 }

@@ -11,6 +11,7 @@ mod recall;
 mod sbom;
 mod seal;
 mod steps;
+mod unpack;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct Built {
     pub file_name: String,
     /// The artefact, in the cache's store.
     pub artefact: Digest,
+    /// The action that stands for the whole build: what the result is kept under.
+    pub action: Digest,
     /// Whether nothing had to be done.
     pub cached: bool,
     /// How many inputs were fetched now.
@@ -82,6 +85,7 @@ impl Builder {
         let file_name = file_name(locked);
         let mut built = Built {
             artefact: action.digest,
+            action: action.digest,
             file_name,
             cached: true,
             fetched: 0,

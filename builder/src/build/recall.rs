@@ -32,17 +32,27 @@ impl Builder {
         output: &str,
         digest: &Digest,
     ) -> Result<(), CacheError> {
-        self.record_result(
-            action,
-            &reapi::ActionResult {
-                output_files: vec![reapi::OutputFile {
-                    path: output.to_owned(),
-                    digest: Some(digest.to_reapi()),
-                    ..Default::default()
-                }],
-                ..Default::default()
-            },
-        )
+        self.record_result(action, &made(output, digest))
+    }
+
+    /// As [`Builder::record`], for many actions: the disk is waited for once.
+    pub(super) fn record_all(
+        &self,
+        records: Vec<(EncodedAction, Digest)>,
+        output: &str,
+    ) -> Result<(), CacheError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        for (action, _) in &records {
+            action.store(self.cache.blobs())?;
+        }
+        self.cache.sync()?;
+        records.iter().try_for_each(|(action, digest)| {
+            self.cache
+                .actions()
+                .put(&action.digest, &made(output, digest))
+        })
     }
 
     /// Records a result, after everything that it names has reached the disk.
@@ -54,5 +64,17 @@ impl Builder {
         action.store(self.cache.blobs())?;
         self.cache.sync()?;
         self.cache.actions().put(&action.digest, result)
+    }
+}
+
+/// The result of an action that made one file.
+fn made(output: &str, digest: &Digest) -> reapi::ActionResult {
+    reapi::ActionResult {
+        output_files: vec![reapi::OutputFile {
+            path: output.to_owned(),
+            digest: Some(digest.to_reapi()),
+            ..Default::default()
+        }],
+        ..Default::default()
     }
 }

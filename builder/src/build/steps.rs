@@ -47,7 +47,11 @@ impl Builder {
                 .get(&action.digest, self.cache.blobs())?;
             let cached = known.is_some();
             let result = match known {
-                Some(result) => result,
+                Some(result) => {
+                    let task = self.progress.start("running", &step.name, None);
+                    task.finish("cached");
+                    result
+                }
                 None => self.run_step(recipe, step, &action)?,
             };
             let outputs = self.outputs(&result, &action.digest)?;

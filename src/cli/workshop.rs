@@ -11,9 +11,7 @@ use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::lock::{LockedRecipe, unseal};
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
-use lunikernel_builder::sandbox::native::Native;
 use lunikernel_builder::sandbox::native::{LogSink, Native};
-use lunikernel_cache::Cache;
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, Sha256};
 

@@ -1,11 +1,13 @@
 //! `luni lock`: pin every input of a recipe.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
-use fs_err as fs;
-use lunikernel_builder::lock::{LockFile, LockedRecipe, LockedSource, Origins, Update, resolve};
+use lunikernel_builder::lock::{
+    LockError, LockFile, LockedRecipe, LockedSource, Origins, Update, resolve,
+};
 use lunikernel_builder::source::deb::AptConfig;
 use serde::Serialize;
 
@@ -56,12 +58,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     let recipe = args.recipe.read()?;
     let path = LockedRecipe::lock_path(&recipe.path);
-    let old = match fs::read_to_string(&path) {
-        Ok(text) => Some(LockFile::parse(&text)?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            return Err(Failure::new(Exit::BadInput, "could not read the lock").caused_by(&error));
-        }
+    let old = match LockFile::read(&path) {
+        Ok((lock, _)) => Some(lock),
+        Err(LockError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
     };
     let update = match &args.update {
         None => Update::Nothing,

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, Progress};
 use serde::Serialize;
 
@@ -82,41 +83,47 @@ impl Builder {
     pub async fn build(&self, locked: &LockedRecipe) -> Result<Built, BuildError> {
         let start = Instant::now();
         let action = self.artefact_action(locked)?;
-        let file_name = file_name(locked);
         let mut built = Built {
+            file_name: file_name(locked),
             artefact: action.digest,
             action: action.digest,
-            file_name,
             cached: true,
             fetched: 0,
             inputs: locked.inputs().count(),
             steps: Vec::new(),
             took: Duration::ZERO,
         };
-        let recalled = match self.recall(&action, &built.file_name)? {
-            Some(artefact) => Some(artefact),
-            None => {
-                // Someone else may be at it: then wait, and take theirs.
-                let _turn = tokio::task::block_in_place(|| self.cache.lock(&action.digest.sha256))?;
-                match self.recall(&action, &built.file_name)? {
-                    Some(artefact) => Some(artefact),
-                    None => {
-                        built.cached = false;
-                        built.fetched = self.fetch(locked).await?;
-                        let made = tokio::task::block_in_place(|| self.make_on_threads(locked))?;
-                        self.record(&action, &built.file_name, &made.artefact)?;
-                        built.steps = made.steps;
-                        built.artefact = made.artefact;
-                        None
-                    }
-                }
+        if !self.find(&action, &mut built)? {
+            // Someone else may be at it: then wait, and take theirs.
+            let _turn = tokio::task::block_in_place(|| self.turn(&action.digest, "this build"))?;
+            if !self.find(&action, &mut built)? {
+                built.cached = false;
+                built.fetched = self.fetch(locked).await?;
+                let made = tokio::task::block_in_place(|| self.make_on_threads(locked))?;
+                self.record(&action, &built.file_name, &made.artefact)?;
+                built.steps = made.steps;
+                built.artefact = made.artefact;
             }
-        };
-        if let Some(artefact) = recalled {
-            built.artefact = artefact;
         }
         built.took = start.elapsed();
         Ok(built)
+    }
+
+    /// Looks for an artefact that was built before. One that a failing disk has damaged
+    /// is thrown away.
+    fn find(&self, action: &EncodedAction, built: &mut Built) -> Result<bool, BuildError> {
+        let Some(artefact) = self.recall(action, &built.file_name)? else {
+            return Ok(false);
+        };
+        let path = self.cache.blobs().path(&artefact.sha256);
+        if let Err(error) = Artefact::open(&path).and_then(|artefact| artefact.skim()) {
+            self.progress
+                .note(&format!("building again, as the cache is damaged: {error}"));
+            self.cache.blobs().discard(&artefact)?;
+            return Ok(false);
+        }
+        built.artefact = artefact;
+        Ok(true)
     }
 
     /// Gets every input of `locked` that is not in the cache, and says how many.

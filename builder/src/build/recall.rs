@@ -1,6 +1,6 @@
 //! Remembering what was made from what.
 
-use lunikernel_cache::{CacheError, Digest, reapi};
+use lunikernel_cache::{CacheError, Digest, KeyLock, reapi};
 
 use super::Builder;
 use crate::plan::EncodedAction;
@@ -23,6 +23,16 @@ impl Builder {
                 .find(|file| file.path == output)?;
             Digest::from_reapi(file.digest.as_ref()?)
         }))
+    }
+
+    /// The right to carry out an action that nobody else is carrying out meanwhile.
+    pub(super) fn turn(&self, action: &Digest, what: &str) -> Result<KeyLock, CacheError> {
+        if let Some(turn) = self.cache.try_lock(&action.sha256)? {
+            return Ok(turn);
+        }
+        self.progress
+            .note(&format!("waiting for another luni that is at {what}"));
+        self.cache.lock(&action.sha256)
     }
 
     /// Records the one output of an action that `luni` carried out itself.

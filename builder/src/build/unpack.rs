@@ -10,14 +10,11 @@ use rayon::prelude::*;
 use super::{BuildError, Builder};
 use crate::assemble::deb::{Expected, Package, unpack_deb};
 use crate::lock::{LockedRecipe, LockedSource};
-use crate::plan::{EncodedAction, unpack_action};
+use crate::plan::{EncodedAction, UNPACKED, unpack_action};
 use crate::source::deb::LockedDeb;
 
 /// How many packages are unpacked at once, at most: xz takes up to 64 MiB for each.
 const AT_ONCE: usize = 4;
-
-/// Where an unpacked package's metadata is among an unpack action's outputs.
-const UNPACKED: &str = "rootfs.json";
 
 /// A package, and what has to be recorded about it, unless it is known already.
 struct Unpacked {
@@ -102,7 +99,14 @@ impl Builder {
             version: locked.version.clone(),
             architecture: locked.arch.clone(),
         };
-        let package = unpack_deb(blobs, &locked.digest(), Some(&expected))?;
+        let package = match unpack_deb(blobs, &locked.digest(), Some(&expected)) {
+            Ok(package) => package,
+            Err(error) => {
+                // Before its maker is blamed: are these still the bytes that were fetched?
+                blobs.verify(&locked.digest(), locked.file_name())?;
+                return Err(error.into());
+            }
+        };
         let json = serde_json::to_vec(&package).map_err(BuildError::Json)?;
         let json = blobs.put(&json)?;
         Ok(Unpacked {

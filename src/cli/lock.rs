@@ -1,7 +1,6 @@
 //! `luni lock`: pin every input of a recipe.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::SystemTime;
 
 use fs_err as fs;
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Some(names) => Update::Named(BTreeSet::from_iter(names.iter().cloned())),
     };
     let fetcher = workshop::fetcher(context, &cache)?;
-    let apt = AptConfig::read(Path::new("/"))?;
+    let apt = AptConfig::read(&workshop::apt_root())?;
     let origins = Origins {
         fetcher: &fetcher,
         cache: &cache,

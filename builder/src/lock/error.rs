@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lunikernel_cache::CacheError;
 
 use crate::fetch::FetchError;
+use crate::recipe::quoted;
 use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
@@ -117,7 +118,7 @@ impl LockError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Absent { recipe, .. } | Self::Stale { recipe, .. } => {
-                Some(format!("run `luni lock {}`", recipe.display()))
+                Some(format!("run `luni lock {}`", quoted(recipe)))
             }
             Self::Syntax { .. } => {
                 Some("restore it from version control, or remove it and run `luni lock`".to_owned())

@@ -32,6 +32,7 @@ fn inputs_are_hashed_while_they_come_and_never_again() {
     let fetcher = Fetcher::new(cache.clone(), options, Arc::new(Silent)).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_luni")).to_owned();
     let builder = Builder {
+        apt_root: "/".into(),
         fetcher,
         sandbox: Arc::new(Native::new(cache.clone(), program)),
         progress: Arc::new(Silent),

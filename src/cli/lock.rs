@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::time::SystemTime;
 
 use lunikernel_builder::lock::{
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Some(names) => Update::Named(BTreeSet::from_iter(names.iter().cloned())),
     };
     let fetcher = workshop::fetcher(context, &cache)?;
-    let apt = AptConfig::read(Path::new("/"))?;
+    let apt = AptConfig::read(&workshop::apt_root())?;
     let origins = Origins {
         fetcher: &fetcher,
         cache: &cache,

@@ -9,6 +9,7 @@ use indicatif::BinaryBytes;
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::lock::{LockedRecipe, unseal};
+pub(crate) use lunikernel_builder::recipe::quoted;
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::sandbox::native::{LogSink, Native};
@@ -79,10 +80,12 @@ impl RecipeArg {
 
 /// Fetches into `cache`, as the command line says.
 pub(crate) fn fetcher(context: &Context, cache: &Cache) -> Result<Fetcher, Failure> {
+    let usual = FetchOptions::default();
     let options = FetchOptions {
         mirrors: context.mirrors()?,
         offline: context.offline(),
-        ..FetchOptions::default()
+        idle_timeout: context.idle_timeout()?.unwrap_or(usual.idle_timeout),
+        ..usual
     };
     Ok(Fetcher::new(cache.clone(), options, context.progress())?)
 }
@@ -90,6 +93,14 @@ pub(crate) fn fetcher(context: &Context, cache: &Cache) -> Result<Fetcher, Failu
 /// Runs steps in `cache`. The sandbox starts this very program again inside.
 pub(crate) fn sandbox(cache: &Cache) -> Native {
     Native::new(cache.clone(), Path::new("/proc/self/exe").to_owned())
+}
+
+/// The folder below which `etc/apt` says where packages come from: that of
+/// `LUNI_APT_ROOT`, for those who build from other sources than their machine has.
+pub(crate) fn apt_root() -> PathBuf {
+    std::env::var_os("LUNI_APT_ROOT")
+        .filter(|root| !root.is_empty())
+        .map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
 /// Builds in `cache`, as the command line says.
@@ -104,6 +115,7 @@ pub(crate) fn builder(
         fetcher: fetcher(context, &cache)?,
         sandbox: Arc::new(sandbox(&cache).with_log(sink)),
         progress: context.progress(),
+        apt_root: apt_root(),
         snapshots: std::env::var("LUNI_SNAPSHOT_URL").ok(),
         threads: context.jobs().get(),
         surroundings,
@@ -119,20 +131,6 @@ pub(crate) fn program() -> String {
     } else {
         &called
     }))
-}
-
-/// A path as an argument that a shell takes as it is, and a program not for an option.
-pub(crate) fn quoted(path: &Path) -> String {
-    let mut text = path.display().to_string();
-    if text.starts_with('-') {
-        text.insert_str(0, "./");
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// A size for people, in the units that progress is reported in and limits are given in.

@@ -13,7 +13,7 @@ mod seal;
 mod steps;
 mod unpack;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,9 @@ pub struct Builder {
     pub sandbox: Arc<dyn Sandbox>,
     /// Hears what is being done.
     pub progress: Arc<dyn Progress>,
+    /// The folder below which `etc/apt` says where packages come from: `/` for the
+    /// machine's own sources.
+    pub apt_root: PathBuf,
     /// The address of an archive of snapshots, with `@ARCHIVE@` and `@SNAPSHOTID@` in
     /// it, where someone named one.
     pub snapshots: Option<String>,
@@ -133,7 +136,7 @@ impl Builder {
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
         let wants = locked.missing(
             self.cache.blobs(),
-            || AptConfig::read(Path::new("/")),
+            || AptConfig::read(&self.apt_root),
             self.snapshots.as_deref(),
         )?;
         let mut fetched = self.fetcher.fetch(&wants).await?.fetched;
@@ -177,7 +180,7 @@ impl Builder {
         let recipe = locked.recipe();
         let flavour = flavour::of(recipe.flavour);
         let mut materials = self.unpack(locked)?;
-        let steps = self.run_steps(recipe, &mut materials)?;
+        let steps = self.run_steps(locked.path(), recipe, &mut materials)?;
         let kernel = compose::kernel(recipe, &materials, self.cache.blobs())?;
         let root = compose::rootfs(recipe, flavour, &materials, &kernel, self.cache.blobs())?;
         let artefact = self.seal(locked, flavour, &kernel, &root, &materials)?;

@@ -6,6 +6,7 @@ use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
 
 use crate::fetch::FetchError;
+use crate::recipe::quoted;
 use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
@@ -121,7 +122,7 @@ impl LockError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Absent { recipe, .. } | Self::Stale { recipe, .. } => {
-                Some(format!("run `luni lock {}`", recipe.display()))
+                Some(format!("run `luni lock {}`", quoted(recipe)))
             }
             Self::Syntax { .. } => {
                 Some("restore it from version control, or remove it and run `luni lock`".to_owned())

@@ -15,6 +15,7 @@ use crate::source::file::{self, FileKind, LockedFile};
 /// A recipe whose every input is pinned to exact bytes. The only thing that can be built.
 #[derive(Debug, Clone)]
 pub struct LockedRecipe {
+    path: PathBuf,
     recipe: Recipe,
     recipe_text: String,
     lock: LockFile,
@@ -75,12 +76,19 @@ impl LockedRecipe {
             });
         }
         Ok(Self {
+            path: read.path,
             recipe: read.recipe,
             recipe_text: read.text,
             lock,
             lock_text,
             files,
         })
+    }
+
+    /// Where the recipe was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The recipe.

@@ -6,6 +6,7 @@
 mod compose;
 mod error;
 mod licence;
+mod log;
 mod materials;
 mod recall;
 mod sbom;

@@ -1,8 +1,7 @@
 //! Running a recipe's steps.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Tree, reapi};
@@ -13,7 +12,6 @@ use super::materials::{Material, Materials};
 use super::{BuildError, Builder};
 use crate::plan::{EncodedAction, StepInputs, step_action};
 use crate::recipe::{Recipe, Step};
-use crate::sandbox::Outcome;
 
 /// How a step went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,11 +24,6 @@ pub struct StepReport {
     pub cached: bool,
 }
 
-/// How many of a failed step's last lines are shown.
-const TAIL_LINES: usize = 20;
-/// How much of the end of a log is looked at for them.
-const TAIL_BYTES: u64 = 16 * 1024;
-
 impl Builder {
     /// Runs the steps of the recipe at `path` in order; what they make joins the materials.
     pub(super) fn run_steps(
@@ -42,18 +35,16 @@ impl Builder {
         let mut reports = Vec::new();
         for step in &recipe.steps {
             let action = plan(recipe, step, materials)?;
-            let known = self
-                .cache
-                .actions()
-                .get(&action.digest, self.cache.blobs())?;
-            let cached = known.is_some();
-            let result = match known {
-                Some(result) => {
-                    let task = self.progress.start("running", &step.name, None);
-                    task.finish("cached");
-                    result
+            let (result, cached) = match self.known(step, &action)? {
+                Some(result) => (result, true),
+                None => {
+                    // Another recipe may have the same step.
+                    let _turn = self.turn(&action.digest, &format!("step `{}`", step.name))?;
+                    match self.known(step, &action)? {
+                        Some(result) => (result, true),
+                        None => (self.run_step(path, step, &action)?, false),
+                    }
                 }
-                None => self.run_step(path, recipe, step, &action)?,
             };
             let outputs = self.outputs(&result, &action.digest)?;
             materials.insert(&step.name, Material::Entry(Entry::Folder(outputs)));
@@ -77,10 +68,11 @@ impl Builder {
         name: &str,
     ) -> Result<Digest, BuildError> {
         let recipe = locked.recipe();
-        let position = recipe
+        let (position, step) = recipe
             .steps
             .iter()
-            .position(|step| step.name == name)
+            .enumerate()
+            .find(|(_, step)| step.name == name)
             .ok_or_else(|| BuildError::NoSuchStep {
                 name: name.to_owned(),
                 steps: recipe.steps.iter().map(|s| s.name.clone()).collect(),
@@ -89,23 +81,43 @@ impl Builder {
         before.steps.truncate(position);
         let mut materials = self.unpack(locked)?;
         self.run_steps(locked.path(), &before, &mut materials)?;
-        let action = plan(recipe, &recipe.steps[position], &materials)?;
+        let action = plan(recipe, step, &materials)?;
         action.store(self.cache.blobs())?;
         Ok(action.digest)
+    }
+
+    fn known(
+        &self,
+        step: &Step,
+        action: &EncodedAction,
+    ) -> Result<Option<reapi::ActionResult>, BuildError> {
+        let blobs = self.cache.blobs();
+        let known = self.cache.actions().get(&action.digest, blobs)?;
+        if known.is_some() {
+            let task = self.progress.start("running", &step.name, None);
+            task.finish("cached");
+        }
+        Ok(known)
     }
 
     fn run_step(
         &self,
         path: &Path,
-        recipe: &Recipe,
         step: &Step,
         action: &EncodedAction,
     ) -> Result<reapi::ActionResult, BuildError> {
         let task = self.progress.start("running", &step.name, None);
         action.store(self.cache.blobs())?;
         let outcome = self.sandbox.run(&action.digest, &self.surroundings)?;
-        if outcome.failure.is_some() {
-            return Err(self.step_failed(path, recipe, step, outcome));
+        if let Some(failure) = outcome.failure {
+            let log = self.log(&outcome.result, outcome.kept.as_deref());
+            return Err(BuildError::StepFailed {
+                recipe: path.to_owned(),
+                step: step.name.clone(),
+                failure,
+                tail: log.tail,
+                log: log.path,
+            });
         }
         self.record_result(action, &outcome.result)?;
         task.finish("");
@@ -143,70 +155,6 @@ impl Builder {
             tree.insert(&link.path, entry)?;
         }
         Ok(tree)
-    }
-
-    fn step_failed(
-        &self,
-        recipe_path: &Path,
-        recipe: &Recipe,
-        step: &Step,
-        outcome: Outcome,
-    ) -> BuildError {
-        let Some(failure) = outcome.failure else {
-            return BuildError::NoSuchStep {
-                name: step.name.clone(),
-                steps: Vec::new(),
-            };
-        };
-        let log = outcome
-            .result
-            .stdout_digest
-            .as_ref()
-            .and_then(Digest::from_reapi);
-        let (tail, path) = log.map_or((Vec::new(), None), |log| {
-            (self.tail(&log), self.keep_log(recipe, step, &log))
-        });
-        BuildError::StepFailed {
-            recipe: recipe_path.to_owned(),
-            step: step.name.clone(),
-            failure,
-            tail,
-            log: path,
-        }
-    }
-
-    /// The last lines of a log. What cannot be read is left out: it must not hide the failure.
-    fn tail(&self, log: &Digest) -> Vec<String> {
-        let read = || -> Option<Vec<u8>> {
-            let mut file = self.cache.blobs().open(log).ok()?;
-            let start = log.size.saturating_sub(TAIL_BYTES);
-            file.seek(SeekFrom::Start(start)).ok()?;
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).ok()?;
-            Some(bytes)
-        };
-        let bytes = read().unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(TAIL_LINES))
-            .map(|line| {
-                line.chars()
-                    .filter(|c| !c.is_control() || *c == '\t')
-                    .collect()
-            })
-            .collect()
-    }
-
-    /// Puts the whole log where people find it.
-    fn keep_log(&self, recipe: &Recipe, step: &Step, log: &Digest) -> Option<PathBuf> {
-        let folder = self.cache.root().join("logs");
-        fs_err::create_dir_all(&folder).ok()?;
-        let path = folder.join(format!("{}-{}.log", recipe.name, step.name));
-        let _ = fs_err::remove_file(&path);
-        fs_err::copy(self.cache.blobs().path(&log.sha256), &path).ok()?;
-        Some(path)
     }
 }
 

@@ -10,6 +10,23 @@ use prost::Message as _;
 /// that a zip can hold. A real date would make today's bits differ from tomorrow's.
 pub const SOURCE_DATE_EPOCH: u32 = 315_532_800;
 
+/// What every command finds in its environment, unless its action sets another value.
+#[must_use]
+pub fn fixed_environment() -> BTreeMap<String, String> {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    [
+        ("HOME", "/root"),
+        ("LANG", "C.UTF-8"),
+        ("LC_ALL", "C.UTF-8"),
+        ("PATH", path),
+        ("SOURCE_DATE_EPOCH", &SOURCE_DATE_EPOCH.to_string()),
+        ("TERM", "dumb"),
+        ("TZ", "UTC"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
 /// Names of the platform properties that our actions carry.
 pub mod property {
     /// The operating system: always `Linux`.

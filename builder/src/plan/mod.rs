@@ -8,6 +8,6 @@ mod invocation;
 mod pipeline;
 mod step;
 
-pub use invocation::{EncodedAction, Invocation, SOURCE_DATE_EPOCH, property};
+pub use invocation::{EncodedAction, Invocation, SOURCE_DATE_EPOCH, fixed_environment, property};
 pub use pipeline::{PIPELINE, UNPACKED, artefact_action, unpack_action};
 pub use step::{StepInputs, step_action};

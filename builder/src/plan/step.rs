@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lunikernel_cache::Tree;
 use lunikernel_cache::tree::{Entry, TreeError};
 
-use super::invocation::{Invocation, SOURCE_DATE_EPOCH, property};
+use super::invocation::{Invocation, fixed_environment, property};
 use crate::recipe::{Arch, Step};
 
 /// Where a step's inputs lie: its working directory below the root of the sandbox.
@@ -30,10 +30,9 @@ pub fn step_action(step: &Step, arch: Arch, inputs: StepInputs) -> Result<Invoca
     for (path, entry) in inputs.build {
         input_root.insert(&format!("{BUILD}/{path}"), entry)?;
     }
-    let mut environment = step.env.clone();
-    environment
-        .entry("SOURCE_DATE_EPOCH".to_owned())
-        .or_insert_with(|| SOURCE_DATE_EPOCH.to_string());
+    // All of it, so that another sandbox, on another machine, need not know it.
+    let mut environment = fixed_environment();
+    environment.extend(step.env.clone());
     Ok(Invocation {
         arguments: ["/bin/sh", "-euc", &step.run].map(str::to_owned).to_vec(),
         environment,

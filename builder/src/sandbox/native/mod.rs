@@ -55,6 +55,7 @@ use self::owner::Owner;
 use self::spec::{End, FillOrder, Spec};
 use self::state::State;
 use super::{EntryOrder, Failure, Outcome, Sandbox, SandboxError, Surroundings};
+use crate::plan::fixed_environment;
 
 /// Runs actions in namespaces of this machine's kernel.
 #[derive(Clone)]
@@ -235,30 +236,25 @@ impl Sandbox for Native {
     }
 }
 
-/// The whole environment of a command: what is always there, with what the action
-/// itself sets put over it.
+/// The whole environment of a command: what is always there, with what the action sets
+/// put over it. Of the surroundings comes only what the action's author left as it is.
 #[must_use]
 pub fn environment(
     surroundings: &Surroundings,
     action: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let fixed = [
-        ("HOME", "/root"),
+    let fixed = fixed_environment();
+    let mut all = fixed.clone();
+    all.extend(action.clone());
+    for (name, value) in [
         ("LANG", &surroundings.locale),
         ("LC_ALL", &surroundings.locale),
-        (
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        ),
-        ("SOURCE_DATE_EPOCH", "315532800"),
-        ("TERM", "dumb"),
         ("TZ", &surroundings.timezone),
-    ];
-    let mut all: BTreeMap<String, String> = fixed
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    all.extend(action.clone());
+    ] {
+        if all.get(name) == fixed.get(name) {
+            all.insert(name.to_owned(), value.clone());
+        }
+    }
     all
 }
 

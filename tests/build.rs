@@ -203,6 +203,71 @@ fn a_full_disk_is_said_and_damages_nothing() {
 }
 
 #[test]
+fn a_damaged_cache_is_noticed_and_mended() {
+    let Some(mirror) = mirror("build::a_damaged_cache_is_noticed_and_mended") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let build = || {
+        luni(&cache)
+            .args(["--offline", "--mirror", &mirror, "build"])
+            .arg(recipe())
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    assert_eq!(built_digest(&build()), golden());
+    let blob = cache.join("cas-v1").join(&golden()[..2]).join(golden());
+    let mut bytes = fs::read(&blob).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, bytes).unwrap();
+    let again = build();
+    assert_eq!(built_digest(&again), golden());
+    let text = String::from_utf8_lossy(&again.stderr);
+    assert!(
+        text.contains("the cache is damaged"),
+        "{}",
+        transcript(&again)
+    );
+    let zip = fs::read(folder.path().join("hello.luni.zip")).unwrap();
+    assert_eq!(lunikernel_cache::Sha256::of(&zip).hex(), golden());
+}
+
+#[test]
+fn what_is_no_file_is_neither_overwritten_nor_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let run = |args: &[&str]| {
+        luni(&folder.path().join("cache"))
+            .args(args)
+            .arg(&pipe)
+            .output()
+            .unwrap()
+    };
+    for verb in ["check", "build", "lock", "inspect", "run"] {
+        let refused = run(&[verb]);
+        assert_eq!(
+            refused.status.code(),
+            Some(3),
+            "{verb}: {}",
+            transcript(&refused)
+        );
+    }
+    if let Some(mirror) = mirror("build::what_is_no_file_is_neither_overwritten_nor_waited_for") {
+        let recipe = recipe();
+        let recipe = recipe.to_str().unwrap();
+        let refused = run(&["--offline", "--mirror", &mirror, "build", recipe, "-o"]);
+        assert_eq!(refused.status.code(), Some(3), "{}", transcript(&refused));
+        assert!(!fs::symlink_metadata(&pipe).unwrap().is_file());
+    }
+}
+
+#[test]
 fn offline_names_every_input_that_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let output = luni(&folder.path().join("cache"))

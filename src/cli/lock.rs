@@ -10,7 +10,7 @@ use lunikernel_builder::source::deb::AptConfig;
 use serde::Serialize;
 
 use super::Context;
-use super::workshop::{self, RecipeArg, quoted};
+use super::workshop::{self, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         1 => format!("wrote {}: 1 change", path.display()),
         many => format!("wrote {}: {many} changes", path.display()),
     });
-    context.say(&format!("next: luni build {}", quoted(&args.recipe.recipe)));
+    context.say(&format!("next: {}", args.recipe.command("luni build")));
     if context.json() {
         context.print_json(&Answer {
             lock: path.display().to_string(),

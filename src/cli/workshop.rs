@@ -25,11 +25,26 @@ pub(crate) struct RecipeArg {
 impl RecipeArg {
     /// The recipe's file.
     pub(crate) fn path(&self) -> PathBuf {
-        if self.recipe.is_dir() {
+        if self.is_here() {
+            PathBuf::from("recipe.yaml")
+        } else if self.recipe.is_dir() {
             self.recipe.join("recipe.yaml")
         } else {
             self.recipe.clone()
         }
+    }
+
+    /// `command` for this recipe, as a person would type it.
+    pub(crate) fn command(&self, command: &str) -> String {
+        if self.is_here() {
+            command.to_owned()
+        } else {
+            format!("{command} {}", quoted(&self.recipe))
+        }
+    }
+
+    fn is_here(&self) -> bool {
+        self.recipe == Path::new(".")
     }
 
     /// Reads and checks the recipe.

@@ -208,7 +208,10 @@ impl FetchError {
             Self::Unavailable(_) => Some(
                 "try again later, or name a mirror that has them with `--mirror URL`".to_owned(),
             ),
-            Self::Offline(_) | Self::NoNetwork { .. } => Some(
+            Self::NoNetwork { .. } => {
+                Some("it is not in the cache: leave `--offline` out".to_owned())
+            }
+            Self::Offline(_) => Some(
                 "fetch them first, without `--offline`: `luni fetch`; or name a mirror on disk with \
                  `--mirror file:///FOLDER`"
                     .to_owned(),

@@ -109,10 +109,13 @@ fn the_tutorial_is_as_shown() {
         }
         let (code, printed) = run(&command, home.path(), &mut folder, mirror.as_deref());
         if command == "luni lock" && code == 5 {
-            lunikernel_testing::left_out(name, &format!(
+            lunikernel_testing::left_out(
+                name,
+                &format!(
                     "packages cannot be locked: {}",
                     printed.lines().next().unwrap_or_default()
-                ));
+                ),
+            );
             return;
         }
         let fails = expected.iter().any(|line| line.contains("error: "));

@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LUNI = pathlib.Path(os.environ.get("LUNI", ROOT / "target/release/luni"))
 RECIPE = ROOT / "recipes/debian/hello"
 RUNS = 15
+COLD_RUNS = 3
 
 
 def run(argv, **options):
@@ -46,6 +47,13 @@ def show(what, samples):
     return statistics.median(wall)
 
 
+def cold_cache(folder, env, number):
+    """An environment with a cache that has the inputs and nothing else."""
+    cache, cold = folder / "cache", folder / f"cold-{number}"
+    shutil.copytree(cache / "cas-v1", cold / "cas-v1", copy_function=os.link)
+    return env | {"LUNI_CACHE": str(cold)}
+
+
 def main():
     if not LUNI.exists():
         sys.exit(f"{LUNI} is not there: run `cargo build --release`, or set LUNI")
@@ -54,9 +62,16 @@ def main():
         env = os.environ | {"LUNI_CACHE": str(folder / "cache")}
         zip_file = folder / "hello.luni.zip"
         build = [LUNI, "-q", "build", RECIPE, "-o", zip_file]
+        copy = folder / "hello"
+        shutil.copytree(RECIPE, copy)
+        # Without --update nothing would be resolved. A frozen mirror's releases expire.
+        lock = [LUNI, "-q", "lock", copy, "--allow-expired", "--update"]
+        show("lock, everything anew (network)", [run(lock, env=env)])
         show("fetch (network)", [run([LUNI, "-q", "fetch", RECIPE], env=env)])
-        # Peak memory is that of luni itself: steps run in processes of their own.
-        show("build, cold, inputs there", [run(build, env=env)])
+        # Peak memory is the largest process's, steps included.
+        cold = [run(build, env=cold_cache(folder, env, n)) for n in range(COLD_RUNS)]
+        cold_wall = show("build, cold, inputs there", cold)
+        run(build, env=env)
         noop, hashed = [], []
         for _ in range(RUNS):
             noop.append(run(build, env=env))
@@ -65,7 +80,10 @@ def main():
         base = show("sha256sum of the zip", hashed)
         inspected = [run([LUNI, "-q", "inspect", zip_file], env=env) for _ in range(5)]
         show("inspect (every digest checked)", inspected)
+        verify = [LUNI, "-q", "verify-reproducibility", RECIPE]
+        verify_wall = show("verify, two cold rounds", [run(verify, env=env)])
         print(f"\nnothing to do / sha256sum: {wall / base:.2f}")
+        print(f"verify / cold build: {verify_wall / cold_wall:.2f}")
         print("nothing to do is", "below" if wall < 0.1 else "NOT below", "100 ms")
         shutil.rmtree(folder / "cache", ignore_errors=True)
 

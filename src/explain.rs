@@ -64,6 +64,7 @@ impl Explain for LockError {
         match self {
             Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
             Self::Syntax { .. } | Self::NothingToUpdate { .. } => Exit::BadInput,
+            Self::Artefact(error) => error.exit(),
             Self::Source { source, .. } => match source.as_ref() {
                 SourceError::Fetch(error) => error.exit(),
                 SourceError::File(_) => Exit::BadInput,

@@ -9,11 +9,15 @@ mod progress;
 
 use std::process::ExitCode;
 
+use rustix::fs::Mode;
+
 fn main() -> ExitCode {
     // A sandbox starts this program again, to set itself up from inside.
     if let Some(code) = lunikernel_builder::sandbox::native::enter_if_asked() {
         return code;
     }
+    // What is written must not depend on the user's mask, nor be open to everybody.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let (verb, context) = match cli::parse() {
         Ok(parsed) => parsed,
         Err(usage) => {

@@ -1,12 +1,11 @@
-//! `luni run` through the binary, with a Lunikernel whose parts are made by hand.
+//! `luni run` through the binary.
 
 mod support;
 
-#[allow(dead_code, reason = "the library's tests use all of it")]
-#[path = "../builder/tests/boot/guest.rs"]
-mod guest;
-
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use fs_err as fs;
 use lunikernel_cache::artefact::{
@@ -14,7 +13,7 @@ use lunikernel_cache::artefact::{
     seal,
 };
 use lunikernel_cache::{Cache, Digest, Silent};
-use support::{luni, project};
+use support::{hello, luni, project};
 
 /// Seals a Lunikernel into `folder`.
 fn sealed(folder: &Path, kernel: &[u8], initramfs: &[u8], recipe: &[u8]) -> PathBuf {
@@ -64,16 +63,36 @@ const EMPTY_GZIP: [u8; 20] = [
     0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 
+/// `recipes/debian/hello`, built; `None` where this machine cannot build or boot it,
+/// with the test `name` left out.
+fn built(name: &str, folder: &Path) -> Option<PathBuf> {
+    let qemu = std::process::Command::new("qemu-system-x86_64")
+        .arg("--version")
+        .output();
+    if qemu.is_err() {
+        lunikernel_testing::left_out(name, "qemu-system-x86_64 is not installed");
+        return None;
+    }
+    let mirror = hello::mirror(name)?;
+    let zip = folder.join("hello.luni.zip");
+    let build = hello::luni(&folder.join("cache"))
+        .args(["--offline", "--mirror", &mirror, "build"])
+        .arg(hello::recipe())
+        .arg("-o")
+        .arg(&zip)
+        .output()
+        .unwrap();
+    assert_eq!(hello::built_digest(&build), hello::golden());
+    Some(zip)
+}
+
 #[test]
 fn hello_passes_the_tests_of_its_recipe() {
-    let guest = match guest::hello() {
-        Ok(guest) => guest,
-        Err(why) => return println!("left out hello_passes_the_tests_of_its_recipe: {why}"),
-    };
     let folder = tempfile::tempdir().unwrap();
-    let kernel = fs::read(guest.kernel).unwrap();
-    let initramfs = fs::read(guest.initramfs).unwrap();
-    let zip = sealed(folder.path(), &kernel, &initramfs, &recipe());
+    let name = "run::hello_passes_the_tests_of_its_recipe";
+    let Some(zip) = built(name, folder.path()) else {
+        return;
+    };
     let ran = luni(folder.path())
         .args(["run", "--accel", "tcg", "--json", "--test"])
         .arg(zip)
@@ -86,6 +105,57 @@ fn hello_passes_the_tests_of_its_recipe() {
     assert_eq!(reports[0]["test"], "serves the page");
     assert_eq!(reports[0]["accel"], "emulation");
     assert_eq!(reports[0]["page"], "Hello from a Lunikernel!\n");
+}
+
+#[test]
+fn a_forwarded_port_reaches_the_page_of_the_built_zip() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "run::a_forwarded_port_reaches_the_page_of_the_built_zip";
+    let Some(zip) = built(name, folder.path()) else {
+        return;
+    };
+    let mut running = luni(folder.path())
+        .args(["run", "--accel", "auto", "--net", "80", "--timeout", "300"])
+        .arg(zip)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(running.stderr.take().unwrap()).lines();
+    let address = told
+        .by_ref()
+        .map(Result::unwrap)
+        .find_map(|line| {
+            let at = line.find("127.0.0.1:")?;
+            let rest = &line[at..];
+            let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+            Some(
+                rest[..end.unwrap_or(rest.len())]
+                    .trim_end_matches(['.', ':'])
+                    .to_owned(),
+            )
+        })
+        .expect("it says where the port is forwarded from");
+    let mut console = BufReader::new(running.stdout.take().unwrap()).lines();
+    console
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.contains("hello: serving http://0.0.0.0:80/"))
+        .expect("the line comes");
+    // The line comes before the network is up: ask until someone answers.
+    let page = (0..300).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let mut stream = TcpStream::connect(&address).ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.starts_with("HTTP/1.").then_some(text)
+    });
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let page = page.expect("the page comes");
+    assert!(page.contains("200 OK"), "{page}");
+    assert!(page.ends_with("Hello from a Lunikernel!\n"), "{page}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -117,6 +118,7 @@ impl Digest {
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
+        HASHED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Self {
             sha256: Sha256::of(bytes),
             size: bytes.len() as u64,
@@ -157,6 +159,16 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// How many bytes every [`Hasher`] of this process has taken in together.
+static HASHED: AtomicU64 = AtomicU64::new(0);
+
+/// How many bytes this process has hashed as they passed by: by this, tests and
+/// benchmarks see that no input is hashed twice.
+#[must_use]
+pub fn hashed_bytes() -> u64 {
+    HASHED.load(Ordering::Relaxed)
+}
+
 /// Hashes bytes as they pass by, so that no byte is read a second time for it.
 #[derive(Clone, Default)]
 pub struct Hasher {
@@ -175,6 +187,7 @@ impl Hasher {
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.size += bytes.len() as u64;
+        HASHED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 
     /// How many bytes it has seen.

@@ -166,6 +166,19 @@ impl Cache {
         Ok(KeyLock { _file: file })
     }
 
+    /// As [`Cache::lock`], but does not wait: `None` where another process works on `key`.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where the lock cannot be had for another reason.
+    pub fn try_lock(&self, key: &Sha256) -> Result<Option<KeyLock>, CacheError> {
+        let path = self.root.join("locks").join(key.hex());
+        match lock_file(&path, FlockOperation::NonBlockingLockExclusive) {
+            Ok(file) => Ok(Some(KeyLock { _file: file })),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(CacheError::io("lock a piece of work")(error)),
+        }
+    }
+
     /// Makes everything stored so far survive a power cut. Called once before an
     /// action result is recorded, instead of once for each of its blobs.
     ///

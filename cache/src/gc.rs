@@ -17,7 +17,7 @@ use crate::action_cache::{decode_entry, named_by};
 use crate::digest::Sha256;
 use crate::error::CacheError;
 use crate::inventory::{Inventory, Item, Kind};
-use crate::pins::pinned;
+use crate::pins::Pins;
 use crate::progress::Progress;
 use crate::remove::remove_tree;
 use crate::upkeep::{Exclusive, Upkeep};
@@ -108,7 +108,8 @@ impl Plan {
     }
 }
 
-/// Removes what `plan` says, and the lock files that nobody can hold any more.
+/// Removes what `plan` says, pins whose owner is gone, and the lock files that nobody
+/// can hold any more.
 ///
 /// # Errors
 /// [`CacheError::Io`] where something cannot be removed; the rest of the plan is
@@ -126,6 +127,11 @@ pub fn collect(
             Err(error) => failed = failed.or(Some(error)),
         }
     }
+    for pin in Pins::read(exclusive.root())?.ownerless {
+        if let Err(error) = remove(exclusive.root(), &pin) {
+            failed = failed.or(Some(error));
+        }
+    }
     for entry in fs::read_dir(exclusive.root().join("locks"))
         .into_iter()
         .flatten()
@@ -135,7 +141,7 @@ pub fn collect(
     }
     match failed {
         None => {
-            task.finish("done");
+            task.finish("");
             Ok(())
         }
         Some(error) => Err(CacheError::io("remove something from the cache")(error)),
@@ -174,7 +180,7 @@ struct Links {
 impl Links {
     fn read(upkeep: &Upkeep, inventory: &Inventory) -> Result<Self, CacheError> {
         let mut links = Self {
-            pinned: pinned(upkeep.root())?,
+            pinned: Pins::read(upkeep.root())?.pinned,
             blobs_of: BTreeMap::new(),
             used_by_result: BTreeMap::new(),
         };

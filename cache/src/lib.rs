@@ -16,6 +16,7 @@ pub mod inventory;
 mod locks;
 pub mod pins;
 pub mod progress;
+pub mod regular;
 pub mod remove;
 pub mod rootfs;
 pub mod store;

@@ -2,11 +2,15 @@
 //!
 //! A pin is a text file `pins/NAME` with one SHA-256 on each line. It may name
 //! anything in the cache: a blob, an action (whose result is kept, and every blob
-//! that the result names), or a folder laid out for sandboxes.
+//! that the result names), or a folder laid out for sandboxes. A line `for PATH` says
+//! whose pin it is: it counts for as long as there is something at that path. In PATH,
+//! `%` and bytes that are no visible ASCII are written as `%` and two digits.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -26,10 +30,36 @@ impl Cache {
     /// `.`, `_` and `-`, begins with a dot, or is longer than 100 bytes;
     /// [`CacheError::Io`] where it cannot be written.
     pub fn pin(&self, name: &str, digests: &[Sha256]) -> Result<(), CacheError> {
+        self.write_pin(name, None, digests)
+    }
+
+    /// As [`Cache::pin`], for as long as there is something at `owner`, an absolute
+    /// path: the recipe that needs the digests. There is one such pin for each path.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where it cannot be written.
+    pub fn pin_for(&self, owner: &Path, digests: &[Sha256]) -> Result<(), CacheError> {
+        let hex = Sha256::of(owner.as_os_str().as_bytes()).hex();
+        self.write_pin(&format!("for-{hex}"), Some(owner), digests)
+    }
+
+    fn write_pin(
+        &self,
+        name: &str,
+        owner: Option<&Path>,
+        digests: &[Sha256],
+    ) -> Result<(), CacheError> {
         check_name(name)?;
         let io = CacheError::io;
         let sorted: BTreeSet<_> = digests.iter().collect();
-        let text: String = sorted.iter().map(|digest| format!("{digest}\n")).collect();
+        let owner = owner.map(|owner| format!("{FOR}{}\n", escape(owner)));
+        let lines = sorted.iter().map(|digest| format!("{digest}\n"));
+        let text: String = owner.into_iter().chain(lines).collect();
+        let place = self.root().join("pins").join(name);
+        // Most builds have nothing to do, and should not wait for the disk either.
+        if fs::read(&place).is_ok_and(|there| there == text.as_bytes()) {
+            return Ok(());
+        }
         let scratch = self.scratch()?;
         let file = scratch.path().join("pin");
         let mut writing = fs::File::create(&file).map_err(io("write a pin"))?;
@@ -37,7 +67,7 @@ impl Cache {
             .write_all(text.as_bytes())
             .and_then(|()| writing.sync_all())
             .map_err(io("write a pin"))?;
-        fs::rename(&file, self.root().join("pins").join(name)).map_err(io("write a pin"))
+        fs::rename(&file, place).map_err(io("write a pin"))
     }
 
     /// Lets what the pin of that name kept be collected; a pin that does not exist
@@ -57,29 +87,90 @@ impl Cache {
     }
 }
 
-/// Everything that is pinned in the cache at `root`.
-///
-/// # Errors
-/// [`CacheError::Io`] or [`CacheError::BadPin`] where a pin cannot be read: then
-/// nobody knows what must be kept.
-pub fn pinned(root: &Path) -> Result<BTreeSet<Sha256>, CacheError> {
-    let io = CacheError::io;
-    let entries = match fs::read_dir(root.join("pins")) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        other => other.map_err(io("read the pins"))?,
-    };
-    let mut pinned = BTreeSet::new();
-    for entry in entries {
-        let path = entry.map_err(io("read the pins"))?.path();
-        let text = fs::read_to_string(&path).map_err(io("read a pin"))?;
-        for line in text.lines() {
-            pinned.insert(line.parse().map_err(|error| CacheError::BadPin {
+/// What the pins of a cache come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// Everything that must be kept.
+    pub pinned: BTreeSet<Sha256>,
+    /// The files of pins whose owner is gone: they keep nothing.
+    pub ownerless: Vec<PathBuf>,
+}
+
+impl Pins {
+    /// Reads the pins of the cache at `root`.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] or [`CacheError::BadPin`] where a pin cannot be read: then
+    /// nobody knows what must be kept.
+    pub fn read(root: &Path) -> Result<Self, CacheError> {
+        let io = CacheError::io;
+        let entries = match fs::read_dir(root.join("pins")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            other => other.map_err(io("read the pins"))?,
+        };
+        let mut pins = Self::default();
+        for entry in entries {
+            let path = entry.map_err(io("read the pins"))?.path();
+            let text = fs::read_to_string(&path).map_err(io("read a pin"))?;
+            let bad = |why: String| CacheError::BadPin {
                 name: path.display().to_string(),
-                why: format!("cannot be read: {error}"),
-            })?);
+                why: format!("cannot be read: {why}"),
+            };
+            let mut digests = BTreeSet::new();
+            let mut is_owned = true;
+            for line in text.lines() {
+                match line.strip_prefix(FOR) {
+                    Some(owner) => {
+                        let owner = unescape(owner).ok_or_else(|| bad(format!("`{line}`")))?;
+                        is_owned &= !is_gone(&owner);
+                    }
+                    None => {
+                        let digest = line.parse::<Sha256>();
+                        digests.insert(digest.map_err(|error| bad(error.to_string()))?);
+                    }
+                }
+            }
+            if is_owned {
+                pins.pinned.extend(digests);
+            } else {
+                pins.ownerless.push(path);
+            }
+        }
+        Ok(pins)
+    }
+}
+
+/// How the line begins that says whose a pin is.
+const FOR: &str = "for ";
+
+/// Whether there is nothing at `path`. Where that cannot be found out, there may be.
+fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
+fn escape(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_graphic() && *byte != b'%' {
+            text.push(char::from(*byte));
+        } else {
+            text += &format!("%{byte:02x}");
         }
     }
-    Ok(pinned)
+    text
+}
+
+fn unescape(text: &str) -> Option<PathBuf> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    let path = PathBuf::from(OsString::from_vec(bytes));
+    path.is_absolute().then_some(path)
 }
 
 fn check_name(name: &str) -> Result<(), CacheError> {
@@ -107,10 +198,11 @@ mod tests {
         cache.pin("a.lock", &[one, two]).unwrap();
         cache.pin("b", &[three]).unwrap();
         cache.pin("a.lock", &[two, two]).unwrap();
-        assert_eq!(pinned(cache.root()).unwrap(), BTreeSet::from([two, three]));
+        let pinned = || Pins::read(cache.root()).unwrap().pinned;
+        assert_eq!(pinned(), BTreeSet::from([two, three]));
         cache.unpin("b").unwrap();
         cache.unpin("b").unwrap();
-        assert_eq!(pinned(cache.root()).unwrap(), BTreeSet::from([two]));
+        assert_eq!(pinned(), BTreeSet::from([two]));
     }
 
     #[test]
@@ -132,8 +224,26 @@ mod tests {
         let cache = Cache::open(folder.path()).unwrap();
         fs::write(cache.root().join("pins/odd"), "sha256:12\n").unwrap();
         assert!(matches!(
-            pinned(cache.root()),
+            Pins::read(cache.root()),
             Err(CacheError::BadPin { .. })
         ));
+        fs::write(cache.root().join("pins/odd"), "for relative\n").unwrap();
+        assert!(Pins::read(cache.root()).is_err());
+    }
+
+    #[test]
+    fn a_pin_goes_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let odd = std::ffi::OsStr::from_bytes(b"50% \xff\nrecipe.yaml");
+        let owner = folder.path().join(odd);
+        fs::write(&owner, "").unwrap();
+        let digest = Sha256::of(b"1");
+        cache.pin_for(&owner, &[digest]).unwrap();
+        let pins = Pins::read(cache.root()).unwrap();
+        assert_eq!((pins.pinned.len(), pins.ownerless.len()), (1, 0));
+        fs::remove_file(&owner).unwrap();
+        let pins = Pins::read(cache.root()).unwrap();
+        assert_eq!((pins.pinned.len(), pins.ownerless.len()), (0, 1));
     }
 }

@@ -9,7 +9,7 @@ use fs_err::File;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW};
 
-use crate::digest::{Digest, HashingWriter, Sha256};
+use crate::digest::{Digest, HashingReader, HashingWriter, Sha256};
 use crate::error::CacheError;
 use crate::locks::create_folder;
 
@@ -106,6 +106,39 @@ impl BlobStore {
         file.read_to_end(&mut bytes)
             .map_err(CacheError::io("read a blob of the cache"))?;
         Ok(bytes)
+    }
+
+    /// Hashes a blob again.
+    ///
+    /// # Errors
+    /// [`CacheError::Mismatch`] where it is not what its name says; `what` is what people
+    /// call it.
+    pub fn verify(&self, digest: &Digest, what: &str) -> Result<(), CacheError> {
+        let mut reader = HashingReader::new(self.open(digest)?);
+        io::copy(&mut reader, &mut io::sink())
+            .map_err(CacheError::io("read a blob of the cache"))?;
+        let actual = reader.finish();
+        if actual == *digest {
+            return Ok(());
+        }
+        Err(CacheError::Mismatch {
+            what: format!("{what} in the cache"),
+            expected: *digest,
+            actual,
+        })
+    }
+
+    /// Removes a blob that turned out to be damaged, so that it is made or fetched again.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where it cannot be removed.
+    pub fn discard(&self, digest: &Digest) -> Result<(), CacheError> {
+        match fs::remove_file(self.path(&digest.sha256)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CacheError::io("remove a damaged blob")(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Stores bytes that are in memory.

@@ -36,6 +36,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .runtime()?
         .block_on(builder.build(&locked))
         .map_err(|error| explain(args, error))?;
+    let made = [built.action, built.artefact];
+    args.recipe.pin(&cache, locked.inputs().chain(made))?;
     let path = args
         .output
         .clone()
@@ -60,7 +62,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 fn explain(args: &Args, error: BuildError) -> Failure {
     let shell = match &error {
         BuildError::StepFailed { step, .. } => Some(format!(
-            "look around where it failed with `luni shell {} {step}`",
+            "look around where it failed with `{} shell {} {step}`",
+            workshop::program(),
             quoted(&args.recipe.recipe)
         )),
         _ => None,
@@ -75,43 +78,48 @@ fn explain(args: &Args, error: BuildError) -> Failure {
 /// What a person wants to know at the end.
 fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::Path) -> String {
     let recipe = locked.recipe();
+    let took = built.took.as_secs_f64();
     let how = if built.cached {
-        "nothing to do, built before".to_owned()
+        format!("nothing to do, built before (looked for {took:.2} s)")
     } else {
-        format!("built in {:.1} s", built.took.as_secs_f64())
+        format!("built in {took:.1} s")
     };
-    let steps = built.steps.iter().map(|step| {
-        let what = if step.cached { "cached" } else { "ran" };
-        format!("{} ({what})", step.name)
-    });
+    let steps: Vec<String> = built
+        .steps
+        .iter()
+        .map(|step| {
+            let what = if step.cached { "cached" } else { "ran" };
+            format!("{} ({what})", step.name)
+        })
+        .collect();
+    let file = quoted(path);
     let mut lines = vec![
         format!("{} {}: {how}", recipe.name, recipe.version),
         format!("  digest  {}", built.artefact.sha256),
-        format!(
-            "  file    {}, {}",
-            path.display(),
-            size(built.artefact.size)
-        ),
-        format!("  inputs  {}, {} fetched now", built.inputs, built.fetched),
+        format!("  file    {file}, {}", size(built.artefact.size)),
+        match (built.inputs, built.fetched) {
+            (inputs, 0) => format!("  inputs  {inputs}, all in the cache"),
+            (inputs, fetched) => {
+                let cached = inputs.saturating_sub(fetched);
+                format!("  inputs  {inputs}: {fetched} fetched, {cached} in the cache")
+            }
+        },
     ];
-    if !built.steps.is_empty() {
-        lines.push(format!(
-            "  steps   {}",
-            steps.collect::<Vec<_>>().join(", ")
-        ));
+    if !steps.is_empty() {
+        lines.push(format!("  steps   {}", steps.join(", ")));
     }
-    let file = quoted(path);
     let net = recipe
         .tests
         .iter()
         .find_map(|test| test.http.as_ref())
         .map_or(String::new(), |http| format!(" --net {}", http.port));
+    let luni = workshop::program();
     lines.push("next:".to_owned());
-    lines.push(format!("  luni run {file}{net}"));
-    lines.push(format!("  luni inspect {file}"));
+    lines.push(format!("  {luni} run {file}{net}"));
+    lines.push(format!("  {luni} inspect {file}"));
     lines.push(format!(
         "  {}",
-        args.recipe.command("luni verify-reproducibility")
+        args.recipe.command("verify-reproducibility")
     ));
     lines.join("\n")
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lunikernel_cache::{Cache, Progress};
 use serde::Serialize;
@@ -110,6 +111,23 @@ impl Context {
                 })
             })
             .collect()
+    }
+
+    /// How long nothing may come from a server before it is given up, where
+    /// `LUNI_IDLE_TIMEOUT` says so.
+    pub(crate) fn idle_timeout(&self) -> Result<Option<Duration>, Failure> {
+        let named = std::env::var("LUNI_IDLE_TIMEOUT").unwrap_or_default();
+        if named.is_empty() {
+            return Ok(None);
+        }
+        match named.parse::<u32>() {
+            Ok(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds.into()))),
+            _ => Err(Failure::new(
+                Exit::Usage,
+                format!("`{named}` in LUNI_IDLE_TIMEOUT is no number of seconds"),
+            )
+            .with_hint("write a whole number above 0, such as `30`")),
+        }
     }
 
     /// Whether the network is off limits.

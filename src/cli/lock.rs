@@ -1,11 +1,12 @@
 //! `luni lock`: pin every input of a recipe.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::io::ErrorKind;
 use std::time::SystemTime;
 
-use fs_err as fs;
-use lunikernel_builder::lock::{LockFile, LockedRecipe, Origins, Update, resolve};
+use lunikernel_builder::lock::{
+    LockError, LockFile, LockedRecipe, LockedSource, Origins, Update, resolve,
+};
 use lunikernel_builder::source::deb::AptConfig;
 use serde::Serialize;
 
@@ -56,12 +57,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     let recipe = args.recipe.read()?;
     let path = LockedRecipe::lock_path(&recipe.path);
-    let old = match fs::read_to_string(&path) {
-        Ok(text) => Some(LockFile::parse(&text)?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            return Err(Failure::new(Exit::BadInput, "could not read the lock").caused_by(&error));
-        }
+    let old = match LockFile::read(&path) {
+        Ok((lock, _)) => Some(lock),
+        Err(LockError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
     };
     let update = match &args.update {
         None => Update::Nothing,
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Some(names) => Update::Named(BTreeSet::from_iter(names.iter().cloned())),
     };
     let fetcher = workshop::fetcher(context, &cache)?;
-    let apt = AptConfig::read(Path::new("/"))?;
+    let apt = AptConfig::read(&workshop::apt_root())?;
     let origins = Origins {
         fetcher: &fetcher,
         cache: &cache,
@@ -85,6 +84,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let text = resolved.lock.render()?;
     super::output::write_whole(&path, text.as_bytes())?;
 
+    let sources = resolved.lock.sources.values();
+    args.recipe
+        .pin(&cache, sources.flat_map(LockedSource::digests))?;
+
     for change in &resolved.changes {
         context.say(&change.to_string());
     }
@@ -93,7 +96,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         1 => format!("wrote {}: 1 change", path.display()),
         many => format!("wrote {}: {many} changes", path.display()),
     });
-    context.say(&format!("next: {}", args.recipe.command("luni build")));
+    context.say(&format!("next: {}", args.recipe.command("build")));
     if context.json() {
         context.print_json(&Answer {
             lock: path.display().to_string(),

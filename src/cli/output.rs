@@ -33,6 +33,14 @@ fn place(
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
+    // Renaming over it would destroy a device, and turn a link into a file.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(Failure::new(
+            Exit::BadInput,
+            format!("{} is there and is not a regular file", path.display()),
+        )
+        .with_hint("name another file with `-o FILE`"));
+    }
     let attempt = || {
         let mut temp = tempfile::Builder::new()
             .prefix(".luni-")

@@ -10,7 +10,8 @@ use crate::failure::Failure;
 
 /// Rebuild a recipe cold, and compare the bits.
 ///
-/// Every round starts from the locked inputs alone, hashed again, and with an empty
+/// Given a Lunikernel instead, it rebuilds that from the recipe and lock inside, and
+/// compares with it. Every round starts from the locked inputs alone, hashed again, and with an empty
 /// cache. Between rounds differ: host name, umask, time zone, locale, number of
 /// processors, and the order in which folders list their entries. Exit code 0 is GOOD,
 /// 10 DIFFERS, 11 FAILED: there is no verdict.
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 fn rounds(args: &Args, varied: &[Variation], context: &Context) -> Result<Report, Failure> {
     let cache = context.cache()?;
+    let expected = args.recipe.artefact()?;
     let locked = args.recipe.open(&cache)?;
     let main = workshop::builder(context, cache.clone(), Surroundings::default())?;
     context.runtime()?.block_on(async {
@@ -61,8 +63,8 @@ fn rounds(args: &Args, varied: &[Variation], context: &Context) -> Result<Report
                 .map(|builder| lunikernel_builder::build::Builder { threads, ..builder })
                 .map_err(|failure| VerifyError::Prepare(failure.to_string()))
         };
-        let report = verify::verify(&cache, &locked, args.rounds.into(), varied, &make).await?;
-        Ok(report)
+        let (count, expected) = (args.rounds.into(), expected.as_ref());
+        Ok(verify::verify(&cache, &locked, count, varied, expected, &make).await?)
     })
 }
 
@@ -90,6 +92,9 @@ fn variations(words: &[String]) -> Result<Vec<Variation>, Failure> {
 
 fn text(report: &Report) -> String {
     let mut lines = Vec::new();
+    if let Some(expected) = &report.expected {
+        lines.push(format!("expected {}", expected.sha256));
+    }
     for (number, round) in report.rounds.iter().enumerate() {
         lines.push(format!("round {}  {}", number + 1, round.artefact.sha256));
     }

@@ -1,23 +1,30 @@
 //! What the verbs that build have in common: where the recipe is, and what builds it.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fs_err::File;
+use indicatif::BinaryBytes;
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
-use lunikernel_builder::lock::LockedRecipe;
+use lunikernel_builder::lock::{LockedRecipe, unseal};
+pub(crate) use lunikernel_builder::recipe::quoted;
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
-use lunikernel_builder::sandbox::native::Native;
-use lunikernel_cache::Cache;
+use lunikernel_builder::sandbox::native::{LogSink, Native};
+use lunikernel_cache::artefact::Artefact;
+use lunikernel_cache::{Cache, Digest, Sha256};
 
 use super::Context;
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Which recipe.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecipeArg {
-    /// The recipe: a file, or a folder with a recipe.yaml in it
+    /// The recipe: a file, or a folder with a recipe.yaml in it; where a lock is needed
+    /// also a Lunikernel, which carries both
     #[arg(default_value = ".")]
     pub(crate) recipe: PathBuf,
 }
@@ -34,12 +41,13 @@ impl RecipeArg {
         }
     }
 
-    /// `command` for this recipe, as a person would type it.
-    pub(crate) fn command(&self, command: &str) -> String {
+    /// The command line of a verb for this recipe.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        let luni = program();
         if self.is_here() {
-            command.to_owned()
+            format!("{luni} {verb}")
         } else {
-            format!("{command} {}", quoted(&self.recipe))
+            format!("{luni} {verb} {}", quoted(&self.recipe))
         }
     }
 
@@ -52,18 +60,48 @@ impl RecipeArg {
         Ok(Recipe::read(&self.path())?)
     }
 
+    /// Keeps `digests` in `cache` for as long as the recipe is where it is.
+    pub(crate) fn pin(
+        &self,
+        cache: &Cache,
+        digests: impl IntoIterator<Item = Digest>,
+    ) -> Result<(), Failure> {
+        let path = fs_err::canonicalize(self.path()).map_err(|error| {
+            Failure::new(Exit::BadInput, "could not find the recipe").caused_by(&error)
+        })?;
+        let digests: Vec<Sha256> = digests.into_iter().map(|digest| digest.sha256).collect();
+        Ok(cache.pin_for(&path, &digests)?)
+    }
+
     /// Reads the recipe and its lock.
     pub(crate) fn open(&self, cache: &Cache) -> Result<LockedRecipe, Failure> {
-        Ok(LockedRecipe::open(self.read()?, cache)?)
+        let Some(artefact) = self.artefact()? else {
+            return Ok(LockedRecipe::open(self.read()?, cache)?);
+        };
+        let folder = cache.scratch()?;
+        let recipe = Recipe::read(&unseal(&artefact, folder.path())?)?;
+        Ok(LockedRecipe::open(recipe, cache)?)
+    }
+
+    /// The Lunikernel, where it is one that was named and not a recipe.
+    pub(crate) fn artefact(&self) -> Result<Option<Artefact>, Failure> {
+        let mut head = [0; 4];
+        let is_zip = File::open(self.path())
+            .and_then(|mut file| file.read_exact(&mut head))
+            .is_ok()
+            && head == *b"PK\x03\x04";
+        Ok(is_zip.then(|| Artefact::open(&self.path())).transpose()?)
     }
 }
 
 /// Fetches into `cache`, as the command line says.
 pub(crate) fn fetcher(context: &Context, cache: &Cache) -> Result<Fetcher, Failure> {
+    let usual = FetchOptions::default();
     let options = FetchOptions {
         mirrors: context.mirrors()?,
         offline: context.offline(),
-        ..FetchOptions::default()
+        idle_timeout: context.idle_timeout()?.unwrap_or(usual.idle_timeout),
+        ..usual
     };
     Ok(Fetcher::new(cache.clone(), options, context.progress())?)
 }
@@ -73,16 +111,27 @@ pub(crate) fn sandbox(cache: &Cache) -> Native {
     Native::new(cache.clone(), Path::new("/proc/self/exe").to_owned())
 }
 
+/// The folder below which `etc/apt` says where packages come from: that of
+/// `LUNI_APT_ROOT`, for those who build from other sources than their machine has.
+pub(crate) fn apt_root() -> PathBuf {
+    std::env::var_os("LUNI_APT_ROOT")
+        .filter(|root| !root.is_empty())
+        .map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
 /// Builds in `cache`, as the command line says.
 pub(crate) fn builder(
     context: &Context,
     cache: Cache,
     surroundings: Surroundings,
 ) -> Result<Builder, Failure> {
+    let progress = context.progress();
+    let sink: LogSink = Arc::new(move |piece: &[u8]| progress.output(piece));
     Ok(Builder {
         fetcher: fetcher(context, &cache)?,
-        sandbox: Arc::new(sandbox(&cache)),
+        sandbox: Arc::new(sandbox(&cache).with_log(sink)),
         progress: context.progress(),
+        apt_root: apt_root(),
         snapshots: std::env::var("LUNI_SNAPSHOT_URL").ok(),
         threads: context.jobs().get(),
         surroundings,
@@ -90,23 +139,17 @@ pub(crate) fn builder(
     })
 }
 
-/// `text` as an argument that a shell takes as it is.
-pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
+/// This program as a shell here finds it again: as it was called.
+pub(crate) fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    quoted(Path::new(if called.is_empty() {
+        std::ffi::OsStr::new("luni")
     } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+        &called
+    }))
 }
 
-/// A size for people, in the decimal units that disks and networks are sold in.
+/// A size for people, in the units that progress is reported in and limits are given in.
 pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
+    BinaryBytes(bytes).to_string()
 }

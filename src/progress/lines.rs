@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use lunikernel_cache::{Progress, Task};
+use lunikernel_cache::{Progress, Silent, Task};
 
 /// Progress as plain lines.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub(super) struct Lines;
 
 struct LineTask {
     verb: &'static str,
-    what: String,
+    what: Mutex<String>,
     bytes: AtomicU64,
     begun: Instant,
 }
@@ -21,10 +22,15 @@ impl Progress for Lines {
     fn start(&self, verb: &'static str, what: &str, _total: Option<u64>) -> Box<dyn Task> {
         Box::new(LineTask {
             verb,
-            what: what.to_owned(),
+            what: Mutex::new(what.to_owned()),
             bytes: AtomicU64::new(0),
             begun: Instant::now(),
         })
+    }
+
+    /// A log is read afterwards: the whole is worth a line there, its parts are not.
+    fn part(&self, _verb: &'static str, _what: &str, _total: Option<u64>) -> Box<dyn Task> {
+        Box::new(Silent)
     }
 
     fn note(&self, text: &str) {
@@ -37,12 +43,15 @@ impl Task for LineTask {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    fn rename(&self, what: &str) {
+        what.clone_into(&mut self.what.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn finish(self: Box<Self>, outcome: &str) {
-        let bytes = self.bytes.load(Ordering::Relaxed);
         write_line(&super::finished(
             self.verb,
-            &self.what,
-            bytes,
+            &self.what.lock().unwrap_or_else(PoisonError::into_inner),
+            self.bytes.load(Ordering::Relaxed),
             self.begun.elapsed(),
             outcome,
         ));

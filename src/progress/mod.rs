@@ -2,6 +2,7 @@
 //! All of it goes to standard error.
 
 mod bars;
+mod last_line;
 mod lines;
 
 use std::io::IsTerminal as _;
@@ -14,11 +15,16 @@ use lunikernel_cache::{Progress, Silent};
 pub(crate) fn for_terminal(quiet: bool) -> Arc<dyn Progress> {
     if quiet {
         Arc::new(Silent)
-    } else if std::io::stderr().is_terminal() {
+    } else if std::io::stderr().is_terminal() && !is_dumb() {
         Arc::new(bars::Bars::new())
     } else {
         Arc::new(lines::Lines)
     }
+}
+
+/// Whether the terminal cannot move its cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// The line that a finished task leaves: `fetching hello.deb, 1.2 MiB in 3.4 s (cached)`.
@@ -27,7 +33,9 @@ fn finished(verb: &str, what: &str, bytes: u64, took: Duration, outcome: &str) -
     if bytes > 0 {
         line += &format!(", {}", indicatif::BinaryBytes(bytes));
     }
-    line += &format!(" in {:.1} s", took.as_secs_f64());
+    if took >= Duration::from_millis(50) {
+        line += &format!(" in {:.1} s", took.as_secs_f64());
+    }
     if !outcome.is_empty() {
         line += &format!(" ({outcome})");
     }
@@ -46,8 +54,8 @@ mod tests {
             "fetching a.deb, 1.20 MiB in 3.4 s"
         );
         assert_eq!(
-            finished("running", "compile", 0, took, "cached"),
-            "running compile in 3.4 s (cached)"
+            finished("running", "compile", 0, Duration::ZERO, "cached"),
+            "running compile (cached)"
         );
     }
 }

@@ -6,9 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use fs_err as fs;
-use lunikernel_builder::sandbox::{
-    MEMORY_PROPERTY, Native, Outcome, PROCESSES_PROPERTY, Sandbox, Surroundings,
-};
+use lunikernel_builder::plan::property;
+use lunikernel_builder::sandbox::{Native, Outcome, Sandbox, Surroundings};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Cache, Digest, Tree, reapi};
 use prost::Message as _;
@@ -103,11 +102,11 @@ impl Ask {
         self
     }
     pub(crate) fn memory_mib(mut self, limit: u64) -> Self {
-        self.properties.push((MEMORY_PROPERTY, limit));
+        self.properties.push((property::MEMORY_MIB, limit));
         self
     }
     pub(crate) fn processes(mut self, limit: u64) -> Self {
-        self.properties.push((PROCESSES_PROPERTY, limit));
+        self.properties.push((property::PROCESSES, limit));
         self
     }
     pub(crate) fn timeout(mut self, limit: Duration) -> Self {

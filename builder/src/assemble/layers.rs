@@ -2,24 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Progress, Rootfs, RootfsError};
-use rayon::prelude::*;
+use lunikernel_cache::{Node, NodeKind, Rootfs, RootfsError};
 
-use super::deb::{DebError, Expected, Package, unpack_deb};
+use super::deb::Package;
 
 /// The folders at the root that are links into `usr` since Debian 12 (the merge of
 /// /usr). Packages may still have files in either place.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
-/// How many packages are unpacked at once, at most: xz takes up to 64 MiB for each.
-const AT_ONCE: usize = 4;
-
 /// Packages do not fit into one root.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
-    /// A package could not be unpacked.
-    #[error(transparent)]
-    Deb(#[from] DebError),
     /// Two packages have a file of the same name and neither may replace the other.
     #[error("`{path}` is in the package {first} and, with other content, in {second}")]
     Conflict {
@@ -49,12 +42,6 @@ pub enum LayerError {
         #[source]
         source: RootfsError,
     },
-    /// Threads could not be started.
-    #[error("could not start threads to unpack packages: {why}")]
-    Threads {
-        /// What the operating system said.
-        why: String,
-    },
 }
 
 impl LayerError {
@@ -62,49 +49,13 @@ impl LayerError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Deb(error) => error.hint(),
             Self::Conflict { second, .. } => Some(format!(
                 "leave one of them out: `without: [{second}]` in the source"
             )),
             Self::Twice { .. } => Some("lock again with `luni lock --update`".to_owned()),
-            Self::Place { .. } | Self::Threads { .. } => None,
+            Self::Place { .. } => None,
         }
     }
-}
-
-/// Unpacks many packages, several at once; the result is in the order of `wanted`.
-///
-/// # Errors
-/// The error of the first package in that order that has one.
-pub fn unpack_debs(
-    blobs: &BlobStore,
-    wanted: &[(Digest, Expected)],
-    progress: &dyn Progress,
-) -> Result<Vec<Package>, LayerError> {
-    let threads = rayon::current_num_threads().min(AT_ONCE);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| LayerError::Threads {
-            why: error.to_string(),
-        })?;
-    let results: Vec<Result<_, DebError>> = pool.install(|| {
-        wanted
-            .par_iter()
-            .map(|(digest, expected)| {
-                let what = format!("{} {}", expected.package, expected.version);
-                let task = progress.start("unpacking", &what, Some(digest.size));
-                let package = unpack_deb(blobs, digest, Some(expected))?;
-                task.advance(digest.size);
-                task.finish("");
-                Ok(package)
-            })
-            .collect()
-    });
-    results
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .map_err(LayerError::from)
 }
 
 /// Lays packages into one root with a merged /usr, in the order of their names.

@@ -14,6 +14,7 @@ use crate::assemble::modules::ModuleError;
 use crate::fetch::FetchError;
 use crate::flavour::FlavourError;
 use crate::lock::LockError;
+use crate::recipe::quoted;
 use crate::sandbox::{Failure, SandboxError};
 use crate::source::git::GitError;
 
@@ -116,6 +117,8 @@ pub enum BuildError {
     /// A step ran and failed.
     #[error("step `{step}` failed: {failure}")]
     StepFailed {
+        /// Where the recipe is.
+        recipe: PathBuf,
         /// The step.
         step: String,
         /// How.
@@ -169,8 +172,9 @@ impl BuildError {
             Self::NotARoot { .. } => {
                 Some("a root is made of `deb` sources: `root: [toolchain]`".to_owned())
             }
-            Self::StepFailed { step, .. } => Some(format!(
-                "look around where it failed with `luni shell RECIPE {step}`"
+            Self::StepFailed { recipe, step, .. } => Some(format!(
+                "look around where it failed with `luni shell {} {step}`",
+                quoted(recipe)
             )),
             Self::LinkInFiles { .. } => {
                 Some("make links with `symlink:` in `rootfs.files`".to_owned())

@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, NodeKind, Rootfs, Tree};
-use rayon::prelude::*;
 
 use super::{BuildError, Builder, licence};
-use crate::assemble::deb::{Expected, Package, unpack_deb};
 use crate::assemble::layers;
-use crate::lock::{LockedDebs, LockedRecipe, LockedSource};
-use crate::plan::unpack_action;
+use crate::lock::{LockedRecipe, LockedSource};
 use crate::recipe::Source;
-use crate::source::deb::LockedDeb;
 
 /// What a name in a recipe stands for.
 #[derive(Debug, Clone)]
@@ -109,10 +105,18 @@ impl Builder {
     /// Unpacks every source that is packed.
     pub(super) fn unpack(&self, locked: &LockedRecipe) -> Result<Materials, BuildError> {
         let mut materials = Materials::default();
+        let packages = self.unpack_packages(locked)?;
+        for (digest, package) in &packages {
+            if let Some(licence) = licence::expression(&package.licences) {
+                materials.licences.insert(*digest, licence);
+            }
+        }
         for (name, source) in &locked.lock().sources {
             let material = match source {
                 LockedSource::Deb(debs) => {
-                    Material::Rootfs(self.unpack_debs(debs, &mut materials.licences)?)
+                    let own = debs.packages.iter();
+                    let own = own.filter_map(|package| packages.get(&package.digest()));
+                    Material::Rootfs(layers::merge(own)?)
                 }
                 LockedSource::Url(url) => Material::Entry(Entry::File {
                     digest: url.digest(),
@@ -134,65 +138,5 @@ impl Builder {
             materials.insert(name, material);
         }
         Ok(materials)
-    }
-
-    fn unpack_debs(
-        &self,
-        debs: &LockedDebs,
-        licences: &mut BTreeMap<Digest, String>,
-    ) -> Result<Rootfs, BuildError> {
-        let task = self.progress.start("unpacking", &count(debs), None);
-        let packages: Vec<Package> = debs
-            .packages
-            .par_iter()
-            .map(|package| self.unpack_package(package))
-            .collect::<Result<_, _>>()?;
-        for (locked, package) in debs.packages.iter().zip(&packages) {
-            if let Some(licence) = licence::expression(&package.licences) {
-                licences.insert(locked.digest(), licence);
-            }
-        }
-        let root = layers::merge(&packages)?;
-        task.finish("");
-        Ok(root)
-    }
-
-    /// Unpacks a package, or recalls what was in it.
-    fn unpack_package(&self, locked: &LockedDeb) -> Result<Package, BuildError> {
-        let blobs = self.cache.blobs();
-        let action = unpack_action(&locked.digest()).encode();
-        if let Some(json) = self.recall(&action, UNPACKED)?
-            && let Ok(package) = serde_json::from_slice::<Package>(&blobs.read(&json)?)
-            && contents(&package.root).all(|content| blobs.contains(&content))
-        {
-            return Ok(package);
-        }
-        let expected = Expected {
-            package: locked.name.clone(),
-            version: locked.version.clone(),
-            architecture: locked.arch.clone(),
-        };
-        let package = unpack_deb(blobs, &locked.digest(), Some(&expected))?;
-        let json = serde_json::to_vec(&package).map_err(BuildError::Json)?;
-        let json = blobs.put(&json)?;
-        self.record(&action, UNPACKED, &json)?;
-        Ok(package)
-    }
-}
-
-/// Where an unpacked package's metadata is among an unpack action's outputs.
-const UNPACKED: &str = "rootfs.json";
-
-fn contents(root: &Rootfs) -> impl Iterator<Item = Digest> {
-    root.nodes().filter_map(|(_, node)| match &node.kind {
-        NodeKind::File { content, .. } => Some(*content),
-        _ => None,
-    })
-}
-
-fn count(debs: &LockedDebs) -> String {
-    match debs.packages.len() {
-        1 => "1 package".to_owned(),
-        many => format!("{many} packages"),
     }
 }

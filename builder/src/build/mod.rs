@@ -11,11 +11,13 @@ mod recall;
 mod sbom;
 mod seal;
 mod steps;
+mod unpack;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, Progress};
 use serde::Serialize;
 
@@ -42,6 +44,9 @@ pub struct Builder {
     pub sandbox: Arc<dyn Sandbox>,
     /// Hears what is being done.
     pub progress: Arc<dyn Progress>,
+    /// The folder below which `etc/apt` says where packages come from: `/` for the
+    /// machine's own sources.
+    pub apt_root: PathBuf,
     /// The address of an archive of snapshots, with `@ARCHIVE@` and `@SNAPSHOTID@` in
     /// it, where someone named one.
     pub snapshots: Option<String>,
@@ -58,6 +63,8 @@ pub struct Built {
     pub file_name: String,
     /// The artefact, in the cache's store.
     pub artefact: Digest,
+    /// The action that stands for the whole build: what the result is kept under.
+    pub action: Digest,
     /// Whether nothing had to be done.
     pub cached: bool,
     /// How many inputs were fetched now.
@@ -79,40 +86,47 @@ impl Builder {
     pub async fn build(&self, locked: &LockedRecipe) -> Result<Built, BuildError> {
         let start = Instant::now();
         let action = self.artefact_action(locked)?;
-        let file_name = file_name(locked);
         let mut built = Built {
+            file_name: file_name(locked),
             artefact: action.digest,
-            file_name,
+            action: action.digest,
             cached: true,
             fetched: 0,
             inputs: locked.inputs().count(),
             steps: Vec::new(),
             took: Duration::ZERO,
         };
-        let recalled = match self.recall(&action, &built.file_name)? {
-            Some(artefact) => Some(artefact),
-            None => {
-                // Someone else may be at it: then wait, and take theirs.
-                let _turn = tokio::task::block_in_place(|| self.cache.lock(&action.digest.sha256))?;
-                match self.recall(&action, &built.file_name)? {
-                    Some(artefact) => Some(artefact),
-                    None => {
-                        built.cached = false;
-                        built.fetched = self.fetch(locked).await?;
-                        let made = tokio::task::block_in_place(|| self.make_on_threads(locked))?;
-                        self.record(&action, &built.file_name, &made.artefact)?;
-                        built.steps = made.steps;
-                        built.artefact = made.artefact;
-                        None
-                    }
-                }
+        if !self.find(&action, &mut built)? {
+            // Someone else may be at it: then wait, and take theirs.
+            let _turn = tokio::task::block_in_place(|| self.turn(&action.digest, "this build"))?;
+            if !self.find(&action, &mut built)? {
+                built.cached = false;
+                built.fetched = self.fetch(locked).await?;
+                let made = tokio::task::block_in_place(|| self.make_on_threads(locked))?;
+                self.record(&action, &built.file_name, &made.artefact)?;
+                built.steps = made.steps;
+                built.artefact = made.artefact;
             }
-        };
-        if let Some(artefact) = recalled {
-            built.artefact = artefact;
         }
         built.took = start.elapsed();
         Ok(built)
+    }
+
+    /// Looks for an artefact that was built before. One that a failing disk has damaged
+    /// is thrown away.
+    fn find(&self, action: &EncodedAction, built: &mut Built) -> Result<bool, BuildError> {
+        let Some(artefact) = self.recall(action, &built.file_name)? else {
+            return Ok(false);
+        };
+        let path = self.cache.blobs().path(&artefact.sha256);
+        if let Err(error) = Artefact::open(&path).and_then(|artefact| artefact.skim()) {
+            self.progress
+                .note(&format!("building again, as the cache is damaged: {error}"));
+            self.cache.blobs().discard(&artefact)?;
+            return Ok(false);
+        }
+        built.artefact = artefact;
+        Ok(true)
     }
 
     /// Gets every input of `locked` that is not in the cache, and says how many.
@@ -122,7 +136,7 @@ impl Builder {
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
         let wants = locked.missing(
             self.cache.blobs(),
-            || AptConfig::read(Path::new("/")),
+            || AptConfig::read(&self.apt_root),
             self.snapshots.as_deref(),
         )?;
         let mut fetched = self.fetcher.fetch(&wants).await?.fetched;
@@ -166,7 +180,7 @@ impl Builder {
         let recipe = locked.recipe();
         let flavour = flavour::of(recipe.flavour);
         let mut materials = self.unpack(locked)?;
-        let steps = self.run_steps(recipe, &mut materials)?;
+        let steps = self.run_steps(locked.path(), recipe, &mut materials)?;
         let kernel = compose::kernel(recipe, &materials, self.cache.blobs())?;
         let root = compose::rootfs(recipe, flavour, &materials, &kernel, self.cache.blobs())?;
         let artefact = self.seal(locked, flavour, &kernel, &root, &materials)?;

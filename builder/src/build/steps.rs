@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Tree, reapi};
@@ -32,9 +32,10 @@ const TAIL_LINES: usize = 20;
 const TAIL_BYTES: u64 = 16 * 1024;
 
 impl Builder {
-    /// Runs the steps in order; what they make joins the materials.
+    /// Runs the steps of the recipe at `path` in order; what they make joins the materials.
     pub(super) fn run_steps(
         &self,
+        path: &Path,
         recipe: &Recipe,
         materials: &mut Materials,
     ) -> Result<Vec<StepReport>, BuildError> {
@@ -47,8 +48,12 @@ impl Builder {
                 .get(&action.digest, self.cache.blobs())?;
             let cached = known.is_some();
             let result = match known {
-                Some(result) => result,
-                None => self.run_step(recipe, step, &action)?,
+                Some(result) => {
+                    let task = self.progress.start("running", &step.name, None);
+                    task.finish("cached");
+                    result
+                }
+                None => self.run_step(path, recipe, step, &action)?,
             };
             let outputs = self.outputs(&result, &action.digest)?;
             materials.insert(&step.name, Material::Entry(Entry::Folder(outputs)));
@@ -83,7 +88,7 @@ impl Builder {
         let mut before = recipe.clone();
         before.steps.truncate(position);
         let mut materials = self.unpack(locked)?;
-        self.run_steps(&before, &mut materials)?;
+        self.run_steps(locked.path(), &before, &mut materials)?;
         let action = plan(recipe, &recipe.steps[position], &materials)?;
         action.store(self.cache.blobs())?;
         Ok(action.digest)
@@ -91,6 +96,7 @@ impl Builder {
 
     fn run_step(
         &self,
+        path: &Path,
         recipe: &Recipe,
         step: &Step,
         action: &EncodedAction,
@@ -99,7 +105,7 @@ impl Builder {
         action.store(self.cache.blobs())?;
         let outcome = self.sandbox.run(&action.digest, &self.surroundings)?;
         if outcome.failure.is_some() {
-            return Err(self.step_failed(recipe, step, outcome));
+            return Err(self.step_failed(path, recipe, step, outcome));
         }
         self.record_result(action, &outcome.result)?;
         task.finish("");
@@ -139,7 +145,13 @@ impl Builder {
         Ok(tree)
     }
 
-    fn step_failed(&self, recipe: &Recipe, step: &Step, outcome: Outcome) -> BuildError {
+    fn step_failed(
+        &self,
+        recipe_path: &Path,
+        recipe: &Recipe,
+        step: &Step,
+        outcome: Outcome,
+    ) -> BuildError {
         let Some(failure) = outcome.failure else {
             return BuildError::NoSuchStep {
                 name: step.name.clone(),
@@ -155,6 +167,7 @@ impl Builder {
             (self.tail(&log), self.keep_log(recipe, step, &log))
         });
         BuildError::StepFailed {
+            recipe: recipe_path.to_owned(),
             step: step.name.clone(),
             failure,
             tail,

@@ -52,7 +52,7 @@ impl Fetcher {
         let Some(mut partial) = Partial::open(self.cache(), want.sha256, want.size).await? else {
             return Ok(Outcome::Cached);
         };
-        let mut meter = Meter::start(self.progress(), &want.name, want.size);
+        let mut meter = Meter::part(self.progress(), &want.name, want.size);
         meter.reached(partial.len());
         let found = self
             .look_everywhere(want, &mut places, &mut partial, &mut meter)
@@ -311,6 +311,15 @@ impl Meter {
         }
     }
 
+    /// As [`Meter::start`], for one of many.
+    fn part(progress: &dyn Progress, name: &str, size: Option<u64>) -> Self {
+        Self {
+            task: progress.part("fetching", name, size),
+            reached: 0,
+            received: 0,
+        }
+    }
+
     pub(crate) fn reached(&mut self, offset: u64) {
         if offset > self.reached {
             self.task.advance(offset - self.reached);
@@ -319,6 +328,6 @@ impl Meter {
     }
 
     pub(crate) fn finish(self) {
-        self.task.finish("fetched");
+        self.task.finish("");
     }
 }

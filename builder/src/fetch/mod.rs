@@ -5,6 +5,7 @@
 //! passed over. Places that may answer better in a while are tried again, after all
 //! others have been.
 
+mod all;
 mod client;
 mod download;
 mod error;
@@ -24,6 +25,7 @@ use lunikernel_cache::{Cache, Progress, Sha256};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use all::All;
 pub(crate) use client::{Body, Opener};
 use download::Outcome;
 pub(crate) use download::{Meter, asked_for};
@@ -138,6 +140,7 @@ impl Fetcher {
     /// fails.
     pub async fn fetch(&self, wants: &[Want]) -> Result<FetchReport, FetchError> {
         let wants = merge(wants);
+        let mut all = self.all_of(&wants);
         let mut running: FuturesUnordered<_> = wants
             .into_iter()
             .enumerate()
@@ -155,6 +158,9 @@ impl Fetcher {
         let mut missing = BTreeMap::new();
         while let Some((index, ended)) = running.next().await {
             let (want, result) = ended.map_err(|error| FetchError::Thread(error.to_string()))?;
+            if let Some(all) = &mut all {
+                all.passed(&want);
+            }
             match result? {
                 Outcome::Cached => report.cached += 1,
                 Outcome::Fetched { bytes } => {
@@ -174,6 +180,9 @@ impl Fetcher {
             }
         }
         if missing.is_empty() {
+            if let Some(all) = all {
+                all.finish();
+            }
             return Ok(report);
         }
         let missing = missing.into_values().collect();
@@ -182,6 +191,16 @@ impl Fetcher {
         } else {
             FetchError::Unavailable(missing)
         })
+    }
+
+    /// The task of fetching all that is not there yet; none where all is.
+    fn all_of(&self, wants: &[Want]) -> Option<All> {
+        let missing = wants
+            .iter()
+            .filter(|want| !partial::is_cached(self.cache(), want.sha256, want.size));
+        let files: BTreeMap<Sha256, Option<u64>> =
+            missing.map(|want| (want.sha256, want.size)).collect();
+        (!files.is_empty()).then(|| All::start(self.progress(), files))
     }
 
     /// Waits for one of the downloads that run at once to end.

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use lunikernel_cache::CacheError;
+use lunikernel_cache::artefact::ArtefactError;
 
 use crate::fetch::FetchError;
+use crate::recipe::quoted;
 use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
@@ -59,6 +61,9 @@ pub enum LockError {
         #[source]
         source: Box<SourceError>,
     },
+    /// The Lunikernel that the recipe should come from cannot be read.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
     /// The store failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -117,7 +122,7 @@ impl LockError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Absent { recipe, .. } | Self::Stale { recipe, .. } => {
-                Some(format!("run `luni lock {}`", recipe.display()))
+                Some(format!("run `luni lock {}`", quoted(recipe)))
             }
             Self::Syntax { .. } => {
                 Some("restore it from version control, or remove it and run `luni lock`".to_owned())
@@ -127,6 +132,7 @@ impl LockError {
             }
             Self::Io { .. } => None,
             Self::Source { source, .. } => source.hint(),
+            Self::Artefact(error) => error.hint(),
             Self::Cache(error) => error.hint(),
         }
     }

@@ -1,7 +1,10 @@
 //! The lockfile.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use lunikernel_cache::regular::read_bounded;
+use lunikernel_cache::tree::is_name;
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::DebSource;
@@ -56,6 +59,11 @@ pub struct LockedDebs {
     pub packages: Vec<LockedDeb>,
 }
 
+/// The largest lockfile, in bytes: tens of thousands of packages.
+const MAX_SIZE: u64 = 16 << 20;
+/// The largest package, in bytes: the size field of an `ar` member has ten digits.
+const MAX_INPUT: u64 = 9_999_999_999;
+
 /// The first lines of every lockfile.
 const HEADER: &str = "\
 # Every input of recipe.yaml, pinned to exact bytes. Written by `luni lock`; commit it,
@@ -72,14 +80,63 @@ impl LockFile {
         }
     }
 
+    /// Reads a lockfile.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] where it cannot be read, [`LockError::Syntax`] where it is none.
+    pub fn read(path: &Path) -> Result<(Self, String), LockError> {
+        let failed = |source| LockError::Io {
+            attempted: "read the lockfile",
+            source,
+        };
+        let bytes = read_bounded(path, MAX_SIZE).map_err(failed)?;
+        let wrong = |why: &str| LockError::Syntax {
+            why: format!("{} {why}", path.display()),
+        };
+        if bytes.len() as u64 > MAX_SIZE {
+            return Err(wrong("is larger than 16 MiB"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
+        Ok((Self::parse(&text)?, text))
+    }
+
     /// Reads a lockfile's text.
     ///
     /// # Errors
     /// [`LockError::Syntax`] where it is not one.
     pub fn parse(text: &str) -> Result<Self, LockError> {
-        serde_yaml::from_str(text).map_err(|error| LockError::Syntax {
+        let lock: Self = serde_yaml::from_str(text).map_err(|error| LockError::Syntax {
             why: error.to_string(),
-        })
+        })?;
+        lock.check()?;
+        Ok(lock)
+    }
+
+    /// Refuses what `luni lock` never writes, and nothing should be fetched by.
+    fn check(&self) -> Result<(), LockError> {
+        for (name, source) in &self.sources {
+            let LockedSource::Deb(debs) = source else {
+                continue;
+            };
+            for package in &debs.packages {
+                let wrong = |why: String| LockError::Syntax {
+                    why: format!("source `{name}`, package `{}`: {why}", package.name),
+                };
+                if !package.path.split('/').all(is_name) {
+                    return Err(wrong(format!(
+                        "`{}` is no path below an archive",
+                        package.path
+                    )));
+                }
+                if package.size > MAX_INPUT {
+                    return Err(wrong(format!(
+                        "{} bytes is more than a package can have ({MAX_INPUT})",
+                        package.size
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The lockfile's text. Equal locks have equal texts.

@@ -1,9 +1,9 @@
 //! A recipe together with a lock that fits it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Cache, CacheError, Digest, Tree};
 
@@ -15,6 +15,7 @@ use crate::source::file::{self, FileKind, LockedFile};
 /// A recipe whose every input is pinned to exact bytes. The only thing that can be built.
 #[derive(Debug, Clone)]
 pub struct LockedRecipe {
+    path: PathBuf,
     recipe: Recipe,
     recipe_text: String,
     lock: LockFile,
@@ -37,22 +38,15 @@ impl LockedRecipe {
     /// whatever keeps a file from being read.
     pub fn open(read: ReadRecipe, cache: &Cache) -> Result<Self, LockError> {
         let path = Self::lock_path(&read.path);
-        let lock_text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let (lock, lock_text) = match LockFile::read(&path) {
+            Err(LockError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Err(LockError::Absent {
                     recipe: read.path,
                     lock: path,
                 });
             }
-            Err(source) => {
-                return Err(LockError::Io {
-                    attempted: "read the lockfile",
-                    source,
-                });
-            }
+            other => other?,
         };
-        let lock = LockFile::parse(&lock_text)?;
         let mut reasons = stale(&read.recipe, &lock);
         let mut files = BTreeMap::new();
         for (name, locked) in &lock.sources {
@@ -82,12 +76,19 @@ impl LockedRecipe {
             });
         }
         Ok(Self {
+            path: read.path,
             recipe: read.recipe,
             recipe_text: read.text,
             lock,
             lock_text,
             files,
         })
+    }
+
+    /// Where the recipe was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The recipe.

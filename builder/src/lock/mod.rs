@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod locked;
 mod resolve;
+mod unseal;
 mod wants;
 
 pub use changes::Change;
@@ -15,3 +16,4 @@ pub use error::{LockError, SourceError, Stale};
 pub use file::{LockFile, LockVersion, LockedDebs, LockedSource};
 pub use locked::LockedRecipe;
 pub use resolve::{Origins, Resolved, Update, resolve};
+pub use unseal::unseal;

@@ -8,8 +8,8 @@ use super::changes::{self, Change};
 use super::error::{LockError, SourceError};
 use super::file::{LockFile, LockedDebs, LockedSource};
 use crate::fetch::Fetcher;
-use crate::recipe::{Arch, DebSource, ReadRecipe, Source};
-use crate::source::deb::{self, AptConfig, DebOptions};
+use crate::recipe::{ReadRecipe, Recipe, Source};
+use crate::source::deb::{AptConfig, Archives, DebOptions};
 use crate::source::{file, git, url};
 
 /// What may move although the lock fits the recipe.
@@ -64,13 +64,17 @@ pub async fn resolve(
         known(names, old)?;
     }
     let mut lock = LockFile::new();
-    for (name, source) in &recipe.recipe.sources {
+    let mut archives = Archives::new(origins.apt);
+    for (name, source) in in_order(&recipe.recipe) {
         let before = old.sources.get(name);
         let pinned = match before {
             Some(locked) if locked.fits(source) && !touches(update, name, locked) => {
                 Ok(locked.clone())
             }
-            _ => pin(recipe, name, source, before, update, origins).await,
+            _ => {
+                let keep = kept(name, before, update);
+                pin(recipe, source, &keep, &mut archives, origins).await
+            }
         };
         let pinned = pinned.map_err(|error| LockError::Source {
             source_name: name.clone(),
@@ -82,41 +86,44 @@ pub async fn resolve(
     Ok(Resolved { lock, changes })
 }
 
+/// The sources of a recipe, those of one suite next to each other, so that each suite
+/// is fetched and read once.
+fn in_order(recipe: &Recipe) -> Vec<(&String, &Source)> {
+    let mut sources: Vec<_> = recipe.sources.iter().collect();
+    // Stable, so that names decide within a suite.
+    sources.sort_by_key(|(_, source)| match source {
+        Source::Deb(source) => Some(Archives::order(source)),
+        _ => None,
+    });
+    sources
+}
+
 async fn pin(
     recipe: &ReadRecipe,
-    name: &str,
     source: &Source,
-    before: Option<&LockedSource>,
-    update: &Update,
+    keep: &[(String, String)],
+    archives: &mut Archives<'_>,
     origins: Origins<'_>,
 ) -> Result<LockedSource, SourceError> {
     Ok(match source {
         Source::Deb(source) => {
-            let keep = kept(name, before, update);
-            LockedSource::Deb(pin_debs(source, recipe.recipe.arch, &keep, origins).await?)
+            let options = DebOptions {
+                now: origins.now,
+                allow_expired: origins.allow_expired,
+                keep,
+            };
+            let resolved = archives
+                .resolve(source, recipe.recipe.arch, origins.fetcher, options)
+                .await?;
+            LockedSource::Deb(LockedDebs {
+                request: source.clone(),
+                releases: resolved.releases,
+                packages: resolved.packages,
+            })
         }
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
-    })
-}
-
-async fn pin_debs(
-    source: &DebSource,
-    arch: Arch,
-    keep: &[(String, String)],
-    origins: Origins<'_>,
-) -> Result<LockedDebs, SourceError> {
-    let options = DebOptions {
-        now: origins.now,
-        allow_expired: origins.allow_expired,
-        keep,
-    };
-    let resolved = deb::resolve(source, arch, origins.apt, origins.fetcher, options).await?;
-    Ok(LockedDebs {
-        request: source.clone(),
-        releases: resolved.releases,
-        packages: resolved.packages,
     })
 }
 

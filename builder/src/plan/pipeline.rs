@@ -22,7 +22,7 @@ pub fn unpack_action(package: &Digest) -> Invocation {
 }
 
 /// Where an unpacked package's metadata is among the outputs.
-const UNPACKED: &str = "rootfs.json";
+pub const UNPACKED: &str = "rootfs.json";
 
 /// A whole build: recipe, lock and the recipe's own files give one artefact.
 ///
@@ -46,7 +46,14 @@ pub fn artefact_action(
 fn internal(verb: &str, output: &str, input_root: Tree) -> Invocation {
     Invocation {
         arguments: vec!["luni".to_owned(), verb.to_owned()],
-        environment: BTreeMap::from([("LUNI_PIPELINE".to_owned(), PIPELINE.to_owned())]),
+        environment: BTreeMap::from([
+            ("LUNI_PIPELINE".to_owned(), PIPELINE.to_owned()),
+            // A cache may be shared by several versions of this program.
+            (
+                "LUNI_VERSION".to_owned(),
+                env!("CARGO_PKG_VERSION").to_owned(),
+            ),
+        ]),
         working_directory: String::new(),
         outputs: BTreeSet::from([output.to_owned()]),
         platform: BTreeMap::new(),

@@ -8,6 +8,7 @@ mod mode;
 mod model;
 mod near;
 mod path;
+mod quoted;
 mod read;
 mod schema;
 
@@ -18,5 +19,6 @@ pub use model::{
     GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step, UrlSource,
     User,
 };
+pub use quoted::quoted;
 pub use read::{FILE_NAME, MAX_SIZE, ReadRecipe, RecipeError};
 pub use schema::{schema, schema_text};

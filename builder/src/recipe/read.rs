@@ -1,10 +1,10 @@
 //! Reading a recipe, with everything that is wrong with it.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::LazyLock;
 
-use fs_err as fs;
+use lunikernel_cache::regular::read_bounded;
 use schemars::Schema;
 use serde_yaml::Options;
 
@@ -118,7 +118,7 @@ impl Recipe {
         } else {
             path.to_owned()
         };
-        let bytes = match read_bounded(&path) {
+        let bytes = match read_bounded(&path, MAX_SIZE) {
             Ok(bytes) => bytes,
             Err(source) => return Err(RecipeError::Unreadable { path, source }),
         };
@@ -162,14 +162,6 @@ impl Recipe {
             _ => Err(complaints),
         }
     }
-}
-
-fn read_bounded(path: &FilePath) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?
-        .take(MAX_SIZE + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The text, if it is one that a recipe can be.

@@ -14,11 +14,6 @@ use serde::Serialize;
 
 pub use native::Native;
 
-/// Platform property: how much memory all processes of an action may use together, in MiB.
-pub const MEMORY_PROPERTY: &str = "luni-memory-mib";
-/// Platform property: how many processes and threads an action may have at a time.
-pub const PROCESSES_PROPERTY: &str = "luni-processes";
-
 /// Runs actions.
 pub trait Sandbox: Send + Sync {
     /// What it is called on the command line.

@@ -8,10 +8,11 @@ pub mod compare;
 mod round;
 mod variation;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use lunikernel_cache::artefact::ArtefactError;
-use lunikernel_cache::{Cache, CacheError, Digest};
+use lunikernel_cache::artefact::{Artefact, ArtefactError};
+use lunikernel_cache::{Cache, CacheError, Digest, Silent};
 use serde::Serialize;
 
 pub use compare::{CompareError, Difference, compare};
@@ -50,7 +51,10 @@ pub struct Report {
     pub rounds: Vec<RoundReport>,
     /// What was varied.
     pub varied: Vec<Variation>,
-    /// The first difference between the first round and the first that differs from it.
+    /// The artefact that the rounds were to make, where one was given.
+    pub expected: Option<Digest>,
+    /// The first difference that was found: between the expected artefact, or else the
+    /// first round, and the first round that differs from it.
     pub difference: Option<Difference>,
 }
 
@@ -107,7 +111,8 @@ impl VerifyError {
 }
 
 /// Builds `locked` in `rounds` cold rounds, with `varied` different from round to round,
-/// and compares what comes out. The inputs must be in `main` already.
+/// and compares what comes out, with one another and with `expected`, if there is one. The
+/// inputs must be in `main` already.
 ///
 /// # Errors
 /// [`VerifyError`] where a round could not be built: then there is no verdict.
@@ -116,6 +121,7 @@ pub async fn verify(
     locked: &LockedRecipe,
     rounds: usize,
     varied: &[Variation],
+    expected: Option<&Artefact>,
     make: MakeBuilder<'_>,
 ) -> Result<Report, VerifyError> {
     if rounds < 2 {
@@ -123,6 +129,10 @@ pub async fn verify(
     }
     let mut reports = Vec::new();
     let mut difference = None;
+    let expected = match expected {
+        Some(artefact) => Some((artefact, artefact.check(&Silent)?.digest)),
+        None => None,
+    };
     let mut first: Option<Round> = None;
     for number in 0..rounds {
         let around = surroundings(number, varied);
@@ -131,6 +141,12 @@ pub async fn verify(
             artefact: this.built.artefact,
             surroundings: this.surroundings.clone(),
         });
+        if let Some((artefact, digest)) = expected
+            && difference.is_none()
+            && digest != this.built.artefact
+        {
+            difference = compare(artefact, &this.artefact()?)?;
+        }
         match &first {
             None => first = Some(this),
             Some(first) if difference.is_none() && first.built.artefact != this.built.artefact => {
@@ -139,11 +155,11 @@ pub async fn verify(
             Some(_) => {}
         }
     }
-    let same = reports
-        .windows(2)
-        .all(|pair| pair[0].artefact == pair[1].artefact);
+    let mut made: BTreeSet<Digest> = reports.iter().map(|round| round.artefact).collect();
+    made.extend(expected.map(|(_, digest)| digest));
     Ok(Report {
-        verdict: if same {
+        expected: expected.map(|(_, digest)| digest),
+        verdict: if made.len() == 1 {
             Verdict::Good
         } else {
             Verdict::Differs

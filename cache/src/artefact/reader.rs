@@ -11,6 +11,8 @@ use std::path::Path;
 
 use fs_err::File;
 
+use crate::regular::open_regular;
+
 use super::error::{ArtefactError, EntryFlaw, ZipFlaw};
 use super::layout::Placed;
 use super::manifest::{Entry, MAX_MANIFEST_SIZE, Manifest};
@@ -74,15 +76,17 @@ impl Artefact {
             artefact: label.clone(),
             source,
         };
-        let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
-        if !meta.is_file() {
-            return Err(ArtefactError::Zip {
-                artefact: label,
-                flaw: ZipFlaw::NoFile,
-            });
-        }
-        Self::read(Box::new(file), meta.len(), label)
+        let file = match open_regular(path) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(ArtefactError::Zip {
+                    artefact: label,
+                    flaw: ZipFlaw::NoFile,
+                });
+            }
+            other => other.map_err(io)?,
+        };
+        let size = file.metadata().map_err(io)?.len();
+        Self::read(Box::new(file), size, label)
     }
 
     /// Opens a zip that is in memory; `label` is what errors call it.
@@ -144,6 +148,16 @@ impl Artefact {
     /// [`ArtefactError`] with the first entry that is not what it should be.
     pub fn check(&self, progress: &dyn Progress) -> Result<Checked, ArtefactError> {
         verify::check(self, progress)
+    }
+
+    /// Reads the content of every entry and checks its CRC-32: finds what a failing disk
+    /// does in a small part of the time of [`Artefact::check`], but not what somebody
+    /// changed on purpose.
+    ///
+    /// # Errors
+    /// [`ArtefactError`] with the first entry that is not what it should be.
+    pub fn skim(&self) -> Result<(), ArtefactError> {
+        verify::skim(self)
     }
 
     fn read(source: Box<dyn ReadAt>, size: u64, label: String) -> Result<Self, ArtefactError> {

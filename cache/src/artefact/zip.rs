@@ -242,7 +242,7 @@ pub fn seal(
     }
     out.write_all(&directory(&placed)).map_err(write())?;
     let digest = out.commit()?;
-    task.finish("sealed");
+    task.finish("");
     Ok(Sealed { digest, manifest })
 }
 

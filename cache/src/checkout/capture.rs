@@ -15,6 +15,9 @@ use crate::tree::{Entry, Tree, is_name};
 
 /// Most entries that are taken; the same as can be read back.
 const MAX_ENTRIES: usize = 4_000_000;
+/// Most bytes that are taken, holes included: four times what a Lunikernel can hold. A
+/// command can make a file of any size in no time, and hashing it would take hours.
+const MAX_BYTES: u64 = 16 << 30;
 
 /// Why something on disk cannot be taken into the store.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,7 @@ pub fn capture(
     let mut taking = Taking {
         blobs,
         left: MAX_ENTRIES,
+        bytes_left: MAX_BYTES,
         path: Vec::new(),
     };
     let mut here: Option<OwnedFd> = None;
@@ -83,6 +87,7 @@ pub fn capture(
 struct Taking<'a> {
     blobs: &'a BlobStore,
     left: usize,
+    bytes_left: u64,
     path: Vec<String>,
 }
 
@@ -108,6 +113,10 @@ impl Taking<'_> {
                 // The owner's bit: the umask, which is not part of the action, may
                 // have taken the others.
                 let executable = meta.st_mode & 0o100 != 0;
+                self.bytes_left = u64::try_from(meta.st_size)
+                    .ok()
+                    .and_then(|size| self.bytes_left.checked_sub(size))
+                    .ok_or_else(|| self.refuse("all outputs together are larger than 16 GiB"))?;
                 let file = open_file(at, name).map_err(|error| self.failed(error))?;
                 let mut file = File::from_parts(file.into(), self.path.join("/"));
                 let mut writer = self.blobs.writer()?;

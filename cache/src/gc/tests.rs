@@ -201,6 +201,51 @@ fn folders_without_write_permission_go_too() {
 }
 
 #[test]
+fn what_a_sandbox_left_under_another_user_goes_too() {
+    if !rustix::process::geteuid().is_root() {
+        // An ordinary user's sandbox leaves files of that user, as the test above has.
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    drop(Cache::open(folder.path()).unwrap());
+    let hex = Digest::of(b"x").sha256.hex();
+    for kind in ["roots-v1", "failed-v1"] {
+        let top = folder.path().join(kind).join(&hex);
+        fs::create_dir_all(top.join("tree/usr")).unwrap();
+        fs::write(top.join("tree/usr/f"), "1234").unwrap();
+        for path in ["tree/usr/f", "tree/usr", "tree", ""] {
+            std::os::unix::fs::chown(top.join(path), Some(0x6c75_6e69), Some(0x6c75_6e69)).unwrap();
+        }
+    }
+    assert_eq!(run(folder.path(), at_most(0)).freed_bytes(), 8);
+    for kind in ["roots-v1", "failed-v1"] {
+        let left = fs::read_dir(folder.path().join(kind)).unwrap().count();
+        assert_eq!(left, 0, "{kind}");
+    }
+}
+
+#[test]
+fn a_pin_whose_owner_is_gone_keeps_nothing_and_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.yaml");
+    let root = folder.path().join("cache");
+    let cache = Cache::open(&root).unwrap();
+    let (blob, made) = (put(&cache, b"input", 9), put(&cache, b"zip", 9));
+    let action = record(&cache, b"action", &naming(&made), 9);
+    fs::write(&recipe, "").unwrap();
+    cache
+        .pin_for(&recipe, &[blob.sha256, action.sha256])
+        .unwrap();
+    let blobs = cache.blobs().clone();
+    drop(cache);
+    assert_eq!(run(&root, at_most(0)).freed_bytes(), 0);
+    fs::remove_file(&recipe).unwrap();
+    run(&root, at_most(0));
+    assert!(!blobs.contains(&blob) && !blobs.contains(&made));
+    assert_eq!(fs::read_dir(root.join("pins")).unwrap().count(), 0);
+}
+
+#[test]
 fn what_the_dead_left_goes_too() {
     let folder = tempfile::tempdir().unwrap();
     drop(Cache::open(folder.path()).unwrap());

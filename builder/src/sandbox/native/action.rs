@@ -6,7 +6,8 @@ use std::time::Duration;
 use lunikernel_cache::{BlobStore, Digest, reapi, tree};
 use prost::Message;
 
-use crate::sandbox::{MEMORY_PROPERTY, PROCESSES_PROPERTY, SandboxError};
+use crate::plan::property as properties;
+use crate::sandbox::SandboxError;
 
 /// Time limit of an action that names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -53,10 +54,10 @@ impl Job {
 
         let job = Self {
             timeout: timeout_of(&message).map_err(bad)?,
-            memory_mib: property(&message, &command, MEMORY_PROPERTY)
+            memory_mib: property(&message, &command, properties::MEMORY_MIB)
                 .map_err(bad)?
                 .unwrap_or(DEFAULT_MEMORY_MIB),
-            processes: property(&message, &command, PROCESSES_PROPERTY)
+            processes: property(&message, &command, properties::PROCESSES)
                 .map_err(bad)?
                 .unwrap_or(DEFAULT_PROCESSES),
             env: command

@@ -65,6 +65,11 @@ impl Catalogue {
         }
     }
 
+    /// How many packages there are.
+    pub(super) fn len(&self) -> usize {
+        self.packages.len()
+    }
+
     /// A package by its number.
     pub(super) fn get(&self, number: usize) -> Option<&Package> {
         self.packages.get(number)

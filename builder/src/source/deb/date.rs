@@ -52,6 +52,12 @@ impl Date {
         })
     }
 
+    /// The day alone, as people write it: `2026-07-11`.
+    pub(super) fn day(self) -> String {
+        let (year, month, day) = civil(self.seconds / 86_400);
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+
     /// As archives of snapshots name a moment: `20260711T101637Z`.
     pub(super) fn snapshot(self) -> String {
         let (year, month, day) = civil(self.seconds / 86_400);

@@ -9,6 +9,7 @@
 mod apt_conf;
 pub mod apt_config;
 mod apt_sources;
+mod archives;
 mod catalogue;
 mod date;
 mod error;
@@ -30,13 +31,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use lunikernel_cache::{Digest, Sha256};
+use lunikernel_cache::{Digest, Progress, Sha256};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use apt_conf::check_apt_conf;
 pub use apt_config::{AptConfig, AptEntry, SignedBy};
 pub use apt_sources::check_sources;
+pub use archives::Archives;
 pub use error::DebError;
 pub use keyring::check_keyring;
 pub use packages::{PackagesError, check_packages};
@@ -44,8 +46,7 @@ pub use places::places;
 pub use release::{ReleaseError, check_detached, check_inrelease, check_release};
 
 use crate::fetch::{FetchError, Fetcher};
-use crate::recipe::{Arch, DebSource};
-use catalogue::Catalogue;
+use crate::recipe::Arch;
 use packages::Package;
 
 /// How to lock.
@@ -165,61 +166,19 @@ impl ResolvedDebs {
 pub(crate) trait Download: Sync {
     /// The bytes at `url`, at most `limit` of them.
     fn get(&self, url: &Url, limit: u64) -> impl Future<Output = Result<Vec<u8>, FetchError>>;
+
+    /// Hears what is being done.
+    fn progress(&self) -> &dyn Progress;
 }
 
 impl Download for Fetcher {
     async fn get(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
         Fetcher::get(self, url, limit).await
     }
-}
 
-/// Turns a recipe's source into exact packages.
-///
-/// # Errors
-/// [`DebError`] where no archive has the suite, nobody vouches for it, or the packages
-/// cannot be had together.
-pub async fn resolve(
-    source: &DebSource,
-    arch: Arch,
-    apt: &AptConfig,
-    fetcher: &Fetcher,
-    options: DebOptions<'_>,
-) -> Result<ResolvedDebs, DebError> {
-    resolve_by(source, arch, apt, fetcher, options).await
-}
-
-pub(crate) async fn resolve_by(
-    source: &DebSource,
-    arch: Arch,
-    apt: &AptConfig,
-    download: &impl Download,
-    options: DebOptions<'_>,
-) -> Result<ResolvedDebs, DebError> {
-    let arch = debian_name(arch);
-    let suites = suites::find(source, arch, apt, download, options).await?;
-    let packages = lists::read(source, arch, &suites, download).await?;
-    let catalogue = Catalogue::new(packages);
-    let request = solve::Request {
-        suite: &source.suite,
-        arch,
-        packages: &source.packages,
-        without: &source.without,
-        keep: options.keep,
-    };
-    let chosen = solve::solve(&catalogue, request)?;
-    let packages: Vec<LockedDeb> = chosen
-        .into_iter()
-        .filter_map(|number| catalogue.get(number))
-        .filter_map(|package| Some(locked(package, arch, suites.get(package.release)?)))
-        .collect();
-    Ok(ResolvedDebs {
-        releases: suites.iter().map(suites::Suite::vouched).collect(),
-        packages,
-        snapshots: suites
-            .iter()
-            .filter_map(|suite| Some((suite.archive.clone(), suite.release.snapshots.clone()?)))
-            .collect(),
-    })
+    fn progress(&self) -> &dyn Progress {
+        Fetcher::progress(self)
+    }
 }
 
 /// What Debian calls an architecture.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use fs_err as fs;
-use lunikernel_cache::Sha256;
+use lunikernel_cache::{Progress, Sha256, Silent};
 use pgp::composed::{
     CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey,
     SubkeyParamsBuilder,
@@ -217,11 +217,15 @@ pub(super) fn package(name: &str, version: &str, fields: &str) -> String {
     paragraph
 }
 
-/// Fetches `file:` addresses.
-pub(super) struct Files;
+/// Fetches `file:` addresses, and remembers which.
+#[derive(Default)]
+pub(super) struct Files {
+    pub(super) asked: Mutex<Vec<Url>>,
+}
 
 impl Download for Files {
     async fn get(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
+        self.asked.lock().unwrap().push(url.clone());
         let path = url.to_file_path().unwrap();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -235,6 +239,10 @@ impl Download for Files {
             return Err(FetchError::File { path, source });
         }
         Ok(bytes)
+    }
+
+    fn progress(&self) -> &dyn Progress {
+        &Silent
     }
 }
 

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::test_archive::{DATE, Files, TestSuite, package, public, signer, write_all};
 use super::*;
+use crate::recipe::DebSource;
 
 fn source(packages: &[&str]) -> DebSource {
     DebSource {
@@ -52,7 +53,7 @@ fn resolve_test(
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
-        .block_on(resolve_by(source, Arch::X86_64, apt, &Files, options))
+        .block_on(Archives::new(apt).resolve_by(source, Arch::X86_64, &Files::default(), options))
 }
 
 fn names(resolved: &ResolvedDebs) -> Vec<String> {
@@ -264,6 +265,36 @@ fn a_release_without_packages_is_an_error_only_where_they_are_needed() {
     resolve_test(&source(&["app"]), &apt, OPTIONS).unwrap();
 }
 
+#[test]
+fn sources_of_one_suite_fetch_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    three_suites(folder.path());
+    let apt = machine(folder.path(), "calm calm-updates calm-security");
+    let files = Files::default();
+    let mut archives = Archives::new(&apt);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let mut resolve = |source: &DebSource, options| {
+        let resolved = runtime.block_on(archives.resolve_by(source, Arch::X86_64, &files, options));
+        (resolved.unwrap(), files.asked.lock().unwrap().len())
+    };
+    let (app, first) = resolve(&source(&["app"]), OPTIONS);
+    let (tool, second) = resolve(&source(&["tool"]), OPTIONS);
+    assert_eq!(first, second, "the second source fetched something");
+    assert_eq!(
+        tool,
+        resolve_test(&source(&["tool"]), &apt, OPTIONS).unwrap()
+    );
+    assert_eq!(names(&app).len(), 2);
+    // What changes the judgement is judged anew.
+    let later = DebOptions {
+        now: DATE + 7200,
+        ..OPTIONS
+    };
+    assert_eq!(resolve(&source(&["app"]), later).1, 2 * first);
+}
+
 /// Fetches over http, for the test over this machine's own archives.
 struct Http(reqwest::Client);
 
@@ -282,6 +313,10 @@ impl Download for Http {
         let bytes = response.bytes().await.map_err(|_| not_found())?;
         assert!(bytes.len() as u64 <= limit, "{url} is larger than {limit}");
         Ok(bytes.to_vec())
+    }
+
+    fn progress(&self) -> &dyn Progress {
+        &lunikernel_cache::Silent
     }
 }
 
@@ -353,7 +388,8 @@ fn the_machine_s_own_archives_give_what_apt_would_install() {
         .enable_all()
         .build()
         .unwrap();
-    let resolved = runtime.block_on(resolve_by(&source, Arch::X86_64, &apt, &client, options));
+    let resolved =
+        runtime.block_on(Archives::new(&apt).resolve_by(&source, Arch::X86_64, &client, options));
     let resolved = match resolved {
         Err(DebError::NoSuite { .. } | DebError::Fetch { .. }) => {
             lunikernel_testing::left_out(

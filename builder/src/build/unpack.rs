@@ -1,0 +1,124 @@
+//! Unpacking packages, several at once, or recalling what was in them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lunikernel_cache::{Digest, NodeKind, Rootfs};
+use rayon::prelude::*;
+
+use super::{BuildError, Builder};
+use crate::assemble::deb::{Expected, Package, unpack_deb};
+use crate::lock::{LockedRecipe, LockedSource};
+use crate::plan::{EncodedAction, UNPACKED, unpack_action};
+use crate::source::deb::LockedDeb;
+
+/// How many packages are unpacked at once, at most: xz takes up to 64 MiB for each.
+const AT_ONCE: usize = 4;
+
+/// A package, and what has to be recorded about it, unless it is known already.
+struct Unpacked {
+    package: Package,
+    record: Option<(EncodedAction, Digest)>,
+}
+
+impl Builder {
+    /// Unpacks the packages of all sources, each of them once.
+    ///
+    /// Their bytes were hashed when they were fetched and are not hashed again, only
+    /// what comes out of them is. Damage in between is noticed by xz's own checks, by
+    /// `luni cache verify`, and by each round of `luni verify-reproducibility`.
+    pub(super) fn unpack_packages(
+        &self,
+        locked: &LockedRecipe,
+    ) -> Result<BTreeMap<Digest, Package>, BuildError> {
+        let mut wanted: BTreeMap<Digest, &LockedDeb> = BTreeMap::new();
+        let mut sources = Vec::new();
+        for (name, source) in &locked.lock().sources {
+            if let LockedSource::Deb(debs) = source {
+                sources.push(name.as_str());
+                wanted.extend(debs.packages.iter().map(|deb| (deb.digest(), deb)));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let label = |count: &str| format!("{count} packages of {}", sources.join(", "));
+        let total = wanted.len();
+        let task = self
+            .progress
+            .start("unpacking", &label(&total.to_string()), None);
+        // The largest first: the last one to be done keeps nobody waiting.
+        let mut order: Vec<&LockedDeb> = wanted.values().copied().collect();
+        order.sort_by_key(|deb| Reverse(deb.size));
+        let done = AtomicUsize::new(0);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads.min(AT_ONCE))
+            .build()
+            .map_err(|error| BuildError::Threads(error.to_string()))?;
+        let mut results: BTreeMap<Digest, Result<Unpacked, BuildError>> = pool.install(|| {
+            let each = order.into_iter().par_bridge().map(|deb| {
+                let result = self.unpack_package(deb);
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                task.rename(&label(&format!("{done} of {total}")));
+                (deb.digest(), result)
+            });
+            each.collect()
+        });
+        // Errors are told in the order of the lock, whichever came first.
+        let mut packages = BTreeMap::new();
+        let mut records = Vec::new();
+        for digest in locked.inputs() {
+            if let Some(result) = results.remove(&digest) {
+                let unpacked = result?;
+                records.extend(unpacked.record);
+                packages.insert(digest, unpacked.package);
+            }
+        }
+        let cached = records.is_empty();
+        self.record_all(records, UNPACKED)?;
+        task.rename(&label(&total.to_string()));
+        task.finish(if cached { "cached" } else { "" });
+        Ok(packages)
+    }
+
+    fn unpack_package(&self, locked: &LockedDeb) -> Result<Unpacked, BuildError> {
+        let blobs = self.cache.blobs();
+        let action = unpack_action(&locked.digest()).encode();
+        if let Some(json) = self.recall(&action, UNPACKED)?
+            && let Ok(package) = serde_json::from_slice::<Package>(&blobs.read(&json)?)
+            && contents(&package.root).all(|content| blobs.contains(&content))
+        {
+            return Ok(Unpacked {
+                package,
+                record: None,
+            });
+        }
+        let expected = Expected {
+            package: locked.name.clone(),
+            version: locked.version.clone(),
+            architecture: locked.arch.clone(),
+        };
+        let package = match unpack_deb(blobs, &locked.digest(), Some(&expected)) {
+            Ok(package) => package,
+            Err(error) => {
+                // Before its maker is blamed: are these still the bytes that were fetched?
+                blobs.verify(&locked.digest(), locked.file_name())?;
+                return Err(error.into());
+            }
+        };
+        let json = serde_json::to_vec(&package).map_err(BuildError::Json)?;
+        let json = blobs.put(&json)?;
+        Ok(Unpacked {
+            package,
+            record: Some((action, json)),
+        })
+    }
+}
+
+fn contents(root: &Rootfs) -> impl Iterator<Item = Digest> {
+    root.nodes().filter_map(|(_, node)| match &node.kind {
+        NodeKind::File { content, .. } => Some(*content),
+        _ => None,
+    })
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lunikernel_builder::build::Built;
+use lunikernel_builder::build::{BuildError, Built};
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_builder::sandbox::Surroundings;
 use serde_json::json;
@@ -32,7 +32,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let locked = args.recipe.open(&cache)?;
     let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
-    let built = context.runtime()?.block_on(builder.build(&locked))?;
+    let built = context
+        .runtime()?
+        .block_on(builder.build(&locked))
+        .map_err(|error| explain(args, error))?;
     let made = [built.action, built.artefact];
     args.recipe.pin(&cache, locked.inputs().chain(made))?;
     let path = args
@@ -53,6 +56,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     context.say(&summary(args, &locked, &built, &path));
     Ok(Exit::Ok)
+}
+
+/// A step that failed can be entered, by a command that only this verb knows whole.
+fn explain(args: &Args, error: BuildError) -> Failure {
+    let shell = match &error {
+        BuildError::StepFailed { step, .. } => Some(format!(
+            "look around where it failed with `{} shell {} {step}`",
+            workshop::program(),
+            quoted(&args.recipe.recipe)
+        )),
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    match shell {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
 }
 
 /// What a person wants to know at the end.
@@ -98,8 +118,8 @@ fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::
     lines.push(format!("  {luni} run {file}{net}"));
     lines.push(format!("  {luni} inspect {file}"));
     lines.push(format!(
-        "  {luni} verify-reproducibility {}",
-        quoted(&args.recipe.recipe)
+        "  {}",
+        args.recipe.command("verify-reproducibility")
     ));
     lines.join("\n")
 }

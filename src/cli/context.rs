@@ -26,7 +26,7 @@ pub(crate) struct Options {
 
     /// A mirror to try before the recorded places; may be given several times
     /// [default: $LUNI_MIRRORS, separated by spaces]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", value_parser = mirror)]
     mirror: Vec<Url>,
 
     /// Do not use the network
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     offline: bool,
 
     /// How much is done at once [default: the number of processors]
-    #[arg(long, short, global = true, value_name = "N")]
+    #[arg(long, short, global = true, value_name = "N", value_parser = jobs)]
     jobs: Option<NonZeroUsize>,
 
     /// Print data as JSON; an error becomes {"error": …}
@@ -195,4 +195,14 @@ impl Context {
         })?;
         self.print(&(text + "\n"))
     }
+}
+
+fn mirror(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .map_err(|error| format!("{error}; expected an address such as `file:///srv/mirror`"))
+}
+
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "expected a number from 1".to_owned())
 }

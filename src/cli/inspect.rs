@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if context.json() {
         context.print_json(&inspection)?;
     } else {
-        context.print(&inspection.to_string())?;
+        context.print(&format!("{inspection}\n"))?;
     }
     Ok(Exit::Ok)
 }

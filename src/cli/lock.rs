@@ -11,7 +11,7 @@ use lunikernel_builder::source::deb::AptConfig;
 use serde::Serialize;
 
 use super::Context;
-use super::workshop::{self, RecipeArg, quoted};
+use super::workshop::{self, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -96,8 +96,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         1 => format!("wrote {}: 1 change", path.display()),
         many => format!("wrote {}: {many} changes", path.display()),
     });
-    let recipe = quoted(&args.recipe.recipe);
-    context.say(&format!("next: {} build {recipe}", workshop::program()));
+    context.say(&format!("next: {}", args.recipe.command("build")));
     if context.json() {
         context.print_json(&Answer {
             lock: path.display().to_string(),

@@ -24,6 +24,9 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
+/// What shells end with where a program cannot be found.
+const NOT_FOUND: i32 = 127;
+
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let locked = args.recipe.open(&cache)?;
@@ -44,5 +47,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })?;
     let command = (!args.command.is_empty()).then(|| args.command.clone());
     let code = workshop::sandbox(&cache).shell(&action, command)?;
+    if code == NOT_FOUND {
+        context.say("exit code 127: no such program; a step has those of its `root` and no others");
+    }
     Ok(Exit::Passed(u8::try_from(code).unwrap_or(1)))
 }

@@ -32,11 +32,27 @@ pub(crate) struct RecipeArg {
 impl RecipeArg {
     /// The recipe's file.
     pub(crate) fn path(&self) -> PathBuf {
-        if self.recipe.is_dir() {
+        if self.is_here() {
+            PathBuf::from("recipe.yaml")
+        } else if self.recipe.is_dir() {
             self.recipe.join("recipe.yaml")
         } else {
             self.recipe.clone()
         }
+    }
+
+    /// The command line of a verb for this recipe.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        let luni = program();
+        if self.is_here() {
+            format!("{luni} {verb}")
+        } else {
+            format!("{luni} {verb} {}", quoted(&self.recipe))
+        }
+    }
+
+    fn is_here(&self) -> bool {
+        self.recipe == Path::new(".")
     }
 
     /// Reads and checks the recipe.

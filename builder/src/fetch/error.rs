@@ -119,15 +119,21 @@ pub struct Missing {
     pub attempts: Vec<Attempt>,
 }
 
+/// For so many inputs it is told in full that places cannot be reached; without a
+/// network it is the same for all that follow.
+const TOLD_IN_FULL: usize = 2;
+
 /// Inputs as lines of a message.
 struct List<'a>(&'a [Missing]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for missing in self.0 {
+        for (number, missing) in self.0.iter().enumerate() {
             write!(f, "\n  {} ({})", missing.name, missing.sha256)?;
             for attempt in &missing.attempts {
-                write!(f, "\n    {attempt}")?;
+                if number < TOLD_IN_FULL || !attempt.answer.is_about_server() {
+                    write!(f, "\n    {attempt}")?;
+                }
             }
         }
         Ok(())
@@ -205,10 +211,18 @@ impl FetchError {
                  certificates, in Debian the package `ca-certificates`"
                     .to_owned(),
             ),
+            Self::Unavailable(missing) if missing.iter().all(Missing::is_out_of_reach) => Some(
+                "see that this machine is connected, or name a mirror on disk with \
+                 `--mirror file:///FOLDER`"
+                    .to_owned(),
+            ),
             Self::Unavailable(_) => Some(
                 "try again later, or name a mirror that has them with `--mirror URL`".to_owned(),
             ),
-            Self::Offline(_) | Self::NoNetwork { .. } => Some(
+            Self::NoNetwork { .. } => {
+                Some("it is not in the cache: leave `--offline` out".to_owned())
+            }
+            Self::Offline(_) => Some(
                 "fetch them first, without `--offline`: `luni fetch`; or name a mirror on disk with \
                  `--mirror file:///FOLDER`"
                     .to_owned(),
@@ -219,6 +233,11 @@ impl FetchError {
 }
 
 impl Missing {
+    fn is_out_of_reach(&self) -> bool {
+        let mut attempts = self.attempts.iter();
+        !self.attempts.is_empty() && attempts.all(|attempt| attempt.answer.is_about_server())
+    }
+
     fn has_no_trust(&self) -> bool {
         self.attempts.iter().any(|attempt| {
             matches!(&attempt.answer, Answer::Unreachable(why) if why.contains("UnknownIssuer"))

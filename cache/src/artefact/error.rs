@@ -243,9 +243,10 @@ impl ArtefactError {
             }
             Self::Io { .. } => None,
             Self::Zip { flaw, .. } => match flaw {
-                ZipFlaw::NoFile | ZipFlaw::Changed(_) => None,
+                ZipFlaw::NoFile => Some("name the zip that `luni build` wrote".to_owned()),
+                ZipFlaw::Changed(_) => None,
                 ZipFlaw::Trailing(_) | ZipFlaw::NoEnd => Some(
-                    "if it was downloaded, download it again and compare its sha256".to_owned(),
+                    "name a zip that `luni build` wrote; if it was downloaded, download it again and compare its sha256".to_owned(),
                 ),
                 _ => Some(PLAIN_ZIP.to_owned()),
             },
@@ -261,4 +262,5 @@ impl ArtefactError {
     }
 }
 
-const PLAIN_ZIP: &str = "a Lunikernel is never packed or changed with a zip program: make one with `luni build`, change one with `luni overlay`";
+const PLAIN_ZIP: &str =
+    "a Lunikernel is never packed or changed with a zip program: make one with `luni build`";

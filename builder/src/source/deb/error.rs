@@ -61,7 +61,7 @@ pub enum DebError {
         arch: &'static str,
     },
     /// Something could not be fetched.
-    #[error("could not fetch {url}")]
+    #[error("could not learn what an archive has")]
     Fetch {
         /// Its address.
         url: Box<Url>,
@@ -180,6 +180,7 @@ impl DebError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Fetch { source, .. } => return source.hint(),
             Self::AptSources { .. } => "`apt-get update` says whether apt understands them".to_owned(),
             Self::NoKeyring { .. } => {
                 "install the package that holds it, or mend `Signed-By` in the package sources".to_owned()
@@ -214,7 +215,6 @@ impl DebError {
                 "name another package or version, or take what is not needed as present with `without`".to_owned()
             }
             Self::ReadFile(_)
-            | Self::Fetch { .. }
             | Self::Release { .. }
             | Self::WrongSuite { .. }
             | Self::Packages { .. }

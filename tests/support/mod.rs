@@ -5,6 +5,8 @@ pub(crate) mod debs;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod server;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod small;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,13 @@
 //! What tests of the command line share: running it, and comparing what it prints.
 
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod debs;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod server;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod small;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,6 +1,6 @@
 //! The dates of release files: `Sat, 11 Jul 2026 10:16:37 UTC`.
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
@@ -39,7 +39,7 @@ impl Date {
         let zone = words.next()?;
         let plausible = words.next().is_none()
             && matches!(zone, "UTC" | "GMT" | "Z" | "+0000")
-            && (1970..10_000).contains(&year)
+            && (1970..9999).contains(&year)
             && (1..=31).contains(&day)
             && hour < 24
             && minute < 60

@@ -12,6 +12,7 @@ mod apt_sources;
 mod catalogue;
 mod date;
 mod error;
+pub mod fuzz;
 mod graph;
 mod index;
 pub mod keyring;
@@ -34,14 +35,11 @@ use lunikernel_cache::{Digest, Sha256};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use apt_conf::check_apt_conf;
 pub use apt_config::{AptConfig, AptEntry, SignedBy};
-pub use apt_sources::check_sources;
 pub use error::DebError;
-pub use keyring::check_keyring;
-pub use packages::{PackagesError, check_packages};
+pub use packages::PackagesError;
 pub use places::places;
-pub use release::{ReleaseError, check_detached, check_inrelease, check_release};
+pub use release::ReleaseError;
 
 use crate::fetch::{FetchError, Fetcher};
 use crate::recipe::{Arch, DebSource};

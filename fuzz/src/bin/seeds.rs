@@ -74,7 +74,7 @@ fn archives(seed: &dyn Fn(&str, &str, &[u8]) -> std::io::Result<()>) -> std::io:
     const HARD: u8 = b'1';
     const LINK: u8 = b'2';
     const FOLDER: u8 = b'5';
-    let pax = b"28 SCHILY.xattr.user.a=hallo\n";
+    let pax = b"29 SCHILY.xattr.user.a=hallo\n";
     let good = tar_of(&[
         (FOLDER, "./", "", b""),
         (FOLDER, "./usr/", "", b""),

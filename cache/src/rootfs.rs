@@ -536,10 +536,18 @@ mod tests {
             (format!(r#"{{"":{folder}}}"#), "`` is no path"),
             (format!(r#"{{"a":{folder},"a/../b":{folder}}}"#), "no path"),
             (format!(r#"{{"a/b":{folder}}}"#), "that is not there"),
-            (format!(r#"{{"a":{link},"a/b":{folder}}}"#), "a symbolic link"),
-            (r#"{"a":{"mode":65535,"kind":"folder"}}"#.to_owned(), "mode 177777"),
+            (
+                format!(r#"{{"a":{link},"a/b":{folder}}}"#),
+                "a symbolic link",
+            ),
+            (
+                r#"{"a":{"mode":65535,"kind":"folder"}}"#.to_owned(),
+                "mode 177777",
+            ),
         ] {
-            let error = serde_json::from_str::<Rootfs>(&json).unwrap_err().to_string();
+            let error = serde_json::from_str::<Rootfs>(&json)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{json}: {error}");
         }
     }

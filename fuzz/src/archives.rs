@@ -23,8 +23,11 @@ pub fn ar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = AR_MAGIC.to_vec();
     for (name, content) in members {
         let size = content.len();
-        writeln!(bytes, "{name:<16}0           0     0     100644  {size:<10}`")
-            .expect("a vector takes everything");
+        writeln!(
+            bytes,
+            "{name:<16}0           0     0     100644  {size:<10}`"
+        )
+        .expect("a vector takes everything");
         bytes.extend_from_slice(content);
         bytes.extend((size % 2 == 1).then_some(b'\n'));
     }

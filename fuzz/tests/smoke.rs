@@ -43,7 +43,11 @@ fn run(target: &Target, input: &[u8]) -> bool {
     fs::create_dir_all(&kept).unwrap();
     let kept = kept.join("smoke");
     fs::write(&kept, input).unwrap();
-    panic!("the input is {}; it took {:?}", kept.display(), begun.elapsed());
+    panic!(
+        "the input is {}; it took {:?}",
+        kept.display(),
+        begun.elapsed()
+    );
 }
 
 fn smoke(name: &str) {
@@ -92,8 +96,17 @@ fn every_target_is_tested_and_has_good_and_bad_seeds() {
     // No bytes are bad configuration of apt, as far as it is read.
     for name in names.into_iter().filter(|name| *name != "apt_conf") {
         let seeds = seeds(name);
-        let bad = |(path, _): &&(PathBuf, Vec<u8>)| path.file_name().unwrap().to_string_lossy().starts_with("bad-");
+        let bad = |(path, _): &&(PathBuf, Vec<u8>)| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("bad-")
+        };
         let bad = seeds.iter().filter(bad).count();
-        assert!(bad > 0 && bad < seeds.len(), "{name}: {bad} of {}", seeds.len());
+        assert!(
+            bad > 0 && bad < seeds.len(),
+            "{name}: {bad} of {}",
+            seeds.len()
+        );
     }
 }

@@ -8,6 +8,9 @@ use lunikernel_cache::{Digest, Tree, reapi};
 use lunikernel_fuzz::archives::{ar_of, deb_of, tar_of};
 use prost::Message as _;
 
+/// Writes a seed of a target.
+type Seed<'a> = dyn Fn(&str, &str, &[u8]) -> std::io::Result<()> + 'a;
+
 fn main() -> std::io::Result<()> {
     let seed = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -58,18 +61,26 @@ fn main() -> std::io::Result<()> {
     seed("action_cache_entry", "empty", &[])?;
     seed("action_cache_entry", "bad-wire-type", &[0x0f])?;
     archives(&seed)?;
-    seed("modinfo", "good", &module(b"depends=a,b\0alias=pci:v1*\0softdep=pre: c\0"))?;
+    seed(
+        "modinfo",
+        "good",
+        &module(b"depends=a,b\0alias=pci:v1*\0softdep=pre: c\0"),
+    )?;
     seed("modinfo", "bad-alias", &module(b"alias=two words\0"))?;
     seed("modinfo", "bad-depends", &module(b"depends=../x\0"))?;
     seed("modinfo", "bad-no-elf", b"depends=a\0alias=b\0")?;
-    seed("kernel", "good", &kernel(0x10, b"6.1.0-1-amd64 (x) #1 SMP\0"))?;
+    seed(
+        "kernel",
+        "good",
+        &kernel(0x10, b"6.1.0-1-amd64 (x) #1 SMP\0"),
+    )?;
     seed("kernel", "bad-no-end", &kernel(0x10, b"6.1.0"))?;
     seed("kernel", "bad-control", &kernel(0x10, b"6.1\x1b[31m\0"))?;
     seed("kernel", "bad-pointer", &kernel(0xffff, b"6.1.0\0"))
 }
 
 /// Tar archives, packages and cpio archives, of which the bad ones try to get out.
-fn archives(seed: &dyn Fn(&str, &str, &[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
+fn archives(seed: &Seed<'_>) -> std::io::Result<()> {
     const FILE: u8 = b'0';
     const HARD: u8 = b'1';
     const LINK: u8 = b'2';
@@ -78,7 +89,12 @@ fn archives(seed: &dyn Fn(&str, &str, &[u8]) -> std::io::Result<()>) -> std::io:
     let good = tar_of(&[
         (FOLDER, "./", "", b""),
         (FOLDER, "./usr/", "", b""),
-        (FILE, "./usr/share/doc/demo/copyright", "", b"License: MIT\n"),
+        (
+            FILE,
+            "./usr/share/doc/demo/copyright",
+            "",
+            b"License: MIT\n",
+        ),
         (LINK, "./bin", "usr/bin", b""),
         (b'L', "././@LongLink", "", b"./usr/a-long-name\0"),
         (FILE, "./usr/a", "", b"#!/bin/sh\n"),
@@ -108,10 +124,22 @@ fn archives(seed: &dyn Fn(&str, &str, &[u8]) -> std::io::Result<()>) -> std::io:
     let data: (&str, &[u8]) = ("data.tar", &good);
     let control = tar_of(&[(FILE, "./control", "", b"Package: a\nVersion: 1\n")]);
     let control: (&str, &[u8]) = ("control.tar", &control);
-    seed("deb", "bad-no-architecture", &ar_of(&[version, control, data]))?;
+    seed(
+        "deb",
+        "bad-no-architecture",
+        &ar_of(&[version, control, data]),
+    )?;
     seed("deb", "bad-order", &ar_of(&[version, data, control]))?;
-    seed("deb", "bad-version", &ar_of(&[("debian-binary", b"3.0\n"), control, data]))?;
-    seed("deb", "bad-compression", &ar_of(&[version, ("control.tar.xz", &good), data]))?;
+    seed(
+        "deb",
+        "bad-version",
+        &ar_of(&[("debian-binary", b"3.0\n"), control, data]),
+    )?;
+    seed(
+        "deb",
+        "bad-compression",
+        &ar_of(&[version, ("control.tar.xz", &good), data]),
+    )?;
     seed("deb", "bad-truncated", &deb_of(&good)[..600])?;
 
     let member = |name: &str, mode: u32, content: &[u8]| {
@@ -134,7 +162,11 @@ fn archives(seed: &dyn Fn(&str, &str, &[u8]) -> std::io::Result<()>) -> std::io:
     let root = member(".", 0o040_755, b"");
     let first = [&root[..], &folder, &file, &link, &end].concat();
     seed("cpio", "good", &first)?;
-    seed("cpio", "good-segments", &[&first[..], &[0; 64], &file, &end].concat())?;
+    seed(
+        "cpio",
+        "good-segments",
+        &[&first[..], &[0; 64], &file, &end].concat(),
+    )?;
     for (name, bytes) in [
         ("bad-parent", [member("../a", 0o100_644, b"x"), end.clone()]),
         ("bad-absolute", [member("/a", 0o100_644, b"x"), end.clone()]),

@@ -162,7 +162,13 @@ pub(crate) fn codec(data: &[u8]) -> bool {
     let Some((codec, data)) = data.split_first() else {
         return false;
     };
-    let codecs = [Codec::Gzip, Codec::Xz, Codec::Zstd, Codec::Bzip2, Codec::Plain];
+    let codecs = [
+        Codec::Gzip,
+        Codec::Xz,
+        Codec::Zstd,
+        Codec::Bzip2,
+        Codec::Plain,
+    ];
     let codec = codecs[usize::from(codec.wrapping_sub(b'0')) % codecs.len()];
     let mut whole = Vec::new();
     let outcome = codec.reader(data).take(MOST).read_to_end(&mut whole);

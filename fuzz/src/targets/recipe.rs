@@ -58,7 +58,10 @@ pub(crate) fn gitmodules(data: &[u8]) -> bool {
     let mut written = String::new();
     for (number, (path, url)) in found.iter().enumerate() {
         let (path, url) = (quoted(path), quoted(url));
-        let _ = write!(written, "[submodule \"{number}\"]\npath = {path}\nurl = {url}\n");
+        let _ = write!(
+            written,
+            "[submodule \"{number}\"]\npath = {path}\nurl = {url}\n"
+        );
     }
     assert_eq!(modules::parse(&written), Ok(found));
     true

@@ -186,7 +186,11 @@ fn signed_by(value: &str) -> SignedBy {
     if value.contains("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
         let mut block = String::new();
         for line in value.lines() {
-            block.push_str(if line.trim_ascii() == "." { "" } else { line.trim_ascii() });
+            block.push_str(if line.trim_ascii() == "." {
+                ""
+            } else {
+                line.trim_ascii()
+            });
             block.push('\n');
         }
         return SignedBy {

@@ -21,10 +21,11 @@ use super::{PackagesError, ReleaseError};
 pub fn apt_conf(bytes: &[u8]) -> String {
     let mut conf = AptConf::default();
     conf.parse(&String::from_utf8_lossy(bytes));
-    conf.below("").fold(String::new(), |mut out, (name, value)| {
-        let _ = writeln!(out, "\"{name}\" \"{value}\";");
-        out
-    })
+    conf.below("")
+        .fold(String::new(), |mut out, (name, value)| {
+            let _ = writeln!(out, "\"{name}\" \"{value}\";");
+            out
+        })
 }
 
 /// Reads sources of one line each; writes them as paragraphs.
@@ -52,7 +53,11 @@ fn paragraph(line: &Line) -> String {
         let _ = writeln!(out, "{name}: {}", words.join(" "));
     }
     if let Some(check) = line.check_valid_until {
-        let _ = writeln!(out, "Check-Valid-Until: {}", if check { "yes" } else { "no" });
+        let _ = writeln!(
+            out,
+            "Check-Valid-Until: {}",
+            if check { "yes" } else { "no" }
+        );
     }
     let SignedBy {
         files,

@@ -1,5 +1,5 @@
-use super::super::test_archive::package;
 use super::super::fuzz;
+use super::super::test_archive::package;
 use super::*;
 
 fn read_text(text: &str) -> Result<Vec<Package>, PackagesError> {
@@ -42,7 +42,13 @@ fn what_locking_needs_is_read() {
     assert_eq!(&*app.filename, "pool/main/app_1.2-3_amd64.deb");
     assert_eq!(app.size, 1003);
     assert!(packages[1].all);
-    assert_eq!(fuzz::packages(text.as_bytes()).unwrap().matches("Package: ").count(), 2);
+    assert_eq!(
+        fuzz::packages(text.as_bytes())
+            .unwrap()
+            .matches("Package: ")
+            .count(),
+        2
+    );
 }
 
 #[test]

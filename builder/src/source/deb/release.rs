@@ -103,7 +103,11 @@ impl Release {
         Self::parse(text, keys, Digest::of(bytes))
     }
 
-    pub(super) fn parse(text: &str, keys: Vec<String>, digest: Digest) -> Result<Self, ReleaseError> {
+    pub(super) fn parse(
+        text: &str,
+        keys: Vec<String>,
+        digest: Digest,
+    ) -> Result<Self, ReleaseError> {
         let mut fields: BTreeMap<String, String> = BTreeMap::new();
         let mut current: Option<String> = None;
         for (at, line) in text.lines().enumerate() {

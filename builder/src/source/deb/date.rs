@@ -172,6 +172,8 @@ mod tests {
             "Sat, 11 Jul 2026 25:16:37 UTC",
             "Sat, 32 Jul 2026 10:16:37 UTC",
             "Sat, 11 Jul 99999999999999999999 10:16:37 UTC",
+            // A leap second of it would be in a year of five digits.
+            "Fri, 31 Dec 9999 23:59:60 UTC",
         ] {
             assert_eq!(Date::parse(text), None, "{text}");
         }

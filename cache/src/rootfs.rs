@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Digest;
 use crate::tree::{Entry, Tree, TreeError, is_name};
@@ -16,7 +17,47 @@ use crate::tree::{Entry, Tree, TreeError, is_name};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rootfs {
+    #[serde(deserialize_with = "sound")]
     nodes: BTreeMap<String, Node>,
+}
+
+/// Reads nodes that somebody else may have written down: they must be such as
+/// [`Rootfs::insert`] would have let in.
+fn sound<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Node>, D::Error> {
+    let nodes = BTreeMap::<String, Node>::deserialize(from)?;
+    for (path, node) in &nodes {
+        check(path, node).map_err(D::Error::custom)?;
+        let Some((at, _)) = path.rsplit_once('/') else {
+            continue;
+        };
+        let found = match nodes.get(at).map(|node| &node.kind) {
+            Some(NodeKind::Folder) => continue,
+            Some(kind) => kind.describe(),
+            None => "not there",
+        };
+        return Err(D::Error::custom(RootfsError::NotAFolder {
+            path: path.clone(),
+            at: at.to_owned(),
+            found,
+        }));
+    }
+    Ok(nodes)
+}
+
+/// Whether a node can be at `path`, whatever else there is.
+fn check(path: &str, node: &Node) -> Result<(), RootfsError> {
+    if !path.split('/').all(is_name) {
+        return Err(RootfsError::Path {
+            path: path.to_owned(),
+        });
+    }
+    if node.mode > 0o7777 {
+        return Err(RootfsError::Mode {
+            path: path.to_owned(),
+            mode: node.mode,
+        });
+    }
+    Ok(())
 }
 
 /// One file, folder, link or device.
@@ -215,17 +256,7 @@ impl Rootfs {
     /// [`RootfsError`] where the path is none, leads through a file, or would
     /// replace a folder by something else.
     pub fn insert(&mut self, path: &str, node: Node) -> Result<(), RootfsError> {
-        if !path.split('/').all(is_name) {
-            return Err(RootfsError::Path {
-                path: path.to_owned(),
-            });
-        }
-        if node.mode > 0o7777 {
-            return Err(RootfsError::Mode {
-                path: path.to_owned(),
-                mode: node.mode,
-            });
-        }
+        check(path, &node)?;
         let at = match path.rsplit_once('/') {
             None => path.to_owned(),
             Some((folder, name)) => {
@@ -493,5 +524,31 @@ mod tests {
             r#"{"dev":{"mode":493,"kind":"folder"},"dev/null":{"mode":438,"kind":{"char_device":{"major":1,"minor":3}}}}"#
         );
         assert_eq!(serde_json::from_str::<Rootfs>(&json).unwrap(), root);
+    }
+
+    #[test]
+    fn json_of_others_cannot_leave_the_root() {
+        let folder = r#"{"mode":493,"kind":"folder"}"#;
+        let link = r#"{"mode":511,"kind":{"symlink":{"target":"/"}}}"#;
+        for (json, expected) in [
+            (format!(r#"{{"..":{folder}}}"#), "`..` is no path"),
+            (format!(r#"{{"/a":{folder}}}"#), "`/a` is no path"),
+            (format!(r#"{{"":{folder}}}"#), "`` is no path"),
+            (format!(r#"{{"a":{folder},"a/../b":{folder}}}"#), "no path"),
+            (format!(r#"{{"a/b":{folder}}}"#), "that is not there"),
+            (
+                format!(r#"{{"a":{link},"a/b":{folder}}}"#),
+                "a symbolic link",
+            ),
+            (
+                r#"{"a":{"mode":65535,"kind":"folder"}}"#.to_owned(),
+                "mode 177777",
+            ),
+        ] {
+            let error = serde_json::from_str::<Rootfs>(&json)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(expected), "{json}: {error}");
+        }
     }
 }

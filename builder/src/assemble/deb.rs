@@ -318,12 +318,15 @@ fn find_licences(blobs: &BlobStore, root: &Rootfs) -> Result<BTreeSet<String>, D
 }
 
 /// Reads `bytes` as a package without storing anything; for fuzzing.
-pub fn fuzz(bytes: &[u8]) {
-    let _ = read("fuzz", bytes, &mut |content, _| {
+///
+/// # Errors
+/// [`DebError`]
+pub fn fuzz(bytes: &[u8]) -> Result<(Control, Rootfs), DebError> {
+    read("fuzz", bytes, &mut |content, _| {
         let mut content = HashingReader::new(content);
         std::io::copy(&mut content, &mut std::io::sink()).map_err(KeepError::Read)?;
         Ok(content.finish())
-    });
+    })
 }
 
 #[cfg(test)]

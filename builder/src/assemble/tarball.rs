@@ -39,6 +39,10 @@ impl Default for Limits {
 pub const MAX_PATH: usize = 4095;
 /// The longest name of one file that Linux takes (NAME_MAX), in bytes.
 pub const MAX_NAME: usize = 255;
+/// How much all paths of one archive may take, with those of the folders that members
+/// only imply, in bytes: ten times what the packages with most files have. Without a
+/// bound, a name of 4 KB makes two thousand folders whose paths take 4 MB.
+const MAX_NAMES: u64 = 256 << 20;
 /// Up to this size content is read into memory, so that what the store already has
 /// costs no file.
 const IN_MEMORY: u64 = 256 << 10;
@@ -174,6 +178,7 @@ pub(crate) fn read(
         limits,
         members: 0,
         total: 0,
+        names: 0,
     };
     let mut archive = tar::Archive::new(&mut reader);
     let archive_error = |members| move |source| TarError::Archive { members, source };
@@ -240,6 +245,8 @@ struct Unpacking {
     limits: Limits,
     members: u64,
     total: u64,
+    /// How many bytes the paths in `root` have.
+    names: u64,
 }
 
 impl Unpacking {
@@ -296,6 +303,7 @@ impl Unpacking {
             return Err(refused(&shown, "there is another member of that name"));
         }
         self.require_real_folders(&path, &shown)?;
+        self.count_names(&path, &shown)?;
 
         let node = match kind {
             EntryType::Regular | EntryType::Continuous => {
@@ -373,6 +381,23 @@ impl Unpacking {
                 format!("`{above}` above it is {}", node.kind.describe()),
             )),
         }
+    }
+
+    fn count_names(&mut self, path: &str, shown: &str) -> Result<(), TarError> {
+        let implied = path.match_indices('/').filter(|(at, _)| {
+            path.get(..*at)
+                .is_some_and(|above| self.root.get(above).is_none())
+        });
+        let new = implied.map(|(at, _)| at).sum::<usize>() + path.len();
+        self.names += new as u64;
+        if self.names > MAX_NAMES {
+            return Err(TarError::Bomb {
+                member: shown.to_owned(),
+                limit: MAX_NAMES,
+                unit: "bytes of names",
+            });
+        }
+        Ok(())
     }
 
     fn hard_link(&mut self, shown: &str, target: Option<&[u8]>) -> Result<Node, TarError> {

@@ -6,7 +6,7 @@
 //! run, and submodules are in their places.
 
 mod content;
-mod modules;
+pub mod modules;
 mod repository;
 #[cfg(test)]
 mod tests;

@@ -216,9 +216,9 @@ fn what_newc_cannot_hold() {
     );
     let trailer = refused("TRAILER!!!", Node::file(0o644, content)).0;
     assert!(trailer.contains("cannot be called `TRAILER!!!`"));
-    let orphan: Rootfs = serde_json::from_str(r#"{"a/b":{"mode":420,"kind":"fifo"}}"#).unwrap();
-    let error = write(&orphan, cache.blobs(), 0, &mut std::io::sink()).unwrap_err();
-    assert_eq!(error.to_string(), "`a/b` has no folder above it");
+    let orphan = serde_json::from_str::<Rootfs>(r#"{"a/b":{"mode":420,"kind":"fifo"}}"#);
+    let error = orphan.unwrap_err().to_string();
+    assert!(error.contains("needs `a` to be a folder"), "{error}");
 }
 
 /// A member with any fields: (name with its NUL, mode, size announced, content).
@@ -290,7 +290,7 @@ fn hostile_archives() {
     for at in 0..root.len() {
         let mut bad = root.clone();
         bad[at] ^= 0x11;
-        fuzz(&bad);
-        fuzz(&root[..at]);
+        let _ = members(&bad);
+        let _ = members(&root[..at]);
     }
 }

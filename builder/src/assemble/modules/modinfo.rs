@@ -44,7 +44,10 @@ impl ModInfo {
     }
 
     /// Reads the content of `.modinfo`: `KEY=VALUE`, each with a NUL at its end.
-    fn fields(data: &[u8]) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// As [`ModInfo::parse`].
+    pub fn fields(data: &[u8]) -> Result<Self, String> {
         let mut info = Self::default();
         for field in data
             .split(|byte| *byte == 0)
@@ -100,12 +103,6 @@ fn names<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<String>, String
             }
         })
         .collect()
-}
-
-/// Reads `bytes` as a module; for fuzzing.
-pub fn fuzz(bytes: &[u8]) {
-    let _ = ModInfo::parse(bytes);
-    let _ = ModInfo::fields(bytes);
 }
 
 #[cfg(test)]

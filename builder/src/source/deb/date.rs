@@ -1,8 +1,11 @@
 //! The dates of release files: `Sat, 11 Jul 2026 10:16:37 UTC`.
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
+
+/// 10000-01-01 00:00:00 UTC, in seconds since 1970.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// A date in UTC, to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,12 +47,13 @@ impl Date {
             && hour < 24
             && minute < 60
             && second <= 60;
-        plausible.then(|| Self {
-            seconds: days_before(year, month as u64 + 1, day) * 86_400
-                + hour * 3600
-                + minute * 60
-                + second,
-        })
+        if !plausible {
+            return None;
+        }
+        let days = days_before(year, month as u64 + 1, day);
+        let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+        // The leap second of the last year with four digits is in one with five.
+        (seconds < YEAR_10000).then_some(Self { seconds })
     }
 
     /// The day alone, as people write it: `2026-07-11`.
@@ -178,6 +182,7 @@ mod tests {
             "Sat, 11 Jul 2026 25:16:37 UTC",
             "Sat, 32 Jul 2026 10:16:37 UTC",
             "Sat, 11 Jul 99999999999999999999 10:16:37 UTC",
+            "Fri, 31 Dec 9999 23:59:60 UTC",
         ] {
             assert_eq!(Date::parse(text), None, "{text}");
         }

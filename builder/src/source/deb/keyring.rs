@@ -451,9 +451,3 @@ fn hex(bytes: &[u8]) -> String {
     }
     text
 }
-
-/// Reads a keyring and says how many certificates it has: an entry for fuzzing.
-#[must_use]
-pub fn check_keyring(bytes: &[u8]) -> usize {
-    Keyring::default().add(bytes)
-}

@@ -13,6 +13,7 @@ mod archives;
 mod catalogue;
 mod date;
 mod error;
+pub mod fuzz;
 mod graph;
 mod index;
 pub mod keyring;
@@ -35,15 +36,12 @@ use lunikernel_cache::{Digest, Progress, Sha256};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use apt_conf::check_apt_conf;
 pub use apt_config::{AptConfig, AptEntry, SignedBy};
-pub use apt_sources::check_sources;
 pub use archives::Archives;
 pub use error::DebError;
-pub use keyring::check_keyring;
-pub use packages::{PackagesError, check_packages};
+pub use packages::PackagesError;
 pub use places::places;
-pub use release::{ReleaseError, check_detached, check_inrelease, check_release};
+pub use release::ReleaseError;
 
 use crate::fetch::{FetchError, Fetcher};
 use crate::recipe::Arch;

@@ -104,16 +104,6 @@ const FIELDS: [&str; 14] = [
     "Breaks",
 ];
 
-/// Reads a list of packages from text: an entry for fuzzing.
-///
-/// # Errors
-/// [`PackagesError`]
-pub fn check_packages(bytes: &[u8]) -> Result<usize, PackagesError> {
-    let mut packages = Vec::new();
-    read(bytes, "amd64", 0, &mut packages)?;
-    Ok(packages.len())
-}
-
 /// Reads the packages for `arch`, and those for all, and adds them to `packages`.
 pub(super) fn read(
     mut reader: impl BufRead,

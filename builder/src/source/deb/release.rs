@@ -103,7 +103,11 @@ impl Release {
         Self::parse(text, keys, Digest::of(bytes))
     }
 
-    fn parse(text: &str, keys: Vec<String>, digest: Digest) -> Result<Self, ReleaseError> {
+    pub(super) fn parse(
+        text: &str,
+        keys: Vec<String>,
+        digest: Digest,
+    ) -> Result<Self, ReleaseError> {
         let mut fields: BTreeMap<String, String> = BTreeMap::new();
         let mut current: Option<String> = None;
         for (at, line) in text.lines().enumerate() {
@@ -186,7 +190,7 @@ fn vouching(
     Ok(keys)
 }
 
-fn detached_signatures(bytes: &[u8]) -> Result<Vec<Signature>, ReleaseError> {
+pub(super) fn detached_signatures(bytes: &[u8]) -> Result<Vec<Signature>, ReleaseError> {
     let wrong = |error: pgp::errors::Error| ReleaseError::Form(error.to_string());
     let armored = bytes
         .trim_ascii_start()
@@ -248,35 +252,6 @@ fn files(section: &str) -> Result<BTreeMap<String, Digest>, ReleaseError> {
         }
     }
     Ok(files)
-}
-
-/// Reads a release file as if it had been signed: an entry for fuzzing.
-///
-/// # Errors
-/// [`ReleaseError`]
-pub fn check_release(bytes: &[u8]) -> Result<(), ReleaseError> {
-    let text = String::from_utf8_lossy(bytes);
-    Release::parse(&text, Vec::new(), Digest::of(bytes)).map(drop)
-}
-
-/// Reads a signed release file that nobody can have vouched for: an entry for fuzzing.
-///
-/// # Errors
-/// Always, since the keyring is empty.
-pub fn check_inrelease(bytes: &[u8]) -> Result<(), ReleaseError> {
-    let judgement = Judgement {
-        now: 0,
-        allow_expired: true,
-    };
-    Release::from_inrelease(bytes, &Keyring::default(), judgement).map(drop)
-}
-
-/// Reads a detached signature: an entry for fuzzing.
-///
-/// # Errors
-/// [`ReleaseError`]
-pub fn check_detached(bytes: &[u8]) -> Result<(), ReleaseError> {
-    detached_signatures(bytes).map(drop)
 }
 
 #[cfg(test)]

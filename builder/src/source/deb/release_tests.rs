@@ -4,6 +4,7 @@ use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::ser::Serialize as _;
 use pgp::types::{Duration, KeyDetails as _, Password, Timestamp};
 
+use super::super::fuzz;
 use super::super::test_archive::{
     DATE, TestSuite, clearsigned, key, old_fashioned_key, package, public, sign, sign_with, signer,
 };
@@ -369,10 +370,10 @@ fn what_is_no_release_file_is_refused() {
         (" main/binary", ""),
     ] {
         let text = text().replacen(from, to, 1);
-        let error = check_release(text.as_bytes()).unwrap_err();
+        let error = fuzz::release(text.as_bytes()).unwrap_err();
         assert!(matches!(error, ReleaseError::Text(_)), "{to}: {error}");
     }
-    check_release(text().as_bytes()).unwrap();
+    fuzz::release(text().as_bytes()).unwrap();
 }
 
 #[test]
@@ -380,14 +381,17 @@ fn nothing_that_is_fed_in_makes_a_panic() {
     let text = text();
     let signed = clearsigned(&text, vec![sign(signer(), &text)]);
     let public = public(signer());
+    let whole = fuzz::inrelease(&signed, &public, DATE).unwrap();
     for at in 0..signed.len() {
-        assert!(check_inrelease(&signed[..at]).is_err());
-        let _ = check_detached(&signed[at..]);
+        // Without its last line end it still is whole.
+        let cut = fuzz::inrelease(&signed[..at], &public, DATE);
+        assert!(cut.is_err() || cut.unwrap() == whole, "{at}");
+        let _ = fuzz::signatures(&signed[at..]);
     }
     for at in 0..public.len() {
         let mut changed = public.clone();
         changed[at] ^= 0x55;
-        let _ = super::super::check_keyring(&changed);
-        let _ = super::super::check_keyring(&public[..at]);
+        let _ = fuzz::keyring(&changed);
+        let _ = fuzz::keyring(&public[..at]);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 /// What is wrong, with its line, where the file is not what git would write.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
+pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     #[derive(Default)]
     struct Module {
         path: Option<String>,

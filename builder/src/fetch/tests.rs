@@ -109,7 +109,7 @@ struct Notes {
 
 impl Progress for Notes {
     fn start(&self, _: &'static str, _: &str, _: Option<u64>) -> Box<dyn Task> {
-        Box::new(lunikernel_cache::Silent)
+        Box::new(Silent)
     }
     fn part(&self, _: &'static str, _: &str, _: Option<u64>) -> Box<dyn Task> {
         Box::new(Counted(Arc::clone(&self.advanced)))

@@ -80,7 +80,7 @@ fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::
     let recipe = locked.recipe();
     let took = built.took.as_secs_f64();
     let how = if built.cached {
-        format!("nothing to do, built before (looked for {took:.2} s)")
+        format!("nothing to do, built before; found in {took:.2} s")
     } else {
         format!("built in {took:.1} s")
     };
@@ -95,7 +95,7 @@ fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::
     let file = quoted(path);
     let mut lines = vec![
         format!("{} {}: {how}", recipe.name, recipe.version),
-        format!("  digest  {}", built.artefact.sha256),
+        format!("  sha256  {}", built.artefact.sha256.hex()),
         format!("  file    {file}, {}", size(built.artefact.size)),
         match (built.inputs, built.fetched) {
             (inputs, 0) => format!("  inputs  {inputs}, all in the cache"),

@@ -43,8 +43,9 @@ impl Builder {
         if wanted.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let label = |count: &str| format!("{count} packages of {}", sources.join(", "));
         let total = wanted.len();
+        let noun = if total == 1 { "package" } else { "packages" };
+        let label = |count: &str| format!("{count} {noun} of {}", sources.join(", "));
         let task = self
             .progress
             .start("unpacking", &label(&total.to_string()), None);

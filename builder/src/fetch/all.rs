@@ -1,42 +1,55 @@
 //! All downloads of one call together, as a person sees them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use lunikernel_cache::{Progress, Sha256, Task};
 
 use super::Want;
 
+/// The task of all downloads, to which each adds what it got.
+pub(super) type Shared = Arc<Box<dyn Task>>;
+
 /// Tells the user how many files there are, and how far they are.
 pub(super) struct All {
-    task: Box<dyn Task>,
-    /// What is not done yet, with its size where that is known.
-    waiting: BTreeMap<Sha256, Option<u64>>,
+    task: Shared,
+    waiting: BTreeSet<Sha256>,
     count: usize,
 }
 
 impl All {
-    pub(super) fn start(progress: &dyn Progress, files: BTreeMap<Sha256, Option<u64>>) -> Self {
-        // Where one size is not known, neither is their sum.
-        let total = files.values().copied().sum();
+    /// `total` is the size of all in bytes, where that is known.
+    pub(super) fn start(
+        progress: &dyn Progress,
+        waiting: BTreeSet<Sha256>,
+        total: Option<u64>,
+    ) -> Self {
+        let count = waiting.len();
         Self {
-            task: progress.start("fetching", &name(files.len()), total),
-            count: files.len(),
-            waiting: files,
+            task: Arc::new(progress.start("fetching", &name(count), total)),
+            count,
+            waiting,
         }
+    }
+
+    pub(super) fn share(&self) -> Shared {
+        Arc::clone(&self.task)
     }
 
     /// One of them is done, or cannot be had.
     pub(super) fn passed(&mut self, want: &Want) {
-        if let Some(size) = self.waiting.remove(&want.sha256) {
-            self.task.advance(size.unwrap_or(0));
+        if self.waiting.remove(&want.sha256) {
             let done = self.count - self.waiting.len();
             self.task.rename(&format!("{done} of {}", name(self.count)));
         }
     }
 
+    /// All are done.
     pub(super) fn finish(self) {
         self.task.rename(&name(self.count));
-        self.task.finish("");
+        if let Some(task) = Arc::into_inner(self.task) {
+            task.finish("");
+        }
     }
 }
 

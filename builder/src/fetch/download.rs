@@ -5,6 +5,7 @@ use std::time::Duration;
 use lunikernel_cache::{Progress, Task};
 use url::Url;
 
+use super::all::Shared;
 use super::error::{Answer, Attempt, FetchError, Trouble, shown};
 use super::partial::{Partial, is_cached};
 use super::{Fetcher, Want};
@@ -38,7 +39,11 @@ impl Place {
 
 impl Fetcher {
     /// Brings one wanted file into the cache.
-    pub(super) async fn download(&self, want: &Want) -> Result<Outcome, FetchError> {
+    pub(super) async fn download(
+        &self,
+        want: &Want,
+        all: Option<Shared>,
+    ) -> Result<Outcome, FetchError> {
         if is_cached(self.cache(), want.sha256, want.size) {
             return Ok(Outcome::Cached);
         }
@@ -52,7 +57,7 @@ impl Fetcher {
         let Some(mut partial) = Partial::open(self.cache(), want.sha256, want.size).await? else {
             return Ok(Outcome::Cached);
         };
-        let mut meter = Meter::part(self.progress(), &want.name, want.size);
+        let mut meter = Meter::part(self.progress(), &want.name, want.size, all);
         meter.reached(partial.len());
         let found = self
             .look_everywhere(want, &mut places, &mut partial, &mut meter)
@@ -298,6 +303,8 @@ pub(super) fn check_size(actual: u64, most: u64) -> Result<(), Answer> {
 /// backwards: its bar stands until it is where it was.
 pub(crate) struct Meter {
     task: Box<dyn Task>,
+    /// What this is a part of.
+    all: Option<Shared>,
     reached: u64,
     received: u64,
 }
@@ -306,15 +313,17 @@ impl Meter {
     pub(crate) fn start(progress: &dyn Progress, name: &str, size: Option<u64>) -> Self {
         Self {
             task: progress.start("fetching", name, size),
+            all: None,
             reached: 0,
             received: 0,
         }
     }
 
     /// As [`Meter::start`], for one of many.
-    fn part(progress: &dyn Progress, name: &str, size: Option<u64>) -> Self {
+    fn part(progress: &dyn Progress, name: &str, size: Option<u64>, all: Option<Shared>) -> Self {
         Self {
             task: progress.part("fetching", name, size),
+            all,
             reached: 0,
             received: 0,
         }
@@ -322,7 +331,11 @@ impl Meter {
 
     pub(crate) fn reached(&mut self, offset: u64) {
         if offset > self.reached {
-            self.task.advance(offset - self.reached);
+            let more = offset - self.reached;
+            self.task.advance(more);
+            if let Some(all) = &self.all {
+                all.advance(more);
+            }
             self.reached = offset;
         }
     }

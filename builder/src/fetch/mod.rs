@@ -146,9 +146,10 @@ impl Fetcher {
             .enumerate()
             .map(|(index, want)| {
                 let fetcher = self.clone();
+                let all = all.as_ref().map(All::share);
                 // A task of its own, so that hashing uses all processors.
                 let mut task = AbortOnDrop(tokio::spawn(async move {
-                    let result = fetcher.download(&want).await;
+                    let result = fetcher.download(&want, all).await;
                     (want, result)
                 }));
                 async move { (index, (&mut task.0).await) }
@@ -195,12 +196,14 @@ impl Fetcher {
 
     /// The task of fetching all that is not there yet; none where all is.
     fn all_of(&self, wants: &[Want]) -> Option<All> {
-        let missing = wants
+        let missing: Vec<&Want> = wants
             .iter()
-            .filter(|want| !partial::is_cached(self.cache(), want.sha256, want.size));
-        let files: BTreeMap<Sha256, Option<u64>> =
-            missing.map(|want| (want.sha256, want.size)).collect();
-        (!files.is_empty()).then(|| All::start(self.progress(), files))
+            .filter(|want| !partial::is_cached(self.cache(), want.sha256, want.size))
+            .collect();
+        // Where one size is not known, neither is their sum.
+        let total = missing.iter().map(|want| want.size).sum();
+        let waiting = missing.iter().map(|want| want.sha256).collect();
+        (!missing.is_empty()).then(|| All::start(self.progress(), waiting, total))
     }
 
     /// Waits for one of the downloads that run at once to end.

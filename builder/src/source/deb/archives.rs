@@ -84,7 +84,10 @@ impl<'a> Archives<'a> {
         let what = format!("packages for {}", source.packages.join(", "));
         let task = download.progress().start("choosing", &what, None);
         let chosen = solve::solve(catalogue, request)?;
-        task.finish(&format!("{} packages", chosen.len()));
+        task.finish(&match chosen.len() {
+            1 => "1 package".to_owned(),
+            many => format!("{many} packages"),
+        });
         Ok(ResolvedDebs {
             releases: suites.iter().map(Suite::vouched).collect(),
             packages: chosen

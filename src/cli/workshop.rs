@@ -4,7 +4,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err::File;
 use indicatif::BinaryBytes;
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
@@ -14,6 +13,7 @@ use lunikernel_builder::recipe::{ReadRecipe, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::sandbox::native::{LogSink, Native};
 use lunikernel_cache::artefact::Artefact;
+use lunikernel_cache::regular::open_regular;
 use lunikernel_cache::{Cache, Digest, Sha256};
 
 use super::Context;
@@ -86,7 +86,7 @@ impl RecipeArg {
     /// The Lunikernel, where it is one that was named and not a recipe.
     pub(crate) fn artefact(&self) -> Result<Option<Artefact>, Failure> {
         let mut head = [0; 4];
-        let is_zip = File::open(self.path())
+        let is_zip = open_regular(&self.path())
             .and_then(|mut file| file.read_exact(&mut head))
             .is_ok()
             && head == *b"PK\x03\x04";

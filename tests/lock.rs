@@ -275,7 +275,7 @@ fn files_addresses_and_repositories_are_locked_and_fetched_again() {
     fails(
         &world.run("empty", "fetch", &["--offline"]),
         5,
-        &["page", "program", "tool"],
+        &["page", "tool_1.0_amd64.deb", "linux-small_1.0_amd64.deb"],
     );
     succeeds(&world.run("empty", "fetch", &[]));
     succeeds(&world.run("empty", "fetch", &["--offline"]));

@@ -1,0 +1,140 @@
+//! A Debian archive that a test makes and signs, with packages it makes itself.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use lunikernel_cache::Sha256;
+use pgp::composed::{
+    CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey,
+};
+use pgp::crypto::hash::HashAlgorithm;
+use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
+use pgp::ser::Serialize as _;
+use pgp::types::{KeyDetails as _, Password, Timestamp};
+use rand::{CryptoRng, RngCore};
+
+/// 2024-06-01 00:00:00 UTC, the date of every release file here.
+const DATE: u32 = 1_717_200_000;
+/// The same as archives of snapshots write it.
+pub(crate) const SNAPSHOT: &str = "20240601T000000Z";
+
+/// Random numbers that are the same in every run, so that a failure can be repeated.
+struct Repeatable(u64);
+
+impl RngCore for Repeatable {
+    fn next_u32(&mut self) -> u32 {
+        self.next_u64() as u32
+    }
+    fn next_u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill_bytes(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            self.0 += 1;
+            let hash = Sha256::of(&self.0.to_le_bytes());
+            chunk.copy_from_slice(&hash.as_bytes()[..chunk.len()]);
+        }
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Repeatable {}
+
+/// A key for signing, created a year before the release files.
+pub(crate) fn key(seed: u64) -> SignedSecretKey {
+    SecretKeyParamsBuilder::default()
+        .key_type(KeyType::Ed25519Legacy)
+        .can_certify(true)
+        .can_sign(true)
+        .created_at(Timestamp::from_secs(DATE - 365 * 86_400))
+        .primary_user_id("Archive <archive@example.org>".to_owned())
+        .build()
+        .unwrap()
+        .generate(Repeatable(seed << 32))
+        .unwrap()
+}
+
+/// The public part, as a keyring file has it.
+pub(crate) fn public(key: &SignedSecretKey) -> Vec<u8> {
+    SignedPublicKey::from(key.clone()).to_bytes().unwrap()
+}
+
+/// A text, clear-signed.
+fn signed(key: &SignedSecretKey, text: &str) -> Vec<u8> {
+    let key = &key.primary_key;
+    let mut config =
+        SignatureConfig::v4(SignatureType::Text, key.algorithm(), HashAlgorithm::Sha256);
+    config.hashed_subpackets = vec![
+        Subpacket::regular(SubpacketData::SignatureCreationTime(Timestamp::from_secs(
+            DATE,
+        )))
+        .unwrap(),
+        Subpacket::regular(SubpacketData::IssuerFingerprint(key.fingerprint())).unwrap(),
+    ];
+    let signature = config
+        .sign(
+            key,
+            &Password::empty(),
+            text.replace('\n', "\r\n").as_bytes(),
+        )
+        .unwrap();
+    CleartextSignedMessage::new_many(text, |_| Ok(vec![signature]))
+        .unwrap()
+        .to_armored_bytes(Default::default())
+        .unwrap()
+}
+
+/// The archive, in a folder that a server serves.
+pub(crate) struct Archive {
+    pub(crate) root: PathBuf,
+    packages: String,
+}
+
+impl Archive {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            packages: String::new(),
+        }
+    }
+
+    /// Adds a package; where its file is, below the root.
+    pub(crate) fn add(&mut self, name: &str, version: &str, bytes: &[u8]) -> String {
+        let path = format!("pool/{name}_{version}_amd64.deb");
+        write(&self.root.join(&path), bytes);
+        self.packages += &format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: {path}\n\
+             Size: {}\nSHA256: {}\n\n",
+            bytes.len(),
+            Sha256::of(bytes).hex(),
+        );
+        path
+    }
+
+    /// Writes the signed index of suite `test`; `more` are further lines of the
+    /// release file.
+    pub(crate) fn publish(&self, key: &SignedSecretKey, more: &str) {
+        let list = "main/binary-amd64/Packages";
+        let suite = self.root.join("dists/test");
+        write(&suite.join(list), self.packages.as_bytes());
+        let text = format!(
+            "Origin: Test\nLabel: Test\nSuite: test\nCodename: test\n\
+             Date: Sat, 01 Jun 2024 00:00:00 UTC\n{more}\
+             SHA256:\n {} {} {list}\n",
+            Sha256::of(self.packages.as_bytes()).hex(),
+            self.packages.len(),
+        );
+        write(&suite.join("InRelease"), &signed(key, &text));
+    }
+}
+
+/// Writes a file, and the folders above it.
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}

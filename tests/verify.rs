@@ -177,3 +177,23 @@ fn a_variation_that_there_is_not_is_a_wrong_command_line() {
     assert!(text.contains("no variation `moon`"), "{text}");
     assert!(text.contains("host-name"), "{text}");
 }
+
+#[test]
+fn a_lunikernel_alone_is_enough_to_verify_it() {
+    let name = "verify::a_lunikernel_alone_is_enough_to_verify_it";
+    let Some(small) = Small::new(name, &one_step("echo same > out")) else {
+        return;
+    };
+    let built = small.run("build", &[]);
+    assert!(built.status.success(), "{}", transcript(&built));
+    // Elsewhere, and without the recipe.
+    let zip = small.path("alone.zip");
+    fs_err::rename(small.path("small.luni.zip"), &zip).unwrap();
+    fs_err::remove_dir_all(small.path("recipe")).unwrap();
+    let verified = small.luni("verify").arg(&zip).output().unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
+    let digest = lunikernel_cache::Sha256::of(&fs_err::read(&zip).unwrap());
+    let text = stdout(&verified);
+    assert!(text.starts_with(&format!("expected {digest}\n")), "{text}");
+    assert!(text.ends_with("GOOD\n"), "{text}");
+}

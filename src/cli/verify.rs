@@ -38,7 +38,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let varied = variations(&args.vary)?;
     let report =
-        rounds(args, &varied, context).map_err(|failure| failure.with_exit(Exit::Undecided))?;
+        rounds(args, &varied, context).map_err(|failure| failure.with_exit(Exit::Undecided));
+    if report.is_err() && !context.json() {
+        context.print("FAILED\n")?;
+    }
+    let report = report?;
     if context.json() {
         context.print_json(&report)?;
     } else {

@@ -7,7 +7,7 @@ use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Scratch, Tree};
 
 use super::VerifyError;
-use crate::build::{Builder, Built};
+use crate::build::{BuildError, Builder, Built};
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::sandbox::Surroundings;
 
@@ -58,7 +58,7 @@ pub async fn round(
         .await
         .map_err(|source| VerifyError::Build {
             round: number + 1,
-            source: Box::new(source),
+            source: Box::new(with_lasting_log(source, main.blobs())),
         })?;
     Ok(Round {
         built,
@@ -66,6 +66,17 @@ pub async fn round(
         cache,
         _folder: folder,
     })
+}
+
+/// The same error, with the log in a store that outlives the round.
+fn with_lasting_log(mut error: BuildError, blobs: &BlobStore) -> BuildError {
+    if let BuildError::StepFailed { log, .. } = &mut error {
+        let kept = log.take().and_then(|path| fs_err::read(path).ok());
+        *log = kept
+            .and_then(|bytes| blobs.put(&bytes).ok())
+            .map(|digest| blobs.path(&digest.sha256));
+    }
+    error
 }
 
 /// Copies every input of `locked`.

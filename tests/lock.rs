@@ -24,7 +24,7 @@ impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut archive = Archive::new(folder.path().join("served/debian"));
-        for name in ["linux-small", "tool"] {
+        for name in ["linux-small", "other", "tool"] {
             archive.add(name, "1.0", &package(name, "1.0"));
         }
         archive.publish(&key(1), "");
@@ -54,7 +54,7 @@ impl World {
         let text = format!(
             "apiVersion: lunikernel/v1\nname: small\nversion: 1.0.0\nflavour: debian\n\
              arch: x86_64\nsources:\n\
-             \x20 base:\n    deb:\n      suite: test\n      packages: [tool]\n\
+             \x20 base:\n    deb:\n      suite: test\n      packages: [other, tool]\n\
              \x20 linux:\n    deb:\n      suite: test\n      packages: [linux-small]\n\
              {more}rootfs:\n  from: [base]\nkernel:\n  from: linux\n  modules: []\n"
         );
@@ -197,7 +197,7 @@ fn only_what_is_to_be_updated_moves() {
     let mut world = World::new();
     succeeds(&world.lock(&[]));
     let first = world.locked();
-    for name in ["linux-small", "tool"] {
+    for name in ["linux-small", "other", "tool"] {
         world.archive.add(name, "2.0", &package(name, "2.0"));
     }
     world.archive.publish(&key(1), "");
@@ -210,6 +210,7 @@ fn only_what_is_to_be_updated_moves() {
     succeeds(&world.lock(&["--update", "tool"]));
     let text = world.locked();
     assert!(text.contains("pool/tool_2.0_amd64.deb"), "{text}");
+    assert!(text.contains("pool/other_1.0_amd64.deb"), "{text}");
     assert!(text.contains("pool/linux-small_1.0_amd64.deb"), "{text}");
 
     succeeds(&world.lock(&["--update"]));

@@ -195,10 +195,11 @@ impl DebError {
             Self::Release {
                 source: ReleaseError::Unsigned { .. },
                 ..
-            } => "if the key is one to trust, install the distribution's archive keyring package, which has it"
+            } => "if this is the distribution's own archive, install its archive keyring package, which has \
+                 the keys; else do not trust what this mirror says"
                 .to_owned(),
             Self::Expired { .. } => {
-                "if the archive is meant to be an old one, allow expired releases explicitly".to_owned()
+                "if the archive is meant to be an old one, use `luni lock --allow-expired`".to_owned()
             }
             Self::Mismatch { .. } => "the mirror may be in the middle of an update: try again".to_owned(),
             Self::Contradiction { name } => format!("remove `{name}` from one of them"),

@@ -11,39 +11,16 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::ser::Serialize as _;
 use pgp::types::{KeyDetails as _, Password, Timestamp};
-use rand::{CryptoRng, RngCore};
+
+#[path = "repeatable.rs"]
+mod repeatable;
+
+use repeatable::Repeatable;
 
 /// 2024-06-01 00:00:00 UTC, the date of every release file here.
 const DATE: u32 = 1_717_200_000;
 /// The same as archives of snapshots write it.
 pub(crate) const SNAPSHOT: &str = "20240601T000000Z";
-
-/// Random numbers that are the same in every run, so that a failure can be repeated.
-struct Repeatable(u64);
-
-impl RngCore for Repeatable {
-    fn next_u32(&mut self) -> u32 {
-        self.next_u64() as u32
-    }
-    fn next_u64(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.fill_bytes(&mut bytes);
-        u64::from_le_bytes(bytes)
-    }
-    fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(32) {
-            self.0 += 1;
-            let hash = Sha256::of(&self.0.to_le_bytes());
-            chunk.copy_from_slice(&hash.as_bytes()[..chunk.len()]);
-        }
-    }
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand::Error> {
-        self.fill_bytes(bytes);
-        Ok(())
-    }
-}
-
-impl CryptoRng for Repeatable {}
 
 /// A key for signing, created a year before the release files.
 pub(crate) fn key(seed: u64) -> SignedSecretKey {

@@ -288,14 +288,24 @@ async fn submodules_without_an_address_are_refused() {
     assert!(matches!(error, GitError::Content { .. }), "{error}");
 }
 
-/// Serves the repositories in `root` by git's own CGI program.
-fn smart_http(root: PathBuf) -> Option<Server> {
+/// Git's own CGI program.
+fn http_backend() -> Option<PathBuf> {
     let found = Command::new("git").arg("--exec-path").output().ok()?;
-    let backend =
-        PathBuf::from(String::from_utf8(found.stdout).ok()?.trim()).join("git-http-backend");
-    if !backend.exists() {
+    let folder = PathBuf::from(String::from_utf8(found.stdout).ok()?.trim());
+    let backend = folder.join("git-http-backend");
+    backend.exists().then_some(backend)
+}
+
+/// Serves the repositories in `root` by git's own CGI program; without that, the test
+/// is left out.
+fn smart_http(root: PathBuf) -> Option<Server> {
+    let Some(backend) = http_backend() else {
+        lunikernel_testing::left_out(
+            &lunikernel_testing::this_test(),
+            "git-http-backend is not installed",
+        );
         return None;
-    }
+    };
     Some(Server::start(move |request, stream| {
         cgi(&backend, &root, request, stream)
     }))
@@ -361,10 +371,6 @@ fn cgi(
 async fn smart_http_gives_the_same_as_the_disk() {
     let site = site();
     let Some(server) = smart_http(site.repos()) else {
-        lunikernel_testing::left_out(
-            &lunikernel_testing::this_test(),
-            "git-http-backend is not installed",
-        );
         return;
     };
     let from_disk = site.lock(&site.url(), "v1").await.unwrap();
@@ -408,10 +414,6 @@ async fn smart_http_gives_the_same_as_the_disk() {
 async fn a_commit_is_had_over_http_even_where_the_server_gives_only_tips() {
     let site = site();
     let Some(server) = smart_http(site.repos()) else {
-        lunikernel_testing::left_out(
-            &lunikernel_testing::this_test(),
-            "git-http-backend is not installed",
-        );
         return;
     };
     let url = server.url("main.git").to_string();

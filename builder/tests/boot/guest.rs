@@ -4,7 +4,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use fs_err as fs;
 use lunikernel_builder::flavour::debian::guest::guest_files;
@@ -33,13 +32,37 @@ pub(crate) struct Guest {
     pub(crate) initramfs: PathBuf,
 }
 
-/// The guest, made once for all tests; or why it cannot be made here.
-pub(crate) fn hello() -> Result<Guest, String> {
-    static GUEST: OnceLock<Result<Guest, String>> = OnceLock::new();
-    GUEST.get_or_init(make).clone()
+impl Guest {
+    /// The guest that was made in `folder`.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        Self {
+            kernel: folder.join("vmlinuz"),
+            initramfs: folder.join("initramfs.gz"),
+        }
+    }
 }
 
-fn make() -> Result<Guest, String> {
+/// The turn to boot, and to make the guest, whose folder all tests share. Some test
+/// runners start a process for each test: a lock within a process is not enough.
+#[derive(Debug)]
+pub(crate) struct Turn(
+    /// Locked for as long as it is open.
+    #[expect(dead_code, reason = "what counts is that it is open")]
+    fs::File,
+);
+
+impl Turn {
+    /// Waits for it.
+    pub(crate) fn take() -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hand-made.lock");
+        let file = fs::File::create(path).unwrap();
+        file.file().lock().unwrap();
+        Self(file)
+    }
+}
+
+/// The guest, made anew; or why it cannot be made here.
+pub(crate) fn hello(_turn: &Turn) -> Result<Guest, String> {
     for program in [
         "apt-get",
         "cc",
@@ -93,10 +116,7 @@ fn make() -> Result<Guest, String> {
         &root,
         "find . | sort | cpio -o -H newc -R 0:0 | gzip -n1 > ../initramfs.gz",
     )?;
-    Ok(Guest {
-        kernel: folder.join("vmlinuz"),
-        initramfs: folder.join("initramfs.gz"),
-    })
+    Ok(Guest::in_folder(&folder))
 }
 
 /// Writes the guest's files to a folder. Devices are left out, as an ordinary user

@@ -1,5 +1,6 @@
 //! Boots of a machine made by hand through the runner: one that goes well, and those
-//! that do not. They run one after the other, as emulation needs a processor each.
+//! that do not. They run one after the other, also where each test is a process of its
+//! own: emulation needs a processor each, and they share the guest's files.
 //!
 //! What they need (QEMU, apt and a C compiler, on a Debian 12) may be missing; what
 //! is left out then is named.
@@ -8,7 +9,6 @@ mod guest;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -16,30 +16,33 @@ use lunikernel_builder::boot::{
     Accel, AccelChoice, BootError, BootEvent, BootOutcome, Forward, Machine, Options, run,
 };
 use lunikernel_builder::recipe::HttpTest;
-
-/// One boot at a time.
-static TURN: Mutex<()> = Mutex::new(());
+use lunikernel_testing::left_out;
 
 struct Bench {
     machine: Machine,
     options: Options,
     lines: Vec<String>,
     folder: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    /// Held for as long as this lasts. None for a process that the holder started.
+    _turn: Option<guest::Turn>,
 }
 
 impl Bench {
     /// The hand-made guest, or `None` (and a word about it) where it cannot be made.
     fn new(test: &str) -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let guest = guest::hello()
-            .map_err(|why| println!("left out {test}: {why}"))
+        let turn = guest::Turn::take();
+        let guest = guest::hello(&turn)
+            .map_err(|why| left_out(&format!("boot::{test}"), &why))
             .ok()?;
+        Some(Self::of(guest, Some(turn)))
+    }
+
+    fn of(guest: guest::Guest, turn: Option<guest::Turn>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(folder.path());
         options.accel = AccelChoice::Tcg;
         options.timeout = Some(Duration::from_secs(240));
-        Some(Self {
+        Self {
             machine: Machine {
                 kernel: guest.kernel,
                 initramfs: Some(guest.initramfs),
@@ -51,7 +54,7 @@ impl Bench {
             lines: Vec::new(),
             folder,
             _turn: turn,
-        })
+        }
     }
 
     /// The same with an init of the test's own, and nothing else in its initramfs.
@@ -241,22 +244,24 @@ fn what_qemu_refuses_is_passed_on() {
     }
 }
 
-/// Says to this program, run again by the next test, that it is to boot and be killed.
+/// Says to this program, run again by the next test, that it is to boot and be killed:
+/// the folder of the guest that it boots.
 const VICTIM: &str = "LUNI_TEST_BOOT_VICTIM";
 
 #[test]
 fn a_killed_runner_leaves_no_machine() {
     let test = "a_killed_runner_leaves_no_machine";
-    let Some(mut bench) = Bench::new(test) else {
-        return;
-    };
-    if std::env::var_os(VICTIM).is_some() {
-        let _ = bench.run();
+    if let Some(folder) = std::env::var_os(VICTIM) {
+        let guest = guest::Guest::in_folder(Path::new(&folder));
+        Bench::of(guest, None).run().unwrap();
         return;
     }
+    let Some(bench) = Bench::new(test) else {
+        return;
+    };
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .env(VICTIM, "1")
+        .args(["--exact", test, "--nocapture"])
+        .env(VICTIM, bench.machine.kernel.parent().unwrap())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -268,8 +273,9 @@ fn a_killed_runner_leaves_no_machine() {
         });
         match machine {
             Some(pid) => break pid,
-            None => assert!(begun.elapsed() < Duration::from_secs(120)),
+            None => assert!(begun.elapsed() < Duration::from_secs(120), "no machine"),
         }
+        assert_eq!(victim.try_wait().unwrap(), None, "it ended by itself");
         std::thread::sleep(Duration::from_millis(20));
     };
     victim.kill().unwrap();

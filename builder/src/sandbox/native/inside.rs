@@ -22,11 +22,11 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use super::spec::{End, Mapped, Report, Spec, Trouble};
-use super::{channel, confine, mounts, watch};
+use super::{channel, confine, contained, mounts, watch};
 
 /// The name under which this program is started to become a sandbox. It is all
 /// that the command sees of pid 1's command line.
-pub(super) const NAME: &str = "luni-sandbox";
+pub(in crate::sandbox) const NAME: &str = "luni-sandbox";
 
 /// How often the limits are checked.
 const TICK: Duration = Duration::from_millis(25);
@@ -40,6 +40,9 @@ pub fn enter_if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if arguments.next()? != NAME || arguments.len() != 0 {
         return None;
+    }
+    if contained::is_asked() {
+        return Some(contained::enter());
     }
     let failed = |_: io::Error| ExitCode::FAILURE;
     Some(match enter() {
@@ -142,12 +145,34 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
             NotStarted::Trouble(trouble) => Err(trouble),
         };
     }
-    watch_over(spec, control, command)
+    watch_over(spec, &mut Outside(control), command)
+}
+
+/// What pid 1 attends to besides the command.
+pub(super) trait Attend {
+    /// What to wait for; `None` where there is nothing more to come.
+    fn event(&self) -> Option<PollFd<'_>>;
+
+    /// Called when that has come.
+    fn attend(&mut self) -> io::Result<()>;
+}
+
+/// The outside, which sends nothing once the command runs: its end is all that can come.
+struct Outside<'a>(&'a UnixStream);
+
+impl Attend for Outside<'_> {
+    fn event(&self) -> Option<PollFd<'_>> {
+        Some(PollFd::new(self.0, PollFlags::IN))
+    }
+
+    fn attend(&mut self) -> io::Result<()> {
+        exit(1)
+    }
 }
 
 /// Why the command did not start.
 #[derive(serde::Serialize, serde::Deserialize)]
-enum NotStarted {
+pub(super) enum NotStarted {
     /// Its program could not be executed.
     Program(i32),
     /// It could not be confined.
@@ -155,7 +180,7 @@ enum NotStarted {
 }
 
 /// Starts the command. The socket closes when it has started, and says why if not.
-fn start(spec: &Spec) -> Result<(Pid, UnixStream), Trouble> {
+pub(super) fn start(spec: &Spec) -> Result<(Pid, UnixStream), Trouble> {
     let (ours, theirs) = UnixStream::pair().map_err(Trouble::at("start the command"))?;
     match fork().map_err(Trouble::at("start the command"))? {
         Some(command) => Ok((command, ours)),
@@ -182,7 +207,12 @@ fn take_terminal() {
     let _ = rustix::termios::tcsetpgrp(io::stdin(), rustix::process::getpgrp());
 }
 
-fn watch_over(spec: &Spec, control: &UnixStream, command: Pid) -> Result<End, Trouble> {
+/// Follows the command to its end, or to where it goes beyond a limit.
+pub(super) fn watch_over(
+    spec: &Spec,
+    other: &mut dyn Attend,
+    command: Pid,
+) -> Result<End, Trouble> {
     let failed = || Trouble::at("watch over the command");
     let deadline = spec
         .timeout_ms
@@ -190,27 +220,33 @@ fn watch_over(spec: &Spec, control: &UnixStream, command: Pid) -> Result<End, Tr
     let memory_limit = spec.memory_mib.saturating_mul(1 << 20);
     let pidfd = rustix::process::pidfd_open(command, rustix::process::PidfdFlags::empty())
         .map_err(failed())?;
-    let mut pause = TICK;
+    let mut look = Instant::now() + TICK;
     loop {
+        let rest = look.saturating_duration_since(Instant::now());
         let tick = Timespec {
-            tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(pause.subsec_nanos()),
+            tv_sec: i64::try_from(rest.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(rest.subsec_nanos()),
         };
-        let mut events = [
-            PollFd::new(&pidfd, PollFlags::IN),
-            PollFd::new(control, PollFlags::IN),
-        ];
+        let mut events = vec![PollFd::new(&pidfd, PollFlags::IN)];
+        events.extend(other.event());
         match rustix::event::poll(&mut events, Some(&tick)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(failed()(errno)),
         }
-        let [_, outside] = &events;
-        if !outside.revents().is_empty() {
-            // The outside sends nothing more: it is gone.
-            exit(1);
+        let attended = events
+            .get(1)
+            .is_some_and(|event| !event.revents().is_empty());
+        drop(events);
+        if attended {
+            other
+                .attend()
+                .map_err(Trouble::at("watch over the command"))?;
         }
         if let Some(end) = reap(command) {
             return Ok(end);
+        }
+        if Instant::now() < look {
+            continue;
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(End::TimedOut);
@@ -225,7 +261,8 @@ fn watch_over(spec: &Spec, control: &UnixStream, command: Pid) -> Result<End, Tr
             return Ok(End::TooManyProcesses);
         }
         // Measuring many processes exactly takes its time; the command is to have most.
-        pause = TICK.max(begun.elapsed().saturating_mul(10)).min(MAX_TICK);
+        let pause = TICK.max(begun.elapsed().saturating_mul(10)).min(MAX_TICK);
+        look = Instant::now() + pause;
     }
 }
 
@@ -277,7 +314,7 @@ fn fork() -> io::Result<Option<Pid>> {
 }
 
 /// Ends the process without running what its parent registered to run at its own end.
-fn exit(code: i32) -> ! {
+pub(super) fn exit(code: i32) -> ! {
     // SAFETY: it takes any number and does not return.
     unsafe { libc::_exit(code) }
 }

@@ -23,15 +23,16 @@
 
 mod channel;
 mod confine;
+pub(super) mod contained;
 mod filter;
 mod hint;
 mod inside;
 mod launch;
-mod mounts;
-mod outputs;
+pub(super) mod mounts;
+pub(super) mod outputs;
 mod owner;
 mod spec;
-mod state;
+pub(super) mod state;
 mod watch;
 
 use std::io;
@@ -99,7 +100,7 @@ impl Native {
             None => State::fresh(&self.cache, &job, action, &owner)?,
         };
         let surroundings = Surroundings::default();
-        let mut spec = self.spec(&job, &surroundings, lower, &state);
+        let mut spec = spec(&job, &surroundings, lower, state.relative(&self.cache));
         spec.argv = argv.unwrap_or_else(|| vec!["/bin/sh".to_owned()]);
         spec.interactive = true;
         spec.order = None;
@@ -125,28 +126,6 @@ impl Native {
         })
     }
 
-    fn spec(&self, job: &Job, surroundings: &Surroundings, lower: PathBuf, state: &State) -> Spec {
-        Spec {
-            argv: job.argv.clone(),
-            env: environment(surroundings, &job.env).into_iter().collect(),
-            workdir: job.workdir.clone(),
-            lower,
-            state: state.relative(&self.cache),
-            hostname: surroundings.hostname.clone(),
-            umask: surroundings.umask,
-            cpus: surroundings.cpus,
-            order: match surroundings.entry_order {
-                EntryOrder::AsCreated => None,
-                EntryOrder::Forward => Some(FillOrder::Forward),
-                EntryOrder::Reverse => Some(FillOrder::Reverse),
-            },
-            timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
-            memory_mib: job.memory_mib,
-            processes: job.processes,
-            interactive: false,
-        }
-    }
-
     /// What came of a command that ended, and why it failed, if it did.
     fn judge(
         &self,
@@ -155,21 +134,7 @@ impl Native {
         build: &File,
         result: &mut reapi::ActionResult,
     ) -> Result<Option<Failure>, SandboxError> {
-        let (code, failure) = match end {
-            End::Exit(0) => (0, None),
-            End::Exit(code) => (code, Some(Failure::ExitCode(code))),
-            End::Signal(signal) => (128 + signal, Some(Failure::Signal(signal))),
-            End::TimedOut => (KILLED, Some(Failure::TimedOut(job.timeout))),
-            End::OutOfMemory => (KILLED, Some(Failure::OutOfMemory(job.memory_mib))),
-            End::TooManyProcesses => (KILLED, Some(Failure::TooManyProcesses(job.processes))),
-            End::CannotStart(errno) => {
-                let failure = Failure::CannotStart {
-                    program: job.argv.first().cloned().unwrap_or_default(),
-                    why: io::Error::from_raw_os_error(errno).to_string(),
-                };
-                (127, Some(failure))
-            }
-        };
+        let (code, failure) = verdict(job, end);
         result.exit_code = code;
         match failure {
             Some(failure) => Ok(Some(failure)),
@@ -181,8 +146,50 @@ impl Native {
     }
 }
 
+/// What the inside must know of the action and of what is around it.
+fn spec(job: &Job, surroundings: &Surroundings, lower: PathBuf, state: PathBuf) -> Spec {
+    Spec {
+        argv: job.argv.clone(),
+        env: environment(surroundings, &job.env).into_iter().collect(),
+        workdir: job.workdir.clone(),
+        lower,
+        state,
+        hostname: surroundings.hostname.clone(),
+        umask: surroundings.umask,
+        cpus: surroundings.cpus,
+        order: match surroundings.entry_order {
+            EntryOrder::AsCreated => None,
+            EntryOrder::Forward => Some(FillOrder::Forward),
+            EntryOrder::Reverse => Some(FillOrder::Reverse),
+        },
+        timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
+        memory_mib: job.memory_mib,
+        processes: job.processes,
+        interactive: false,
+    }
+}
+
+/// The exit code of a command that ended so, and why it failed, if it did.
+pub(super) fn verdict(job: &Job, end: End) -> (i32, Option<Failure>) {
+    match end {
+        End::Exit(0) => (0, None),
+        End::Exit(code) => (code, Some(Failure::ExitCode(code))),
+        End::Signal(signal) => (128 + signal, Some(Failure::Signal(signal))),
+        End::TimedOut => (KILLED, Some(Failure::TimedOut(job.timeout))),
+        End::OutOfMemory => (KILLED, Some(Failure::OutOfMemory(job.memory_mib))),
+        End::TooManyProcesses => (KILLED, Some(Failure::TooManyProcesses(job.processes))),
+        End::CannotStart(errno) => {
+            let failure = Failure::CannotStart {
+                program: job.argv.first().cloned().unwrap_or_default(),
+                why: io::Error::from_raw_os_error(errno).to_string(),
+            };
+            (127, Some(failure))
+        }
+    }
+}
+
 /// The exit code of what SIGKILL ended, as shells have it.
-const KILLED: i32 = 137;
+pub(super) const KILLED: i32 = 137;
 
 impl Sandbox for Native {
     fn name(&self) -> &'static str {
@@ -194,7 +201,7 @@ impl Sandbox for Native {
         let owner = Owner::find().map_err(trouble("find out who this is"))?;
         let lower = state::root(&self.cache, &job, action, &owner)?;
         let state = State::fresh(&self.cache, &job, action, &owner)?;
-        let spec = self.spec(&job, surroundings, lower, &state);
+        let spec = spec(&job, surroundings, lower, state.relative(&self.cache));
 
         let log = Log::new(self.cache.blobs(), self.sink.as_ref())?;
         let mut streams = Streams::Log(Box::new(log));

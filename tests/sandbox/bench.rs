@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use lunikernel_builder::plan::property;
-use lunikernel_builder::sandbox::{Native, Outcome, Sandbox, Surroundings};
+use lunikernel_builder::sandbox::{Docker, Native, Outcome, Sandbox, Surroundings};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Cache, Digest, Tree, reapi};
 use prost::Message as _;
@@ -50,6 +50,7 @@ pub(crate) fn probe() -> &'static [u8] {
 pub(crate) struct Bench {
     pub(crate) cache: Cache,
     pub(crate) native: Native,
+    sandbox: Box<dyn Sandbox>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -148,15 +149,24 @@ impl Bench {
 
     /// Over a cache that outlives it.
     pub(crate) fn at(cache: Cache) -> Self {
+        let sandbox: Box<dyn Sandbox> = match std::env::var("X") {
+            Ok(a) => Box::new(
+                Docker::connect_to(&a)
+                    .unwrap()
+                    .sandbox(cache.clone(), luni()),
+            ),
+            Err(_) => Box::new(Native::new(cache.clone(), luni())),
+        };
         Self {
             native: Native::new(cache.clone(), luni()),
+            sandbox,
             cache,
             _folder: None,
         }
     }
 
     pub(crate) fn sandbox(&self) -> &dyn Sandbox {
-        &self.native
+        &*self.sandbox
     }
 
     pub(crate) fn file(&self, content: &str) -> Entry {

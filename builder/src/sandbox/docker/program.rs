@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fs_err as fs;
 use object::Endianness;
 use object::elf::{self, FileHeader64};
-use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
 use crate::sandbox::native::contained::{FOLDER, NAME};
 
@@ -25,8 +26,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Takes `path`, which must be the program that runs, with the libraries that this
-    /// process has.
+    /// Takes the program at `path` with the libraries that it has here.
     ///
     /// # Errors
     /// What the operating system says; [`io::ErrorKind::InvalidData`] for what is no
@@ -54,11 +54,8 @@ impl Program {
                 .for_each(|(to, from)| *to = from);
             let usual = fs::canonicalize(usual)?;
             files.insert(LINKER.to_owned(), fs::read(&usual)?);
-            for library in libraries()?.into_iter().filter(|path| *path != usual) {
-                let content = fs::read(&library)?;
-                let file_name = || Some(library.file_name()?.to_str()?.to_owned());
-                let name = soname(&content).or_else(file_name).ok_or_else(invalid)?;
-                files.insert(name, content);
+            for (name, library) in libraries(&usual, path)? {
+                files.insert(name, fs::read(&library)?);
             }
         }
         program.truncate(loaded.end);
@@ -111,38 +108,31 @@ impl Loaded {
     }
 }
 
-/// The libraries that this process has loaded.
-fn libraries() -> io::Result<Vec<PathBuf>> {
-    let own = fs::read_link("/proc/self/exe")?;
-    let maps = fs::read_to_string("/proc/self/maps")?;
-    let mut found: Vec<PathBuf> = maps
-        .lines()
-        .filter_map(|line| Some(PathBuf::from(line.get(line.find('/')?..)?)))
-        .filter(|path| *path != own)
-        .filter(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy());
-            name.is_some_and(|name| name.ends_with(".so") || name.contains(".so."))
-        })
-        .collect();
-    found.sort();
-    found.dedup();
-    Ok(found)
-}
-
-/// The name by which programs ask for a library; its file may be called otherwise.
-fn soname(library: &[u8]) -> Option<String> {
-    let header = FileHeader64::<Endianness>::parse(library).ok()?;
-    let endian = header.endian().ok()?;
-    let sections = header.sections(endian, library).ok()?;
-    let (entries, strings) = sections.dynamic(endian, library).ok()??;
-    let strings = sections.strings(endian, library, strings).ok()?;
-    let name = entries
-        .iter()
-        .find(|entry| entry.tag(endian) == elf::DT_SONAME)?
-        .string(endian, strings)
-        .ok()?;
-    let name = str::from_utf8(name).ok()?;
-    lunikernel_cache::tree::is_name(name).then(|| name.to_owned())
+/// The libraries that `program` needs, by the names that it asks for, as its linker
+/// finds them here.
+fn libraries(linker: &Path, program: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+    // To another process, this program is not its own.
+    let program = if program == Path::new("/proc/self/exe") {
+        PathBuf::from(format!("/proc/{}/exe", std::process::id()))
+    } else {
+        program.to_owned()
+    };
+    let listed = Command::new(linker).arg("--list").arg(&program).output()?;
+    if !listed.status.success() {
+        return Err(io::Error::other(format!(
+            "{} does not say which libraries it needs: {}",
+            program.display(),
+            String::from_utf8_lossy(&listed.stderr).trim()
+        )));
+    }
+    // `libc.so.6 => /lib/libc.so.6 (0x00007f…)`; the linker itself has no arrow.
+    let text = String::from_utf8_lossy(&listed.stdout);
+    let found = text.lines().filter_map(|line| {
+        let (name, place) = line.trim().split_once(" => ")?;
+        let (path, _) = place.rsplit_once(" (")?;
+        lunikernel_cache::tree::is_name(name).then(|| (name.to_owned(), PathBuf::from(path)))
+    });
+    Ok(found.collect())
 }
 
 /// Takes out of the header what it says of sections, which are cut off.
@@ -157,8 +147,6 @@ fn forget_sections(program: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     #[test]

@@ -30,11 +30,11 @@ pub(crate) fn probe() -> &'static [u8] {
             return fs::read(Path::new(&path)).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox/probe.c");
+        let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox");
         let program = folder.path().join("probe");
         let output = Command::new("cc")
-            .args(["-static", "-O1", "-w", "-o"])
-            .args([&program, &source])
+            .args(["-static-pie", "-fPIE", "-O1", "-w", "-o"])
+            .args([&program, &suite.join("probe.c"), &suite.join("around.c")])
             .output()
             .expect("the suite needs a C compiler: `apt-get install gcc libc6-dev`");
         assert!(

@@ -30,11 +30,11 @@ pub(crate) fn probe() -> &'static [u8] {
             return fs::read(Path::new(&path)).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox/probe.c");
+        let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox");
         let program = folder.path().join("probe");
         let output = Command::new("cc")
-            .args(["-static", "-O1", "-w", "-o"])
-            .args([&program, &source])
+            .args(["-static-pie", "-fPIE", "-O1", "-w", "-o"])
+            .args([&program, &suite.join("probe.c"), &suite.join("around.c")])
             .output()
             .expect("the suite needs a C compiler: `apt-get install gcc libc6-dev`");
         assert!(
@@ -147,19 +147,28 @@ impl Bench {
         }
     }
 
+    /// In the engine that the environment variable `name` gives the address of; `None`
+    /// where it is not set, with the test left out.
+    pub(crate) fn in_engine(name: &str) -> Option<Self> {
+        let Ok(address) = std::env::var(name) else {
+            let test = lunikernel_testing::this_test();
+            lunikernel_testing::left_out(&test, &format!("{name} names no engine"));
+            return None;
+        };
+        let docker = Docker::connect_to(&address).unwrap();
+        let bench = Self::new();
+        let sandbox = docker.sandbox(bench.cache.clone(), luni());
+        Some(Self {
+            sandbox: Box::new(sandbox),
+            ..bench
+        })
+    }
+
     /// Over a cache that outlives it.
     pub(crate) fn at(cache: Cache) -> Self {
-        let sandbox: Box<dyn Sandbox> = match std::env::var("X") {
-            Ok(a) => Box::new(
-                Docker::connect_to(&a)
-                    .unwrap()
-                    .sandbox(cache.clone(), luni()),
-            ),
-            Err(_) => Box::new(Native::new(cache.clone(), luni())),
-        };
         Self {
             native: Native::new(cache.clone(), luni()),
-            sandbox,
+            sandbox: Box::new(Native::new(cache.clone(), luni())),
             cache,
             _folder: None,
         }

@@ -8,6 +8,7 @@ pub mod docker;
 mod environment;
 mod frames;
 mod job;
+mod locale;
 mod log;
 pub mod native;
 mod surroundings;

@@ -20,13 +20,15 @@ mod labels;
 mod pack;
 mod program;
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lunikernel_cache::{Cache, Digest, reapi};
+use lunikernel_cache::tree::Entry;
+use lunikernel_cache::{Cache, Digest, Tree, reapi};
 
 use self::connect::Address;
 use self::container::{Container, Run};
@@ -34,6 +36,7 @@ use self::image::Images;
 use self::labels::{Mark, Whose};
 use self::program::Program;
 use super::job::Job;
+use super::locale;
 use super::log::{Log, LogSink, MAX_LOG};
 use super::native::contained::{Finish, Start};
 use super::native::state::{self, State};
@@ -141,12 +144,25 @@ impl Docker {
         })
     }
 
-    /// What processes of this machine have left in the engine that are gone now.
+    /// Removes what processes of this machine have left in the engine that are gone now,
+    /// or with `dry_run` only says what that is.
     ///
     /// # Errors
-    /// [`SandboxError::Engine`] where the engine does not answer.
-    pub fn leftovers(&self) -> Result<Vec<Leftover>, SandboxError> {
-        block(|| self.list(Whose::Gone))
+    /// As [`Docker::connect`].
+    pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>, SandboxError> {
+        let address = Address::find(&|name| std::env::var(name).ok())?;
+        block(|| async {
+            let client = client(&address)?;
+            let left = labels::list(&client, &Mark::own(), Whose::Gone)
+                .await
+                .map_err(|error| {
+                    EngineTrouble::from(error).at("list what is Lunikernel's", &address)
+                })?;
+            if !dry_run {
+                labels::remove(&client, &left).await;
+            }
+            Ok(left)
+        })
     }
 
     async fn list(&self, whose: Whose) -> Result<Vec<Leftover>, SandboxError> {
@@ -176,6 +192,12 @@ impl Docker {
 
     fn client(&self) -> Result<bollard::Docker, SandboxError> {
         client(&self.shared.address)
+    }
+}
+
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Docker").field(self.info()).finish()
     }
 }
 
@@ -270,9 +292,15 @@ impl InDocker {
         job: &Job,
         action: &Digest,
         around: &Surroundings,
+        addition: Option<(String, Tree)>,
     ) -> Result<Outcome, SandboxError> {
         let blobs = self.cache.blobs();
-        let (digest, root) = state::root_tree(&self.cache, job, action)?;
+        let (mut digest, mut root) = state::root_tree(&self.cache, job, action)?;
+        if let Some((path, tree)) = addition
+            && root.insert(&path, Entry::Folder(tree)).is_ok()
+        {
+            digest = root.digest();
+        }
         let image = self.docker.image(blobs, &digest, root.clone()).await?;
         if self.docker.shared.closing.load(Ordering::Relaxed) {
             let trouble = EngineTrouble::Wrong("everything is being removed".to_owned());
@@ -292,6 +320,10 @@ impl InDocker {
             ..Default::default()
         };
         let took = run.took;
+        let mut unable = unable(around, self.docker.info());
+        if let Some(Finish::Ended { unable: more, .. }) = &run.finish {
+            unable.extend_from_slice(more);
+        }
         let (failure, found) = self.judge(job, run, &mut result)?;
         let (failure, kept) = match failure {
             None => {
@@ -312,7 +344,7 @@ impl InDocker {
             result,
             failure,
             took,
-            unable: unable(around, self.docker.info()),
+            unable,
             kept,
         })
     }
@@ -326,7 +358,7 @@ impl InDocker {
     ) -> Result<(Option<Failure>, native::contained::Left), SandboxError> {
         let out_of_memory = Failure::OutOfMemory(job.memory_mib);
         let (code, failure, left) = match run.finish {
-            Some(Finish::Ended { end, left }) => match native::verdict(job, end) {
+            Some(Finish::Ended { end, left, .. }) => match native::verdict(job, end) {
                 // The engine's limit was quicker than the watch.
                 (code, Some(_)) if run.out_of_memory => (code, Some(out_of_memory), left),
                 (code, failure) => (code, failure, left),
@@ -365,12 +397,30 @@ impl Sandbox for InDocker {
 
     fn run(&self, action: &Digest, around: &Surroundings) -> Result<Outcome, SandboxError> {
         let job = Job::read(self.cache.blobs(), action)?;
-        block(|| async {
+        let mut around = around.clone();
+        let mut unable = Vec::new();
+        let quiet = Self {
+            sink: None,
+            ..self.clone()
+        };
+        let addition = match locale::provide(&quiet, &self.cache, &job, &around.locale)? {
+            Ok(addition) => addition,
+            Err(why) => {
+                locale::FALLBACK.clone_into(&mut around.locale);
+                let facet = Facet::Locale;
+                unable.push(Unable { facet, why });
+                None
+            }
+        };
+        let mut outcome = block(|| async {
             let container = Container::new(&self.docker)?;
-            let outcome = self.run_in(&container, &job, action, around).await;
+            let outcome = self.run_in(&container, &job, action, &around, addition);
+            let outcome = outcome.await;
             container.remove().await;
             outcome
-        })
+        })?;
+        outcome.unable.append(&mut unable);
+        Ok(outcome)
     }
 }
 
@@ -400,29 +450,9 @@ fn unable(around: &Surroundings, engine: &EngineInfo) -> Vec<Unable> {
             "inode numbers in a container are the engine's",
         ),
         (
-            around.process_ids_used != usual.process_ids_used,
-            Facet::ProcessIds,
-            "process numbers in a container start at 1",
-        ),
-        (
-            around.clock_ahead != usual.clock_ahead,
-            Facet::Clock,
-            "a container has its machine's clock",
-        ),
-        (
-            around.kernel_release != usual.kernel_release,
-            Facet::KernelRelease,
-            "a container has its machine's kernel",
-        ),
-        (
             around.terminal,
             Facet::Terminal,
             "commands in a container have no terminal",
-        ),
-        (
-            around.random_addresses,
-            Facet::Addresses,
-            "the engine's machine decides on addresses",
         ),
     ];
     all.into_iter()

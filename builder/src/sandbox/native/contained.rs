@@ -22,13 +22,13 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
 
-use super::inside::{self, Attend, NotStarted};
+use super::inside::{self, Outside};
 use super::spec::{End, Spec, Trouble};
 use super::state::join;
-use super::{channel, spec};
-use crate::sandbox::Surroundings;
+use super::{around, spec};
 use crate::sandbox::frames::{Frame, PIECE};
 use crate::sandbox::job::{BUILD, Job};
+use crate::sandbox::{Surroundings, Unable};
 
 /// The name of the program, by which it knows that it is to be a sandbox.
 pub(in crate::sandbox) const NAME: &str = inside::NAME;
@@ -79,6 +79,8 @@ pub(in crate::sandbox) enum Finish {
         end: End,
         /// What it left.
         left: Left,
+        /// What of the surroundings it did not have.
+        unable: Vec<Unable>,
     },
     /// Setting up failed.
     Failed(Trouble),
@@ -111,7 +113,7 @@ pub(super) fn is_asked() -> bool {
 
 /// Is pid 1 of a container, to its end.
 pub(super) fn enter() -> ExitCode {
-    let Ok(mut outside) = Outside::take_over() else {
+    let Ok(mut outside) = Engine::take_over() else {
         return ExitCode::FAILURE;
     };
     let finish = match be_first(&mut outside) {
@@ -124,7 +126,7 @@ pub(super) fn enter() -> ExitCode {
     }
 }
 
-fn be_first(outside: &mut Outside) -> Result<Finish, Trouble> {
+fn be_first(outside: &mut Engine) -> Result<Finish, Trouble> {
     let text = fs::read(Path::new(FOLDER).join(START))
         .map_err(Trouble::at("read what is to be started"))?;
     let start: Start = serde_json::from_slice(&text)
@@ -136,19 +138,13 @@ fn be_first(outside: &mut Outside) -> Result<Finish, Trouble> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(Trouble::at("close pid 1 to inspection"))?;
 
+    for unable in around::set_up(&spec.around) {
+        outside.unable(unable)?;
+    }
     outside
         .listen()
         .map_err(Trouble::at("listen to the command"))?;
-    let (command, failure) = inside::start(spec)?;
-    outside
-        .deafen()
-        .map_err(Trouble::at("listen to the command"))?;
-    let told = channel::receive(&failure).map_err(Trouble::at("start the command"))?;
-    let end = match told {
-        Some((NotStarted::Program(errno), _)) => End::CannotStart(errno),
-        Some((NotStarted::Trouble(trouble), _)) => return Err(trouble),
-        None => inside::watch_over(spec, outside, command)?,
-    };
+    let end = inside::run(spec, outside)?;
     end_all();
     outside
         .drain()
@@ -157,7 +153,11 @@ fn be_first(outside: &mut Outside) -> Result<Finish, Trouble> {
         End::Exit(0) => survey(&start.outputs)?,
         _ => remains(),
     };
-    Ok(Finish::Ended { end, left })
+    Ok(Finish::Ended {
+        end,
+        left,
+        unable: std::mem::take(&mut outside.unable),
+    })
 }
 
 /// Removes what only pid 1 needed, and gives the folders the look that they have in
@@ -239,16 +239,17 @@ fn survey(outputs: &[String]) -> Result<Left, Trouble> {
 }
 
 /// The way out: standard output, on which frames go, and what is still to go.
-struct Outside {
+struct Engine {
     out: OwnedFd,
     /// The command's output.
     pipe: Option<PipeReader>,
+    unable: Vec<Unable>,
     pending: Vec<u8>,
     /// How much more of the command's output is passed on.
     left: u64,
 }
 
-impl Outside {
+impl Engine {
     /// Takes standard output away from everyone else.
     fn take_over() -> io::Result<Self> {
         let out = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
@@ -256,6 +257,7 @@ impl Outside {
         let outside = Self {
             out,
             pipe: None,
+            unable: Vec::new(),
             pending: Vec::new(),
             left: 0,
         };
@@ -342,7 +344,16 @@ impl Outside {
     }
 }
 
-impl Attend for Outside {
+impl Outside for Engine {
+    fn unable(&mut self, unable: Unable) -> Result<(), Trouble> {
+        self.unable.push(unable);
+        Ok(())
+    }
+
+    fn forked(&mut self) -> io::Result<()> {
+        self.deafen()
+    }
+
     /// What waits to go out goes before anything new comes in.
     fn event(&self) -> Option<PollFd<'_>> {
         if !self.pending.is_empty() {

@@ -14,24 +14,27 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use super::spec::{End, Mapped, Report, Spec, Trouble};
-use super::{channel, confine, contained, mounts, watch};
+use super::supervise::{self, Running};
+use super::terminal::Terminal;
+use super::trace::Tracer;
+use super::{around, channel, confine, contained, mounts, numbers, release};
+use crate::sandbox::{Facet, Unable};
 
 /// The name under which this program is started to become a sandbox. It is all
 /// that the command sees of pid 1's command line.
 pub(in crate::sandbox) const NAME: &str = "luni-sandbox";
 
-/// How often the limits are checked.
-const TICK: Duration = Duration::from_millis(25);
-/// How seldom at most.
-const MAX_TICK: Duration = Duration::from_millis(500);
+/// The command's process number: one that is free in every sandbox. Engines of containers
+/// use up some before pid 1 has its say, now more, now fewer.
+const COMMAND: i32 = 32;
 
 /// Becomes a sandbox if this process was started to be one; call it first in `main`,
 /// before any thread is started.
@@ -126,9 +129,11 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
     die_with_parent()?;
     rustix::process::umask(Mode::empty());
     let build = mounts::enter_root(spec, layers)?;
-    rustix::system::sethostname(spec.hostname.as_bytes())
-        .map_err(Trouble::at("set the host name"))?;
-    rustix::system::setdomainname(b"(none)").map_err(Trouble::at("set the domain name"))?;
+    let mut outside = Control(control);
+    around::set_names(&spec.around)?;
+    for unable in around::set_up(&spec.around) {
+        outside.unable(unable)?;
+    }
     raise_loopback().map_err(Trouble::at("raise the loopback interface"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(Trouble::at("close pid 1 to inspection"))?;
@@ -136,31 +141,44 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
         .map_err(Trouble::at("report that all is ready"))?;
     drop(build);
 
-    let (command, failure) = start(spec)?;
-    if let Some((not_started, _)) =
-        channel::receive(&failure).map_err(Trouble::at("start the command"))?
-    {
-        return match not_started {
-            NotStarted::Program(errno) => Ok(End::CannotStart(errno)),
-            NotStarted::Trouble(trouble) => Err(trouble),
-        };
-    }
-    watch_over(spec, &mut Outside(control), command)
+    run(spec, &mut outside)
 }
 
-/// What pid 1 attends to besides the command.
-pub(super) trait Attend {
-    /// What to wait for; `None` where there is nothing more to come.
+/// Runs the command to its end, in a root and with names that are set up.
+pub(super) fn run(spec: &Spec, outside: &mut dyn Outside) -> Result<End, Trouble> {
+    numbers::use_process_ids_to(COMMAND - 1)
+        .and_then(|()| numbers::use_process_ids(spec.around.process_ids_used))
+        .map_err(Trouble::at("use up process numbers"))?;
+    match start(spec, outside)? {
+        Started::Running(running) => running.watch_over(),
+        Started::Not(end) => Ok(end),
+    }
+}
+
+/// What pid 1 has of the outside.
+pub(super) trait Outside {
+    /// Says that something of the surroundings cannot be had.
+    fn unable(&mut self, unable: Unable) -> Result<(), Trouble>;
+
+    /// What to wait for while the command runs; `None` where nothing more can come.
     fn event(&self) -> Option<PollFd<'_>>;
 
     /// Called when that has come.
     fn attend(&mut self) -> io::Result<()>;
+
+    /// Called when the command has been forked off.
+    fn forked(&mut self) -> io::Result<()>;
 }
 
-/// The outside, which sends nothing once the command runs: its end is all that can come.
-struct Outside<'a>(&'a UnixStream);
+/// The socket. The other side says nothing once the command runs, so anything is its end.
+struct Control<'a>(&'a UnixStream);
 
-impl Attend for Outside<'_> {
+impl Outside for Control<'_> {
+    fn unable(&mut self, unable: Unable) -> Result<(), Trouble> {
+        channel::send(self.0, &Report::Unable(unable), None)
+            .map_err(Trouble::at("report what cannot be had"))
+    }
+
     fn event(&self) -> Option<PollFd<'_>> {
         Some(PollFd::new(self.0, PollFlags::IN))
     }
@@ -168,34 +186,113 @@ impl Attend for Outside<'_> {
     fn attend(&mut self) -> io::Result<()> {
         exit(1)
     }
+
+    fn forked(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-/// Why the command did not start.
+/// What the process says that becomes the command.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub(super) enum NotStarted {
+pub(super) enum Word {
+    /// It can be traced, and waits to hear whether it is.
+    Traceable,
     /// Its program could not be executed.
     Program(i32),
     /// It could not be confined.
     Trouble(Trouble),
 }
 
+enum Started<'a> {
+    Running(Running<'a>),
+    Not(End),
+}
+
 /// Starts the command. The socket closes when it has started, and says why if not.
-pub(super) fn start(spec: &Spec) -> Result<(Pid, UnixStream), Trouble> {
-    let (ours, theirs) = UnixStream::pair().map_err(Trouble::at("start the command"))?;
-    match fork().map_err(Trouble::at("start the command"))? {
-        Some(command) => Ok((command, ours)),
-        None => {
-            if spec.interactive {
-                take_terminal();
+fn start<'a>(spec: &'a Spec, outside: &'a mut dyn Outside) -> Result<Started<'a>, Trouble> {
+    let failed = || Trouble::at("start the command");
+    let terminal = if spec.around.terminal {
+        open_terminal(outside)?
+    } else {
+        None
+    };
+    supervise::hold_signals().map_err(failed())?;
+    let (ours, theirs) = UnixStream::pair().map_err(failed())?;
+    let Some(command) = fork().map_err(failed())? else {
+        if spec.interactive {
+            take_terminal();
+        }
+        let word = match confine::become_command(spec, terminal.as_ref(), &theirs) {
+            Ok(error) => Word::Program(error.raw_os_error().unwrap_or(0)),
+            Err(trouble) => Word::Trouble(trouble),
+        };
+        let _ = channel::send(&theirs, &word, None);
+        exit(127)
+    };
+    drop(theirs);
+    outside.forked().map_err(Trouble::at("start the command"))?;
+    let mut tracer = None;
+    loop {
+        match channel::receive(&ours).map_err(failed())? {
+            None => break,
+            Some((Word::Traceable, _)) => {
+                tracer = trace_command(spec, outside, command)?;
+                channel::send(&ours, &tracer.is_some(), None).map_err(failed())?;
             }
-            let failed = match confine::become_command(spec) {
-                Ok(error) => NotStarted::Program(error.raw_os_error().unwrap_or(0)),
-                Err(trouble) => NotStarted::Trouble(trouble),
-            };
-            let _ = channel::send(&theirs, &failed, None);
-            exit(127)
+            Some((Word::Program(errno), _)) => return Ok(Started::Not(End::CannotStart(errno))),
+            Some((Word::Trouble(trouble), _)) => return Err(trouble),
         }
     }
+    Ok(Started::Running(Running {
+        spec,
+        outside,
+        command,
+        terminal,
+        tracer,
+    }))
+}
+
+fn open_terminal(outside: &mut dyn Outside) -> Result<Option<Terminal>, Trouble> {
+    match Terminal::open() {
+        Ok(terminal) => Ok(Some(terminal)),
+        Err(error) => {
+            let facet = Facet::Terminal;
+            let why = format!("no terminal can be made here: {error}");
+            outside.unable(Unable { facet, why })?;
+            Ok(None)
+        }
+    }
+}
+
+/// Has another clock and another release be answered to the command.
+fn trace_command(
+    spec: &Spec,
+    outside: &mut dyn Outside,
+    command: Pid,
+) -> Result<Option<Tracer>, Trouble> {
+    let around = &spec.around;
+    let error = match Tracer::attach(command.as_raw_pid(), around) {
+        Ok(tracer) => {
+            if let Some(release) = &around.kernel_release
+                && let Err(error) = release::cover(release)
+            {
+                let facet = Facet::KernelRelease;
+                let why = format!("only uname(2) says another, and not /proc: {error}");
+                outside.unable(Unable { facet, why })?;
+            }
+            return Ok(Some(tracer));
+        }
+        Err(error) => error,
+    };
+    let asked = [
+        (Facet::Clock, around.clock_ahead != Duration::ZERO),
+        (Facet::KernelRelease, around.kernel_release.is_some()),
+    ];
+    for (facet, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+        let why = format!("commands cannot be traced here (ptrace): {error}");
+        outside.unable(Unable { facet, why })?;
+    }
+    Ok(None)
 }
 
 /// Makes the command the one that Ctrl-C and the like go to.
@@ -205,79 +302,6 @@ fn take_terminal() {
     // default back before it starts.
     unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
     let _ = rustix::termios::tcsetpgrp(io::stdin(), rustix::process::getpgrp());
-}
-
-/// Follows the command to its end, or to where it goes beyond a limit.
-pub(super) fn watch_over(
-    spec: &Spec,
-    other: &mut dyn Attend,
-    command: Pid,
-) -> Result<End, Trouble> {
-    let failed = || Trouble::at("watch over the command");
-    let deadline = spec
-        .timeout_ms
-        .and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
-    let memory_limit = spec.memory_mib.saturating_mul(1 << 20);
-    let pidfd = rustix::process::pidfd_open(command, rustix::process::PidfdFlags::empty())
-        .map_err(failed())?;
-    let mut look = Instant::now() + TICK;
-    loop {
-        let rest = look.saturating_duration_since(Instant::now());
-        let tick = Timespec {
-            tv_sec: i64::try_from(rest.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(rest.subsec_nanos()),
-        };
-        let mut events = vec![PollFd::new(&pidfd, PollFlags::IN)];
-        events.extend(other.event());
-        match rustix::event::poll(&mut events, Some(&tick)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(failed()(errno)),
-        }
-        let attended = events
-            .get(1)
-            .is_some_and(|event| !event.revents().is_empty());
-        drop(events);
-        if attended {
-            other
-                .attend()
-                .map_err(Trouble::at("watch over the command"))?;
-        }
-        if let Some(end) = reap(command) {
-            return Ok(end);
-        }
-        if Instant::now() < look {
-            continue;
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Ok(End::TimedOut);
-        }
-        let begun = Instant::now();
-        let usage =
-            watch::measure(memory_limit).map_err(Trouble::at("measure what the command uses"))?;
-        if usage.memory > memory_limit {
-            return Ok(End::OutOfMemory);
-        }
-        if usage.tasks > spec.processes {
-            return Ok(End::TooManyProcesses);
-        }
-        // Measuring many processes exactly takes its time; the command is to have most.
-        let pause = TICK.max(begun.elapsed().saturating_mul(10)).min(MAX_TICK);
-        look = Instant::now() + pause;
-    }
-}
-
-/// Collects every process that ended; says how the command did, once it has.
-fn reap(command: Pid) -> Option<End> {
-    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-        if pid == command {
-            return match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Some(End::Exit(code)),
-                (None, Some(signal)) => Some(End::Signal(signal)),
-                (None, None) => continue,
-            };
-        }
-    }
-    None
 }
 
 fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
@@ -304,7 +328,7 @@ fn die_with_parent() -> Result<(), Trouble> {
 }
 
 /// `None` in the child.
-fn fork() -> io::Result<Option<Pid>> {
+pub(super) fn fork() -> io::Result<Option<Pid>> {
     // SAFETY: this process has one thread, so the child finds no lock held and no
     // structure half-changed.
     match unsafe { libc::fork() } {

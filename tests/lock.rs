@@ -294,6 +294,19 @@ fn files_addresses_and_repositories_are_locked_and_fetched_again() {
         5,
         &["page", "tool_1.0_amd64.deb", "linux-small_1.0_amd64.deb"],
     );
+    // All that is missing is told at once, the commit too, and what can be had is kept.
+    let away = world.path("repository away");
+    fs::rename(world.path("repository"), &away).unwrap();
+    fs::rename(world.path("served/page"), world.path("a page")).unwrap();
+    let missing = world.run("half empty", "fetch", &[]);
+    fails(&missing, 5, &["2 inputs", "/page: ", &first, "repository"]);
+    fs::rename(world.path("a page"), world.path("served/page")).unwrap();
+    fs::rename(&away, world.path("repository")).unwrap();
+    fails(
+        &world.run("half empty", "fetch", &["--offline"]),
+        5,
+        &["1 input:", "page"],
+    );
     succeeds(&world.run("empty", "fetch", &[]));
     succeeds(&world.run("empty", "fetch", &["--offline"]));
 
@@ -301,4 +314,22 @@ fn files_addresses_and_repositories_are_locked_and_fetched_again() {
     assert_eq!(world.locked().matches(&second).count(), 1);
     write(&world.path("served/page"), b"another page\n");
     fails(&world.run("empty again", "fetch", &[]), 5, &["page", &page]);
+
+    // Without a network a repository elsewhere is missing like everything else.
+    for file in ["recipe/recipe.yaml", "recipe/recipe.lock"] {
+        let text = fs::read_to_string(world.path(file)).unwrap();
+        let local = format!("file://{}", world.path("repository").display());
+        fs::write(
+            world.path(file),
+            text.replace(&local, "http://git.invalid/x"),
+        )
+        .unwrap();
+    }
+    let offline = world.run("empty thrice", "fetch", &["--offline"]);
+    let commit = format!("commit {second} of http://git.invalid/x");
+    fails(
+        &offline,
+        5,
+        &["5 inputs:", "page", "tool_1.0_amd64.deb", &commit],
+    );
 }

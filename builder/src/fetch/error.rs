@@ -43,6 +43,13 @@ pub enum Answer {
     WrongBytes(Digest),
     /// It is a local file that cannot be read, or an address that cannot be used.
     Unusable(String),
+    /// It is a repository out of which a commit cannot be had.
+    Repository {
+        /// What git says.
+        why: String,
+        /// What the user can do about it.
+        hint: Option<String>,
+    },
 }
 
 impl Answer {
@@ -82,7 +89,7 @@ impl fmt::Display for Answer {
                 )
             }
             Self::WrongBytes(digest) => write!(f, "it has other bytes: {digest}"),
-            Self::Unusable(why) => f.write_str(why),
+            Self::Unusable(why) | Self::Repository { why, .. } => f.write_str(why),
         }
     }
 }
@@ -216,9 +223,12 @@ impl FetchError {
                  `--mirror file:///FOLDER`"
                     .to_owned(),
             ),
-            Self::Unavailable(_) => Some(
-                "try again later, or name a mirror that has them with `--mirror URL`".to_owned(),
-            ),
+            Self::Unavailable(missing) => {
+                missing.iter().find_map(Missing::hint).or_else(|| {
+                    let usual = "try again later, or name a mirror that has them with `--mirror URL`";
+                    Some(usual.to_owned())
+                })
+            }
             Self::NoNetwork { .. } => {
                 Some("it is not in the cache: leave `--offline` out".to_owned())
             }
@@ -236,6 +246,16 @@ impl Missing {
     fn is_out_of_reach(&self) -> bool {
         let mut attempts = self.attempts.iter();
         !self.attempts.is_empty() && attempts.all(|attempt| attempt.answer.is_about_server())
+    }
+
+    /// What one of the places has to say about it.
+    fn hint(&self) -> Option<String> {
+        self.attempts
+            .iter()
+            .find_map(|attempt| match &attempt.answer {
+                Answer::Repository { hint, .. } => hint.clone(),
+                _ => None,
+            })
     }
 
     fn has_no_trust(&self) -> bool {

@@ -21,6 +21,8 @@ pub enum Answer {
     },
     /// No connection could be made, or the exchange broke before an answer came.
     Unreachable(String),
+    /// There is no server of its name, as whoever knows the names said for certain.
+    NoSuchName(String),
     /// Nothing, or next to nothing, came for that long.
     Stalled(Duration),
     /// The connection ended before the end of the file.
@@ -66,7 +68,10 @@ impl Answer {
     /// Whether it is the whole server that fails, so that its other files are better
     /// looked for elsewhere first.
     pub(crate) fn is_about_server(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Stalled(_))
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::NoSuchName(_) | Self::Stalled(_)
+        )
     }
 }
 
@@ -75,7 +80,9 @@ impl fmt::Display for Answer {
         match self {
             Self::NotThere => write!(f, "it is not there"),
             Self::Status { code, .. } => write!(f, "it answered with HTTP status {code}"),
-            Self::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
+            Self::Unreachable(why) | Self::NoSuchName(why) => {
+                write!(f, "it cannot be reached: {why}")
+            }
             Self::Stalled(time) => write!(f, "it stalled for {} s", time.as_secs_f64()),
             Self::Cut { got, expected } => match expected {
                 Some(expected) => write!(f, "it stopped after {got} of {expected} bytes"),

@@ -333,3 +333,24 @@ fn files_addresses_and_repositories_are_locked_and_fetched_again() {
         &["5 inputs:", "page", "tool_1.0_amd64.deb", &commit],
     );
 }
+
+#[test]
+fn a_recipe_that_asks_for_what_is_not_there_is_wrong_and_an_archive_out_of_reach_is_not() {
+    let mut world = World::new();
+    world.archive.add("needy", "1.0", &package("needy", "1.0"));
+    world.archive.last_needs("nowhere");
+    world.archive.publish(&key(1), "");
+    let lock = |packages: &str| {
+        let path = world.path("recipe/recipe.yaml");
+        world.recipe("");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("[other, tool]", packages)).unwrap();
+        world.lock(&[])
+    };
+    fails(&lock("[other, tol]"), 3, &["no package `tol`", "tool"]);
+    fails(&lock("[other, tool=9]"), 3, &["no version 9", "1.0"]);
+    fails(&lock("[needy]"), 3, &["cannot be installed", "nowhere"]);
+    fs::remove_dir_all(world.path("served/debian/dists")).unwrap();
+    fails(&lock("[other]"), 5, &["release `test`"]);
+    assert!(!world.path("recipe/recipe.lock").exists());
+}

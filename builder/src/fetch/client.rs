@@ -68,8 +68,8 @@ impl Opener {
         let path = url
             .to_file_path()
             .map_err(|()| Answer::Unusable("it names no local file".to_owned()))?;
-        let unusable = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Answer::NotThere,
+        let unusable = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Answer::NotThere,
             _ => Answer::Unusable(format!("it cannot be read: {error}")),
         };
         let meta = tokio::fs::metadata(&path).await.map_err(unusable)?;

@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod check;
 mod context;
+mod doctor;
 mod fetch;
 mod help;
 mod inspect;
@@ -47,6 +48,7 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     Run(run::Args),
     Cache(cache::Args),
+    Doctor(doctor::Args),
 }
 
 impl Verb {
@@ -64,6 +66,7 @@ impl Verb {
             Self::Verify(args) => verify::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
+            Self::Doctor(args) => doctor::run(args, context),
         }
     }
 }

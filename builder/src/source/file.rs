@@ -138,7 +138,7 @@ fn read(
     }
     let reader = Reader { store };
     let (folder, name) = open_parent(&top, &full).map_err(io)?;
-    let (kind, digest) = match reader.entry(&folder, &name, path, MAX_DEPTH + 1)? {
+    let (kind, digest) = match reader.entry(&folder, &name, path, MAX_DEPTH)? {
         Entry::Folder(tree) => (FileKind::Folder, reader.put_tree(&tree)?),
         Entry::File { digest, executable } if executable => (FileKind::Executable, digest),
         Entry::File { digest, .. } => (FileKind::File, digest),
@@ -179,8 +179,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads what is called `name` in `folder`; messages call it `path`. It may hold
-    /// `depth` - 1 folders in each other.
+    /// Reads what is called `name` in `folder`; messages call it `path`. It may have up
+    /// to `depth` levels of folders, itself included.
     fn entry(
         &self,
         folder: &OwnedFd,
@@ -256,7 +256,7 @@ impl Reader<'_> {
         let Some(text) = target.to_str() else {
             return Err(unfit(path, "links to a name that is not UTF-8"));
         };
-        let mut above = level - 1;
+        let mut above = level.saturating_sub(1);
         if text.starts_with('/') {
             return Err(leads_out());
         }

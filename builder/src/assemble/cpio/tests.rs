@@ -261,8 +261,7 @@ fn hostile_archives() {
     refused(&[file(&[b'x'; 5000])], "a name of 1 to 4095 bytes");
     // The longest name that Linux takes, one byte more, and one that is only announced.
     let long = |size: usize| [vec![b'x'; size - 1], vec![0]].concat();
-    let longest = [file(&long(4096)), trailer.clone()].concat();
-    assert_eq!(members(&longest).unwrap()[0].header.path.len(), 4095);
+    refused(&[file(&long(4096))], "a part of its path is longer");
     refused(&[file(&long(4097))], "a name of 1 to 4095 bytes");
     for size in ["00000000", "00000001", "00001001", "ffffffff"] {
         let mut announced = file(b"x\0");

@@ -163,6 +163,12 @@ fn what_is_put_in_its_place_meanwhile_is_not_followed() {
         (recipe.at("files/busy/file"), recipe.at("other file")),
         (recipe.at("files/deep"), recipe.at("other folder")),
     ];
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let stop = AtomicBool::new(false);
     let (mut taken, mut refused) = (0, 0);
     std::thread::scope(|scope| {
@@ -173,6 +179,7 @@ fn what_is_put_in_its_place_meanwhile_is_not_followed() {
                 }
             }
         });
+        let _stop = Stop(&stop);
         for _ in 0..200 {
             for path in ["files", "files/busy/file", "files/deep"] {
                 match recipe.lock(path) {
@@ -181,7 +188,6 @@ fn what_is_put_in_its_place_meanwhile_is_not_followed() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
     assert!(!recipe.cache.blobs().contains(&Digest::of(b"secret")));

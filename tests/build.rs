@@ -160,7 +160,9 @@ fn two_recipes_at_once_unpack_their_common_packages_once() {
     let mut children = ["recipe", "another"].map(|recipe| {
         let said = small.path(&format!("{recipe}.log"));
         let mut command = small.luni("build");
-        command.arg(recipe).stderr(fs::File::create(&said).unwrap());
+        command
+            .arg(recipe)
+            .stderr(fs::File::create(&said).unwrap().into_file());
         command.stdout(std::process::Stdio::null());
         (said, command.spawn().unwrap())
     });

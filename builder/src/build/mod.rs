@@ -24,6 +24,7 @@ use serde::Serialize;
 
 pub use error::BuildError;
 pub use materials::Material;
+pub(crate) use sbom::purl;
 pub use steps::StepReport;
 
 use crate::fetch::Fetcher;

@@ -238,15 +238,13 @@ impl Reader<'_> {
         if self.nodes <= MAX_NODES {
             return Ok(());
         }
-        Err(
-            Problem::error(
-                span.clone(),
-                format!("the {} is too large from here on", self.words.one),
-            )
-            .expected(format!(
-                "at most {MAX_NODES} values, with aliases written out"
-            )),
+        Err(Problem::error(
+            span.clone(),
+            format!("the {} is too large from here on", self.words.one),
         )
+        .expected(format!(
+            "at most {MAX_NODES} values, with aliases written out"
+        )))
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: &Range<usize>) {

@@ -1,8 +1,8 @@
 //! The JSON Schema of recipes, generated from the types.
 
-use schemars::{JsonSchema, Schema};
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
+use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use super::Recipe;

@@ -1,7 +1,7 @@
 //! What keeps something from being attested, or from being believed.
 
-use std::io;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 use super::agree::Said;
 use super::{EnvelopeFlaw, KeyFlaw, StatementFlaw};
@@ -107,9 +107,9 @@ pub enum AttestError {
     },
     /// Too few of those whom one trusts vouch for it.
     #[error(
-        "{vouching} of the {needed} keys that have to vouch for the same digest do{}{}",
+        "too few vouch for it: {vouching} of the {needed} keys that have to agree{}{}",
         lines(said),
-        ignored.iter().map(|it| format!("\n  {it}")).collect::<String>()
+        lines(ignored)
     )]
     TooFew {
         /// How many do.
@@ -123,8 +123,8 @@ pub enum AttestError {
     },
 }
 
-fn lines(said: &[Said]) -> String {
-    said.iter().map(|said| format!("\n  {said}")).collect()
+fn lines(all: &[impl fmt::Display]) -> String {
+    all.iter().map(|one| format!("\n  {one}")).collect()
 }
 
 impl AttestError {

@@ -67,6 +67,15 @@ pub enum KeyFlaw {
 }
 
 impl KeyFlaw {
+    /// What `error` says of a text; of one that is no PEM at all it says odd things.
+    fn form(text: &str, error: &dyn fmt::Display, expected: &'static str) -> Self {
+        if text.contains("-----BEGIN ") {
+            Self::Form(error.to_string(), expected)
+        } else {
+            Self::Form("it is no PEM".to_owned(), expected)
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -130,7 +139,7 @@ impl PrivateKey {
         }
         SigningKey::from_pkcs8_pem(text.trim_start())
             .map(Self)
-            .map_err(|error| KeyFlaw::Form(error.to_string(), EXPECTED))
+            .map_err(|error| KeyFlaw::form(text, &error, EXPECTED))
     }
 
     /// Reads PKCS#8 PEM from a file, and says whether others than its owner may read it.
@@ -201,7 +210,7 @@ impl PublicKey {
             return Err(KeyFlaw::Private);
         }
         let key = VerifyingKey::from_public_key_pem(text.trim_start())
-            .map_err(|error| KeyFlaw::Form(error.to_string(), EXPECTED))?;
+            .map_err(|error| KeyFlaw::form(text, &error, EXPECTED))?;
         // One key that can be written in two ways would count as two.
         let canonical = key.to_edwards().compress().to_bytes() == key.to_bytes();
         if key.is_weak() || !canonical {

@@ -83,9 +83,11 @@ fn the_same_statement_and_key_give_the_committed_bytes() {
         "verdict": "DIFFERS",
         "rounds": [{ "artefact": { "sha256": sha256, "size": 1 } },
                    { "artefact": { "sha256": Sha256::of(b""), "size": 0 } }],
-        "varied": ["umask", "cpus"],
-        "not_varied": [{ "name": "clock", "reason": "only root may set it" }],
-        "cause": { "class": "user" },
+        "variations": [
+            { "name": "umask", "state": "varied" },
+            { "name": "clock", "state": "unable", "why": "only root may set it" },
+        ],
+        "causes": [{ "class": "user", "guilty": ["user"] }],
     });
     let report = Report::parse(report.to_string().as_bytes()).unwrap();
     let subject = Subject {
@@ -260,6 +262,22 @@ fn a_policy_decides_and_is_complained_about() {
     ] {
         assert!(told.contains(part), "{part} in {told}");
     }
+}
+
+#[test]
+fn the_policy_of_the_page_is_right() {
+    let farm = Farm::new();
+    let page = fs::read_to_string(project("docs/attestations.md")).unwrap();
+    let (_, after) = page.split_once("```yaml\n").unwrap();
+    let (policy, _) = after.split_once("```").unwrap();
+    fs::write(farm.path("policy.yaml"), policy).unwrap();
+    fs::create_dir(farm.path("keys")).unwrap();
+    fs::copy(farm.path("b.pub"), farm.path("keys/north.pub")).unwrap();
+    farm.ends(0, "keygen keys/west");
+    farm.ends(0, "sign --key keys/west.key sample.zip -o w.json");
+    farm.ends(0, "sign --key b.key sample.zip -o n.json");
+    farm.ends(12, "verify w.json --policy policy.yaml");
+    farm.ends(0, "verify w.json n.json --policy policy.yaml");
 }
 
 #[test]

@@ -23,11 +23,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     }
 }
 
-/// Takes out of JSON what `T` has.
+/// Takes out of an object what `T` has.
 ///
 /// # Errors
 /// What is wrong, to continue a sentence.
 pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    // Serde would take a list for the fields in their order, which nobody else does.
+    if !value.is_object() {
+        return Err("it is no JSON object".to_owned());
+    }
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lunikernel_cache::Sha256;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::statement::Described;
 use super::verdict::{Failure, NotVaried, Outcome, VERDICT, VerdictPredicate, Verifier};
@@ -22,7 +22,7 @@ pub struct Report {
     rounds: Vec<Sha256>,
     varied: BTreeSet<String>,
     not_varied: Vec<NotVaried>,
-    cause: Option<Value>,
+    causes: Vec<Value>,
     failure: Option<Failure>,
     sha256: Sha256,
 }
@@ -32,12 +32,14 @@ struct Written {
     verdict: Option<Outcome>,
     #[serde(default)]
     rounds: Vec<WrittenRound>,
+    /// What was varied, in reports that say no more of it.
     #[serde(default)]
-    varied: Vec<Named>,
-    #[serde(default)]
-    not_varied: Vec<Named>,
+    varied: Vec<String>,
+    /// What became of each variation.
+    variations: Option<Vec<WrittenVariation>>,
     expected: Option<WrittenDigest>,
-    cause: Option<Value>,
+    #[serde(default)]
+    causes: Vec<Map<String, Value>>,
     #[serde(alias = "failure")]
     error: Option<WrittenError>,
 }
@@ -45,6 +47,31 @@ struct Written {
 #[derive(Deserialize)]
 struct WrittenRound {
     artefact: Option<WrittenDigest>,
+    /// What was to be around it and was not.
+    #[serde(default)]
+    unable: Vec<WrittenUnable>,
+}
+
+#[derive(Deserialize)]
+struct WrittenUnable {
+    facet: String,
+    why: String,
+}
+
+#[derive(Deserialize)]
+struct WrittenVariation {
+    name: String,
+    state: State,
+    why: Option<String>,
+}
+
+/// What became of a variation.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Varied,
+    Unable,
+    NotAsked,
 }
 
 #[derive(Deserialize)]
@@ -60,26 +87,32 @@ struct WrittenError {
     exit_code: Option<u64>,
 }
 
-/// A variation: its name, or an object with it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Named {
-    Name(String),
-    With {
-        #[serde(alias = "variation")]
-        name: String,
-        #[serde(alias = "why")]
-        reason: Option<String>,
-    },
-}
-
-impl From<Named> for NotVaried {
-    fn from(named: Named) -> Self {
-        match named {
-            Named::Name(name) => Self { name, reason: None },
-            Named::With { name, reason } => Self { name, reason },
+/// What was varied, and what was to be and could not.
+fn variations(written: &Written) -> (BTreeSet<String>, Vec<NotVaried>) {
+    let mut varied: BTreeSet<String> = written.varied.iter().cloned().collect();
+    let mut unable: BTreeMap<String, Option<String>> = BTreeMap::new();
+    match &written.variations {
+        Some(variations) => {
+            for WrittenVariation { name, state, why } in variations {
+                match state {
+                    State::Varied => drop(varied.insert(name.clone())),
+                    State::Unable => drop(unable.insert(name.clone(), why.clone())),
+                    State::NotAsked => {}
+                }
+            }
+        }
+        None => {
+            let all = written.rounds.iter().flat_map(|round| &round.unable);
+            unable.extend(all.map(|it| (it.facet.clone(), Some(it.why.clone()))));
         }
     }
+    // What could not be varied in one round never counts as varied.
+    varied.retain(|name| !unable.contains_key(name));
+    let not_varied = unable.into_iter().map(|(name, reason)| NotVaried {
+        name,
+        reason: reason.map(|reason| one_line(&reason)),
+    });
+    (varied, not_varied.collect())
 }
 
 impl Report {
@@ -99,6 +132,7 @@ impl Report {
             }
             (None, None) => return Err("it has no `verdict`".to_owned()),
         };
+        let (varied, not_varied) = variations(&written);
         let mut rounds = Vec::new();
         for (number, round) in written.rounds.into_iter().enumerate() {
             match round.artefact {
@@ -111,13 +145,9 @@ impl Report {
             outcome,
             expected: written.expected.map(|digest| digest.sha256),
             rounds,
-            varied: written
-                .varied
-                .into_iter()
-                .map(|named| NotVaried::from(named).name)
-                .collect(),
-            not_varied: written.not_varied.into_iter().map(Into::into).collect(),
-            cause: written.cause.filter(|cause| !cause.is_null()),
+            varied,
+            not_varied,
+            causes: written.causes.into_iter().map(without_bytes).collect(),
             failure: written.error.map(|error| Failure {
                 message: one_line(&error.message),
                 causes: error.causes.iter().map(|cause| one_line(cause)).collect(),
@@ -148,7 +178,7 @@ impl Report {
             rounds: self.rounds.into_iter().map(Described::from).collect(),
             varied: self.varied,
             not_varied: self.not_varied,
-            cause: self.cause,
+            causes: self.causes,
             failure: self.failure,
             report: Described::from(self.sha256),
         };
@@ -156,6 +186,12 @@ impl Report {
             .map_err(|error| AttestError::Encode(error.to_string()))?;
         Statement::new(subject, VERDICT, predicate).map_err(AttestError::Unsayable)
     }
+}
+
+/// A cause without the bytes that it shows in: they are in the report.
+fn without_bytes(mut cause: Map<String, Value>) -> Value {
+    cause.remove("difference");
+    Value::Object(cause)
 }
 
 /// A message without what a terminal would act on, line ends among it.

@@ -67,7 +67,7 @@ pub enum Claim {
     /// That it was built, from what and by whom.
     Provenance(Provenance),
     /// What verifying it came to.
-    Verdict(VerdictPredicate),
+    Verdict(Box<VerdictPredicate>),
     /// Something else, by its type. It is no reason to trust the subject.
     Other {
         /// The type of the predicate, or of a build that is none of Lunikernel's.
@@ -159,12 +159,11 @@ impl Statement {
         if written.kind != STATEMENT {
             return Err(StatementFlaw::Type(written.kind.chars().take(80).collect()));
         }
-        let mut subjects = written.subject;
-        let (1, Some(subject)) = (subjects.len(), subjects.pop()) else {
-            return Err(StatementFlaw::Subjects(subjects.len()));
+        let [subject] = written.subject.as_slice() else {
+            return Err(StatementFlaw::Subjects(written.subject.len()));
         };
         let subject = Subject {
-            name: subject.name,
+            name: subject.name.clone(),
             sha256: subject.digest.sha256,
         };
         Self::new(subject, &written.predicate_type, written.predicate)
@@ -215,7 +214,7 @@ fn claim(kind: &str, predicate: &Value, subject: &Subject) -> Result<Claim, Stat
             verdict.texts().try_for_each(|text| {
                 check_text("verdict's text", text, super::verdict::MAX_TEXT)
             })?;
-            Ok(Claim::Verdict(verdict))
+            Ok(Claim::Verdict(Box::new(verdict)))
         }
         kind => Ok(other(kind)),
     }

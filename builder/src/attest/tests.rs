@@ -28,11 +28,15 @@ fn report(verdict: &str, made: &[&str]) -> Value {
     json!({
         "verdict": verdict,
         "rounds": made.iter().map(artefact).collect::<Vec<_>>(),
-        "varied": ["umask", { "name": "time-zone", "new": [] }],
-        "not_varied": [{ "name": "clock", "reason": "only root may set it" }, "user"],
+        "variations": [
+            { "name": "umask", "state": "varied", "values": ["022", "002"] },
+            { "name": "time-zone", "state": "varied", "new": [] },
+            { "name": "clock", "state": "unable", "why": "only root may set it" },
+            { "name": "user", "state": "not-asked" },
+        ],
         "expected": null,
         "difference": { "entry": "kernel" },
-        "cause": { "class": "time stamp" },
+        "causes": [{ "class": "timestamp", "difference": { "entry": "kernel" } }],
         "something": { "else": [1, 2.5] },
     })
 }
@@ -189,7 +193,7 @@ fn what_is_no_reason_to_trust_does_not_count() {
     );
     let text = strict(|policy| policy.varied.extend(["umask".into(), "locale".into()]));
     assert!(text.contains("it did not vary locale"), "{text}");
-    let text = strict(|policy| drop(policy.accept.remove(&Accepted::Verdict)));
+    let text = strict(|policy| policy.accept.retain(|it| *it != Accepted::Verdict));
     assert!(text.contains("does not count verdicts"), "{text}");
     let policy = Policy {
         accept: [Accepted::Verdict].into(),
@@ -293,10 +297,22 @@ fn a_report_is_read_whatever_else_it_says() {
     let written: Value = serde_json::from_slice(&statement.to_canonical().unwrap()).unwrap();
     let predicate = &written["predicate"];
     assert_eq!(predicate["varied"], json!(["time-zone", "umask"]));
-    let not_varied =
-        json!([{ "name": "clock", "reason": "only root may set it" }, { "name": "user" }]);
+    let not_varied = json!([{ "name": "clock", "reason": "only root may set it" }]);
     assert_eq!(predicate["notVaried"], not_varied);
-    assert_eq!(predicate["cause"], json!({ "class": "time stamp" }));
+    assert_eq!(predicate["causes"], json!([{ "class": "timestamp" }]));
+    // What a round could not have counts as not varied there too.
+    let mut unable = report("GOOD", &[A, A]);
+    unable["variations"] = Value::Null;
+    unable["varied"] = json!(["umask", "clock"]);
+    unable["rounds"][1]["unable"] = json!([{ "facet": "clock", "why": "no" }]);
+    let unable = verdict(&unable, A).unwrap().to_canonical().unwrap();
+    let unable: Value = serde_json::from_slice(&unable).unwrap();
+    let unable = &unable["predicate"];
+    assert_eq!(unable["varied"], json!(["umask"]));
+    assert_eq!(
+        unable["notVaried"],
+        json!([{ "name": "clock", "reason": "no" }])
+    );
     assert_eq!(predicate["rounds"][1], json!({ "digest": { "sha256": B } }));
     assert_eq!(predicate.get("timeVerified"), None);
     for (wrong, expected) in [
@@ -314,7 +330,7 @@ fn a_report_is_read_whatever_else_it_says() {
             json!({ "error": { "message": "no", "exit_code": 2 } }),
             "an error that is no verdict",
         ),
-        (json!([]), "invalid type"),
+        (json!([]), "no JSON object"),
     ] {
         let error = Report::parse(wrong.to_string().as_bytes()).unwrap_err();
         assert!(error.contains(expected), "{error}");
@@ -398,25 +414,25 @@ fn a_policy_is_read_and_its_flaws_are_placed() {
         (
             "threshold: 2",
             "threshold: 3",
-            "7:12",
+            "10:12",
             "3 keys have to agree",
         ),
-        ("threshold: 2", "threshold: 0", "7:12", "out of range"),
+        ("threshold: 2", "threshold: 0", "10:12", "out of range"),
         ("threshold: 2", "", "1:1", "the policy has no `threshold`"),
         (
             "threshold: 2",
             "treshold: 2",
-            "7:1",
+            "10:1",
             "unknown key `treshold`",
         ),
         ("a.pub", "b.pub", "3:18", "cannot be read"),
         ("a.pub", "a.key", "3:18", "it is a private key"),
         ("file: a.pub", "url: x", "3:12", "unknown key `url`"),
         ("farm-a:", "farm a:", "3:3", "no name for a key"),
-        ("rounds: 3", "rounds: 1", "9:9", "out of range"),
-        ("rounds: 3", "accept: []", "9:9", "is empty"),
-        ("rounds: 3", "accept: [sbom]", "9:10", "not known"),
-        ("rounds: 3", "rounds: 3\nrounds: 3", "10:1", "a second time"),
+        ("rounds: 3", "rounds: 1", "12:9", "out of range"),
+        ("rounds: 3", "accept: []", "12:9", "is empty"),
+        ("rounds: 3", "accept: [sbom]", "12:10", "not known"),
+        ("rounds: 3", "rounds: 3\nrounds: 3", "13:1", "a second time"),
         ("policy/v1", "policy/v2", "1:13", "not known"),
     ] {
         assert!(right.contains(from), "{from}");

@@ -59,9 +59,9 @@ pub struct VerdictPredicate {
     /// What was to differ and could not, and why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) not_varied: Vec<NotVaried>,
-    /// The cause of a difference as the report has it, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) cause: Option<Value>,
+    /// The causes of a difference as the report has them, where they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) causes: Vec<Value>,
     /// Why there is no verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<Failure>,

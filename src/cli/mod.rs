@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod check;
 mod context;
+mod doctor;
 mod fetch;
 mod help;
 mod inspect;
@@ -49,6 +50,7 @@ pub(crate) enum Verb {
     Attest(attest::Args),
     Run(run::Args),
     Cache(cache::Args),
+    Doctor(doctor::Args),
 }
 
 impl Verb {
@@ -67,6 +69,7 @@ impl Verb {
             Self::Attest(args) => attest::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
+            Self::Doctor(args) => doctor::run(args, context),
         }
     }
 }

@@ -14,8 +14,9 @@ use super::key::{PrivateKey, PublicKey};
 /// What a payload of ours is: an in-toto statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-/// How many signatures an envelope may have. More would be checked against every key.
-const MAX_SIGNATURES: usize = 64;
+/// How many signatures an envelope may have. Each is checked with every trusted key, and
+/// that hashes the payload anew.
+const MAX_SIGNATURES: usize = 16;
 
 /// A payload and signatures over it.
 #[derive(Debug, Clone, PartialEq, Eq)]

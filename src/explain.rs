@@ -1,6 +1,7 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
 use lunikernel_builder::fetch::{FetchError, Missing};
@@ -216,6 +217,26 @@ impl Explain for InspectError {
 
     fn exit(&self) -> Exit {
         Exit::BadInput
+    }
+}
+
+impl Explain for AttestError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Random(_) | Self::Encode(_) => Exit::Failed,
+            Self::Threshold { .. } => Exit::Usage,
+            Self::TooFew { .. } => Exit::Unvouched,
+            Self::Conflict { .. } => Exit::Contradicted,
+            _ => Exit::BadInput,
+        }
+    }
+
+    fn complaints(&self) -> &[Complaint] {
+        self.complaints()
     }
 }
 

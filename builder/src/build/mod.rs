@@ -26,6 +26,7 @@ use serde::Serialize;
 pub use error::BuildError;
 pub use materials::Material;
 pub use recall::Recall;
+pub(crate) use sbom::purl;
 pub use steps::StepReport;
 
 use crate::fetch::Fetcher;

@@ -6,7 +6,10 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 3] = [
     ("recipes", &["new", "check", "schema", "lock"]),
     ("builds", &["fetch", "build", "shell"]),
-    ("results", &["inspect", "run", "verify-reproducibility"]),
+    (
+        "results",
+        &["inspect", "diff", "run", "verify-reproducibility"],
+    ),
 ];
 
 /// The typical way, as far as the verbs of it exist.

@@ -84,7 +84,7 @@ impl Tables {
                 0 => format!("its tables are larger than {MAX_TABLES} bytes"),
                 _ => error.to_string(),
             };
-            Flaw::Broken(side, why)
+            Flaw::Broken(None, side, why)
         })
     }
 }
@@ -203,7 +203,7 @@ fn sections(
 
 fn name<'a>(section: &impl ObjectSection<'a>, side: Side) -> Result<String, Flaw> {
     let name = section.name_bytes().map(super::archive::name_of);
-    name.map_err(|error| Flaw::Broken(side, error.to_string()))
+    name.map_err(|error| Flaw::Broken(None, side, error.to_string()))
 }
 
 fn describe<'a>(section: &impl ObjectSection<'a>, name: String, position: usize) -> Differing {
@@ -265,7 +265,7 @@ fn part<'a>(file: &Content, section: &impl ObjectSection<'a>, side: Side) -> Res
     let (offset, size) = section.file_range().unwrap_or_default();
     file.part(offset, size).ok_or_else(|| {
         let why = format!("a section of {size} bytes ends behind the file");
-        Flaw::Broken(side, why)
+        Flaw::Broken(None, side, why)
     })
 }
 

@@ -166,7 +166,8 @@ fn sections(
             .push(section);
     }
     let mut differing = Vec::new();
-    let mut room = left.size().saturating_mul(MAX_OVERLAP);
+    let both = left.size().saturating_add(right.size());
+    let mut room = both.saturating_mul(MAX_OVERLAP);
     for (position, section) in one.sections().enumerate() {
         let name = name(&section, Side::Left)?;
         let others = there.get_mut(&name).filter(|others| !others.is_empty());
@@ -179,6 +180,7 @@ fn sections(
                 let other = part(right, &other, Side::Right)?;
                 room = room
                     .checked_sub(own.size())
+                    .and_then(|room| room.checked_sub(other.size()))
                     .ok_or(Flaw::Whole(Whole::TooDeep))?;
                 it.bytes = first_difference(own.reader(), other.reader())?;
                 if it.bytes.is_none() {

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use lunikernel_builder::build::Builder;
+use lunikernel_builder::build::{Builder, Recall};
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_builder::recipe::Recipe;
@@ -39,6 +39,7 @@ fn inputs_are_hashed_while_they_come_and_never_again() {
         snapshots: None,
         threads: 2,
         surroundings: Surroundings::default(),
+        recall: Recall::All,
         cache: cache.clone(),
     };
     let read = Recipe::read(&recipe().join("recipe.yaml")).unwrap();

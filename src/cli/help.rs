@@ -8,7 +8,7 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ("builds", &["fetch", "build", "shell"]),
     (
         "results",
-        &["inspect", "diff", "run", "verify-reproducibility"],
+        &["inspect", "run", "verify-reproducibility", "diff", "attest"],
     ),
 ];
 

@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod context;
 mod diff;
+mod doctor;
 mod fetch;
 mod help;
 mod inspect;
@@ -49,6 +50,7 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     Run(run::Args),
     Cache(cache::Args),
+    Doctor(doctor::Args),
 }
 
 impl Verb {
@@ -67,6 +69,7 @@ impl Verb {
             Self::Verify(args) => verify::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
+            Self::Doctor(args) => doctor::run(args, context),
         }
     }
 }

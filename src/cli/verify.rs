@@ -1,7 +1,7 @@
 //! `luni verify-reproducibility`: show that the bits are what the recipe says.
 
 use lunikernel_builder::sandbox::Surroundings;
-use lunikernel_builder::verify::{self, Report, Variation, Verdict, VerifyError};
+use lunikernel_builder::verify::{self, Conditions, Report, Variation, Verdict, VerifyError};
 
 use super::Context;
 use super::workshop::{self, RecipeArg};
@@ -61,7 +61,8 @@ fn rounds(args: &Args, varied: &[Variation], context: &Context) -> Result<Report
     let main = workshop::builder(context, cache.clone(), Surroundings::default())?;
     context.runtime()?.block_on(async {
         main.fetch(&locked).await?;
-        let make = |cache, surroundings: Surroundings| {
+        let make = |cache, conditions: &Conditions| {
+            let surroundings = conditions.surroundings.clone();
             let threads = surroundings.cpus.unwrap_or(main.threads);
             workshop::builder(context, cache, surroundings)
                 .map(|builder| lunikernel_builder::build::Builder { threads, ..builder })
@@ -75,18 +76,18 @@ fn rounds(args: &Args, varied: &[Variation], context: &Context) -> Result<Report
 /// What the words of `--vary` stand for.
 fn variations(words: &[String]) -> Result<Vec<Variation>, Failure> {
     match words {
-        [word] if word == "all" => return Ok(Variation::ALL.to_vec()),
+        [word] if word == "all" => return Ok(Variation::all().collect()),
         [word] if word == "none" => return Ok(Vec::new()),
         _ => {}
     }
     words
         .iter()
         .map(|word| {
-            Variation::ALL
-                .into_iter()
+            Variation::all()
                 .find(|variation| variation.name() == word)
                 .ok_or_else(|| {
-                    let names = Variation::ALL.map(Variation::name).join(", ");
+                    let names: Vec<_> = Variation::all().map(Variation::name).collect();
+                    let names = names.join(", ");
                     Failure::new(Exit::Usage, format!("there is no variation `{word}`"))
                         .with_hint(format!("use `all`, `none`, or some of {names}"))
                 })

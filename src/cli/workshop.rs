@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::BinaryBytes;
-use lunikernel_builder::build::Builder;
+use lunikernel_builder::build::{Builder, Recall};
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::lock::{LockedRecipe, unseal};
 pub(crate) use lunikernel_builder::recipe::quoted;
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
-use lunikernel_builder::sandbox::Surroundings;
-use lunikernel_builder::sandbox::native::{LogSink, Native};
+use lunikernel_builder::sandbox::{LogSink, Native, Surroundings};
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::regular::open_regular;
 use lunikernel_cache::{Cache, Digest, Sha256};
@@ -135,6 +134,7 @@ pub(crate) fn builder(
         snapshots: std::env::var("LUNI_SNAPSHOT_URL").ok(),
         threads: context.jobs().get(),
         surroundings,
+        recall: Recall::All,
         cache,
     })
 }

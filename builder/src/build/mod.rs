@@ -14,6 +14,7 @@ mod seal;
 mod steps;
 mod unpack;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,13 +25,14 @@ use serde::Serialize;
 
 pub use error::BuildError;
 pub use materials::Material;
+pub use recall::Recall;
 pub use steps::StepReport;
 
 use crate::fetch::Fetcher;
 use crate::flavour;
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
-use crate::sandbox::{Sandbox, Surroundings};
+use crate::sandbox::{Sandbox, Surroundings, Unable};
 use crate::source::deb::AptConfig;
 use crate::source::git;
 
@@ -55,6 +57,8 @@ pub struct Builder {
     pub threads: usize,
     /// What the steps run among.
     pub surroundings: Surroundings,
+    /// What is taken from earlier builds.
+    pub recall: Recall,
 }
 
 /// What came of a build.
@@ -77,6 +81,15 @@ pub struct Built {
     /// How long all of it took.
     #[serde(skip)]
     pub took: Duration,
+}
+
+impl Built {
+    /// What of the surroundings the steps did not have, each once.
+    #[must_use]
+    pub fn unable(&self) -> Vec<Unable> {
+        let all = self.steps.iter().flat_map(|step| step.unable.clone());
+        all.collect::<BTreeSet<Unable>>().into_iter().collect()
+    }
 }
 
 impl Builder {
@@ -116,6 +129,9 @@ impl Builder {
     /// Looks for an artefact that was built before. One that a failing disk has damaged
     /// is thrown away.
     fn find(&self, action: &EncodedAction, built: &mut Built) -> Result<bool, BuildError> {
+        if self.recall == Recall::Unpacked {
+            return Ok(false);
+        }
         let Some(artefact) = self.recall(action, &built.file_name)? else {
             return Ok(false);
         };

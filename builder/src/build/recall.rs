@@ -5,6 +5,17 @@ use lunikernel_cache::{CacheError, Digest, KeyLock, reapi};
 use super::Builder;
 use crate::plan::EncodedAction;
 
+/// What a build takes from earlier ones in the same cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recall {
+    /// Everything.
+    #[default]
+    All,
+    /// Packages and toolchains that were unpacked; steps are run and the artefact is
+    /// made anew.
+    Unpacked,
+}
+
 impl Builder {
     /// The output named `output` of an action that was carried out before.
     pub(super) fn recall(

@@ -9,9 +9,10 @@ use prost::Message as _;
 use serde::Serialize;
 
 use super::materials::{Material, Materials};
-use super::{BuildError, Builder};
+use super::{BuildError, Builder, Recall};
 use crate::plan::{EncodedAction, StepInputs, step_action};
 use crate::recipe::{Recipe, Step};
+use crate::sandbox::{Outcome, Unable};
 
 /// How a step went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +23,9 @@ pub struct StepReport {
     pub action: Digest,
     /// Whether its result was known already.
     pub cached: bool,
+    /// What of the surroundings it did not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unable: Vec<Unable>,
 }
 
 impl Builder {
@@ -35,14 +39,17 @@ impl Builder {
         let mut reports = Vec::new();
         for step in &recipe.steps {
             let action = plan(recipe, step, materials)?;
-            let (result, cached) = match self.known(step, &action)? {
-                Some(result) => (result, true),
+            let (result, unable) = match self.known(step, &action)? {
+                Some(result) => (result, None),
                 None => {
                     // Another recipe may have the same step.
                     let _turn = self.turn(&action.digest, &format!("step `{}`", step.name))?;
                     match self.known(step, &action)? {
-                        Some(result) => (result, true),
-                        None => (self.run_step(path, step, &action)?, false),
+                        Some(result) => (result, None),
+                        None => {
+                            let outcome = self.run_step(path, step, &action)?;
+                            (outcome.result, Some(outcome.unable))
+                        }
                     }
                 }
             };
@@ -51,7 +58,8 @@ impl Builder {
             reports.push(StepReport {
                 name: step.name.clone(),
                 action: action.digest,
-                cached,
+                cached: unable.is_none(),
+                unable: unable.unwrap_or_default(),
             });
         }
         Ok(reports)
@@ -91,6 +99,9 @@ impl Builder {
         step: &Step,
         action: &EncodedAction,
     ) -> Result<Option<reapi::ActionResult>, BuildError> {
+        if self.recall == Recall::Unpacked {
+            return Ok(None);
+        }
         let blobs = self.cache.blobs();
         let known = self.cache.actions().get(&action.digest, blobs)?;
         if known.is_some() {
@@ -105,7 +116,7 @@ impl Builder {
         path: &Path,
         step: &Step,
         action: &EncodedAction,
-    ) -> Result<reapi::ActionResult, BuildError> {
+    ) -> Result<Outcome, BuildError> {
         let task = self.progress.start("running", &step.name, None);
         action.store(self.cache.blobs())?;
         let outcome = self.sandbox.run(&action.digest, &self.surroundings)?;
@@ -121,7 +132,7 @@ impl Builder {
         }
         self.record_result(action, &outcome.result)?;
         task.finish("");
-        Ok(outcome.result)
+        Ok(outcome)
     }
 
     /// What a result made, as one folder.

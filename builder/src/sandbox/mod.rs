@@ -4,15 +4,21 @@
 //! takes it, shows its command exactly the input root and nothing of the host, and
 //! returns the outputs by digest.
 
+mod environment;
+mod job;
+mod log;
 pub mod native;
+mod surroundings;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lunikernel_cache::{Digest, reapi};
-use serde::Serialize;
 
+pub use environment::environment;
+pub use log::LogSink;
 pub use native::Native;
+pub use surroundings::{EntryOrder, Facet, PathOrder, Surroundings, Unable, UserId};
 
 /// Runs actions.
 pub trait Sandbox: Send + Sync {
@@ -29,49 +35,6 @@ pub trait Sandbox: Send + Sync {
     fn run(&self, action: &Digest, surroundings: &Surroundings) -> Result<Outcome, SandboxError>;
 }
 
-/// What an honest command must not depend on, and what `verify-reproducibility`
-/// therefore varies. It is not part of the action and so not of its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Surroundings {
-    /// Host name inside.
-    pub hostname: String,
-    /// File-mode creation mask.
-    pub umask: u32,
-    /// `TZ`, unless the action sets one.
-    pub timezone: String,
-    /// `LC_ALL`, unless the action sets one.
-    pub locale: String,
-    /// How many processors it may use; `None` for all.
-    pub cpus: Option<usize>,
-    /// In which order folders in `/build` list their entries.
-    pub entry_order: EntryOrder,
-}
-
-impl Default for Surroundings {
-    fn default() -> Self {
-        Self {
-            hostname: "lunikernel".to_owned(),
-            umask: 0o022,
-            timezone: "UTC".to_owned(),
-            locale: "C.UTF-8".to_owned(),
-            cpus: None,
-            entry_order: EntryOrder::AsCreated,
-        }
-    }
-}
-
-/// In which order folders list their entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EntryOrder {
-    /// As the file system has it after creating them in sorted order.
-    AsCreated,
-    /// As a memory file system has it, created in the order of their names.
-    Forward,
-    /// As a memory file system has it, created in the reverse order of their names.
-    Reverse,
-}
-
 /// How a command ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -82,6 +45,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// How long the command ran.
     pub took: Duration,
+    /// What of the surroundings that were asked for it did not have.
+    pub unable: Vec<Unable>,
     /// Where the state that a failed command left is kept, for `luni shell`.
     pub kept: Option<PathBuf>,
 }

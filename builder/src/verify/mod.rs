@@ -17,11 +17,11 @@ use serde::Serialize;
 
 pub use compare::{CompareError, Difference, compare};
 pub use round::{MakeBuilder, Round, round};
-pub use variation::{Variation, surroundings};
+pub use variation::{Conditions, Variation};
 
 use crate::build::BuildError;
 use crate::lock::LockedRecipe;
-use crate::sandbox::Surroundings;
+use crate::sandbox::Unable;
 
 /// What verifying came to. Where it cannot be decided there is an error instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,8 +63,10 @@ pub struct Report {
 pub struct RoundReport {
     /// The artefact that it made.
     pub artefact: Digest,
-    /// What was around it.
-    pub surroundings: Surroundings,
+    /// Under which conditions.
+    pub conditions: Conditions,
+    /// What of them could not be had.
+    pub unable: Vec<Unable>,
 }
 
 /// No verdict was reached.
@@ -135,11 +137,12 @@ pub async fn verify(
     };
     let mut first: Option<Round> = None;
     for number in 0..rounds {
-        let around = surroundings(number, varied);
-        let this = round(main, locked, number, around, make).await?;
+        let conditions = Conditions::of_round(number, varied);
+        let this = round(main, locked, number, conditions, make).await?;
         reports.push(RoundReport {
             artefact: this.built.artefact,
-            surroundings: this.surroundings.clone(),
+            conditions: this.conditions.clone(),
+            unable: this.built.unable(),
         });
         if let Some((artefact, digest)) = expected
             && difference.is_none()

@@ -6,21 +6,20 @@ use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Scratch, Tree};
 
-use super::VerifyError;
-use crate::build::{BuildError, Builder, Built};
+use super::{Conditions, VerifyError};
+use crate::build::{BuildError, Builder, Built, Recall};
 use crate::lock::{LockedRecipe, LockedSource};
-use crate::sandbox::Surroundings;
 
-/// Makes a builder on another cache, with other surroundings.
-pub type MakeBuilder<'a> = &'a dyn Fn(Cache, Surroundings) -> Result<Builder, VerifyError>;
+/// Makes a builder on another cache, for other conditions.
+pub type MakeBuilder<'a> = &'a dyn Fn(Cache, &Conditions) -> Result<Builder, VerifyError>;
 
 /// A cold build, with the cache that it was made in.
 #[derive(Debug)]
 pub struct Round {
     /// What came of it.
     pub built: Built,
-    /// What was around it.
-    pub surroundings: Surroundings,
+    /// Under which conditions it was made.
+    pub conditions: Conditions,
     /// Where it was made; the artefact is in its store.
     pub cache: Cache,
     _folder: Scratch,
@@ -46,23 +45,35 @@ pub async fn round(
     main: &Cache,
     locked: &LockedRecipe,
     number: usize,
-    surroundings: Surroundings,
+    conditions: Conditions,
     make: MakeBuilder<'_>,
 ) -> Result<Round, VerifyError> {
     let folder = main.scratch()?;
-    let cache = Cache::open(folder.path())?;
-    tokio::task::block_in_place(|| take_over(locked, main.blobs(), cache.blobs()))?;
-    let builder = make(cache.clone(), surroundings.clone())?;
-    let built = builder
-        .build(locked)
-        .await
-        .map_err(|source| VerifyError::Build {
-            round: number + 1,
-            source: Box::new(with_lasting_log(source, main.blobs())),
-        })?;
+    let mut place = folder.path().to_owned();
+    for _ in 0..conditions.depth {
+        place.push("deeper");
+    }
+    fs_err::create_dir_all(&place).map_err(CacheError::io("make a folder for a round"))?;
+    let cache = Cache::open(&place)?;
+    tokio::task::block_in_place(|| {
+        take_over(locked, conditions.reversed, main.blobs(), cache.blobs())
+    })?;
+    let builder = make(cache.clone(), &conditions)?;
+    let failed = |source| VerifyError::Build {
+        round: number + 1,
+        source: Box::new(with_lasting_log(source, main.blobs())),
+    };
+    let mut built = builder.build(locked).await.map_err(failed)?;
+    if conditions.warm {
+        let again = Builder {
+            recall: Recall::Unpacked,
+            ..builder
+        };
+        built = again.build(locked).await.map_err(failed)?;
+    }
     Ok(Round {
         built,
-        surroundings,
+        conditions,
         cache,
         _folder: folder,
     })
@@ -79,28 +90,44 @@ fn with_lasting_log(mut error: BuildError, blobs: &BlobStore) -> BuildError {
     error
 }
 
-/// Copies every input of `locked`.
-fn take_over(locked: &LockedRecipe, from: &BlobStore, to: &BlobStore) -> Result<(), CacheError> {
+/// Copies every input of `locked`, in the order of their names or in reverse.
+fn take_over(
+    locked: &LockedRecipe,
+    reversed: bool,
+    from: &BlobStore,
+    to: &BlobStore,
+) -> Result<(), CacheError> {
+    let mut inputs: Vec<(String, Entry)> = Vec::new();
+    let mut file = |name: &str, digest| {
+        let executable = false;
+        inputs.push((name.to_owned(), Entry::File { digest, executable }));
+    };
     for source in locked.lock().sources.values() {
         match source {
             LockedSource::Deb(debs) => {
                 for package in &debs.packages {
-                    copy(&package.digest(), &package.name, from, to)?;
+                    file(&package.name, package.digest());
                 }
             }
-            LockedSource::Url(url) => copy(&url.digest(), &url.url, from, to)?,
-            LockedSource::Git(git) => {
-                let tree = Tree::load(from, &git.tree)?;
-                tree.store(to)?;
-                copy_entry(&Entry::Folder(tree), &git.url, from, to)?;
-            }
-            LockedSource::File(_) => {}
+            LockedSource::Url(url) => file(&url.url, url.digest()),
+            LockedSource::Git(_) | LockedSource::File(_) => {}
         }
     }
-    locked
-        .files()
+    for source in locked.lock().sources.values() {
+        if let LockedSource::Git(git) = source {
+            let tree = Tree::load(from, &git.tree)?;
+            tree.store(to)?;
+            inputs.push((git.url.clone(), Entry::Folder(tree)));
+        }
+    }
+    let files = locked.files().iter();
+    inputs.extend(files.map(|(path, entry)| (path.clone(), entry.clone())));
+    if reversed {
+        inputs.reverse();
+    }
+    inputs
         .iter()
-        .try_for_each(|(path, entry)| copy_entry(entry, path, from, to))
+        .try_for_each(|(name, entry)| copy_entry(entry, name, from, to))
 }
 
 fn copy_entry(

@@ -11,11 +11,11 @@ use fs_err as fs;
 use rustix::event::{PollFd, PollFlags};
 
 use super::inside::NAME;
-use super::log::Log;
 use super::owner::Owner;
 use super::spec::{End, Mapped, Report, Spec};
 use super::{channel, trouble};
 use crate::sandbox::SandboxError;
+use crate::sandbox::log::Log;
 
 /// Where a command's input and output go.
 pub(super) enum Streams<'a> {

@@ -21,14 +21,12 @@
 //! Not hidden: the kernel's release, the processor, the amount of memory, the clock,
 //! and, for an ordinary user with supplementary groups, that there are some.
 
-mod action;
 mod channel;
 mod confine;
 mod filter;
 mod hint;
 mod inside;
 mod launch;
-mod log;
 mod mounts;
 mod outputs;
 mod owner;
@@ -36,7 +34,6 @@ mod spec;
 mod state;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -46,16 +43,14 @@ use fs_err::File;
 use lunikernel_cache::{Cache, Digest, Sha256, reapi};
 
 pub use inside::enter_if_asked;
-pub use log::LogSink;
 
-use self::action::Job;
 use self::launch::{Ended, Streams};
-use self::log::Log;
 use self::owner::Owner;
 use self::spec::{End, FillOrder, Spec};
 use self::state::State;
-use super::{EntryOrder, Failure, Outcome, Sandbox, SandboxError, Surroundings};
-use crate::plan::fixed_environment;
+use super::job::Job;
+use super::log::{Log, LogSink};
+use super::{EntryOrder, Failure, Outcome, Sandbox, SandboxError, Surroundings, environment};
 
 /// Runs actions in namespaces of this machine's kernel.
 #[derive(Clone)]
@@ -231,31 +226,10 @@ impl Sandbox for Native {
             result,
             failure,
             took,
+            unable: Vec::new(),
             kept,
         })
     }
-}
-
-/// The whole environment of a command: what is always there, with what the action sets
-/// put over it. Of the surroundings comes only what the action's author left as it is.
-#[must_use]
-pub fn environment(
-    surroundings: &Surroundings,
-    action: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let fixed = fixed_environment();
-    let mut all = fixed.clone();
-    all.extend(action.clone());
-    for (name, value) in [
-        ("LANG", &surroundings.locale),
-        ("LC_ALL", &surroundings.locale),
-        ("TZ", &surroundings.timezone),
-    ] {
-        if all.get(name) == fixed.get(name) {
-            all.insert(name.to_owned(), value.clone());
-        }
-    }
-    all
 }
 
 /// For `map_err`: setting up failed at what was attempted.

@@ -7,9 +7,9 @@ use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, CacheError, reapi};
 use prost::Message as _;
 
-use super::action::{BUILD, Job};
 use super::state::join;
 use crate::sandbox::Failure;
+use crate::sandbox::job::{BUILD, Job};
 
 /// Takes every output that the job names from the folder `build`, and records it in
 /// `result`. Nothing in the sandbox may be running any more.

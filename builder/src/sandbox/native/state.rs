@@ -18,11 +18,11 @@ use lunikernel_cache::{Cache, Digest, Scratch, Tree, reapi, remove};
 use prost::Message as _;
 use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags};
 
-use super::action::{BUILD, Job};
 use super::launch::hand_over;
 use super::owner::Owner;
 use super::trouble;
 use crate::sandbox::SandboxError;
+use crate::sandbox::job::{BUILD, Job};
 
 const ROOTS: &str = "roots-v1";
 const FAILED: &str = "failed-v1";

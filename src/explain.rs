@@ -11,7 +11,7 @@ use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
-use lunikernel_builder::verify::VerifyError;
+use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
 
@@ -183,6 +183,20 @@ impl Explain for VerifyError {
         match self {
             Self::Build { source, .. } => source.log(),
             _ => None,
+        }
+    }
+}
+
+impl Explain for CompareError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Artefact(error) => error.exit(),
+            Self::Read { .. } | Self::Contradiction { .. } => Exit::BadInput,
+            Self::File { .. } | Self::Copy(_) => Exit::Failed,
         }
     }
 }

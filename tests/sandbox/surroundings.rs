@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 
-use lunikernel_builder::sandbox::{
-    EntryOrder, Facet, PathOrder, Surroundings, Unable, UserId,
-};
+use lunikernel_builder::sandbox::{EntryOrder, Facet, PathOrder, Surroundings, Unable, UserId};
 
 use crate::bench::{Bench, Ran, ask};
 

@@ -60,6 +60,7 @@ pub(crate) struct Ask {
     outputs: Vec<String>,
     env: Vec<(String, String)>,
     inputs: Tree,
+    root: Tree,
     workdir: String,
     properties: Vec<(&'static str, u64)>,
     timeout: Duration,
@@ -78,6 +79,7 @@ pub(crate) fn ask_for(argv: Vec<String>) -> Ask {
         outputs: vec![],
         env: vec![],
         inputs: Tree::new(),
+        root: Tree::new(),
         workdir: "build".to_owned(),
         properties: vec![],
         timeout: Duration::from_secs(60),
@@ -96,6 +98,11 @@ impl Ask {
     }
     pub(crate) fn input(mut self, path: &str, entry: Entry) -> Self {
         self.inputs.insert(path, entry).unwrap();
+        self
+    }
+    /// Puts more into the root.
+    pub(crate) fn root(mut self, path: &str, entry: Entry) -> Self {
+        self.root.insert(path, entry).unwrap();
         self
     }
     pub(crate) fn workdir(mut self, path: &str) -> Self {
@@ -188,7 +195,7 @@ impl Bench {
     /// Stores the action and returns its digest.
     pub(crate) fn store(&self, ask: &Ask) -> Digest {
         let blobs = self.cache.blobs();
-        let mut root = Tree::new();
+        let mut root = ask.root.clone();
         let probe = Entry::File {
             digest: blobs.put(probe()).unwrap(),
             executable: true,

@@ -2,109 +2,22 @@
 //! entry, the member of its initramfs, the field or the byte.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, BufReader};
 
 use lunikernel_cache::Digest;
 use lunikernel_cache::artefact::{
     Artefact, ArtefactError, EntryReader, FILES, INITRAMFS, LOCK, MANIFEST, RECIPE,
 };
-use serde::Serialize;
-
 mod bytes;
+mod found;
 mod initramfs;
 mod json;
 mod show;
 
-pub use bytes::Bytes;
-pub use initramfs::{GzipField, MemberChange};
-
-/// The first difference between two Lunikernels, in the order of what explains
-/// what: first what went in, then what came out, and the manifest, which differs
-/// whenever anything does, at last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The entry that it is in.
-    pub entry: String,
-    /// What it is.
-    pub found: Found,
-    /// The other entries that differ.
-    pub others: Vec<String>,
-}
-
-/// What is different in an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Found {
-    /// Only one of the two has the entry.
-    Presence {
-        /// Which one.
-        only_in: Side,
-    },
-    /// A value of the manifest.
-    Value {
-        /// Where, as a JSON pointer (RFC 6901).
-        pointer: String,
-        /// What the left one has there, as JSON, if it has anything.
-        left: Option<String>,
-        /// What the right one has there.
-        right: Option<String>,
-    },
-    /// A field of a gzip header (RFC 1952, 2.3).
-    Gzip {
-        /// The field.
-        field: GzipField,
-        /// What the left one has there.
-        left: String,
-        /// What the right one has there.
-        right: String,
-    },
-    /// A member of the initramfs.
-    Member {
-        /// Its path, without a leading slash; the left one's where they differ.
-        path: String,
-        /// What is different about it.
-        change: MemberChange,
-    },
-    /// All members are the same; only how they are packed differs.
-    Packing {
-        /// The first byte of the packed form that differs.
-        bytes: Bytes,
-    },
-    /// One of the two has an initramfs that cannot be unpacked.
-    Unreadable {
-        /// Which one.
-        side: Side,
-        /// Why.
-        why: String,
-        /// The first byte of the packed form that differs.
-        bytes: Bytes,
-    },
-    /// A byte.
-    Content {
-        /// The first one that differs.
-        bytes: Bytes,
-    },
-}
-
-/// One of the two that are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The first one.
-    Left,
-    /// The second one.
-    Right,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Left => "left",
-            Self::Right => "right",
-        })
-    }
-}
+pub use bytes::{Bytes, Extent, Window};
+pub use found::{
+    Difference, Format, Found, Other, Place, Role, Section, Side, Symbol, Units, Whole,
+};
 
 /// Two Lunikernels could not be compared.
 #[derive(Debug, thiserror::Error)]
@@ -154,14 +67,26 @@ pub fn compare(left: &Artefact, right: &Artefact) -> Result<Option<Difference>, 
     let Some((entry, only_in)) = names.next() else {
         return Ok(None);
     };
-    let found = match only_in {
-        Some(only_in) => Found::Presence { only_in },
+    let (path, found) = match only_in {
+        Some(only_in) => (Vec::new(), Found::Presence { only_in }),
         None => descend(&entry, left, right)?,
     };
+    let mut others = Vec::new();
+    for (entry, only_in) in names {
+        let (path, found) = match only_in {
+            Some(only_in) => (Vec::new(), Found::Presence { only_in }),
+            None => descend(&entry, left, right)?,
+        };
+        others.push(Other { entry, path, found });
+    }
+    let unlisted = others.len().saturating_sub(Difference::MOST_OTHERS) as u64;
+    others.truncate(Difference::MOST_OTHERS);
     Ok(Some(Difference {
         entry,
+        path,
         found,
-        others: names.map(|(name, _)| name).collect(),
+        others,
+        unlisted,
     }))
 }
 
@@ -199,13 +124,22 @@ fn rank(name: &str) -> u8 {
     }
 }
 
-fn descend(entry: &str, left: &Artefact, right: &Artefact) -> Result<Found, CompareError> {
+fn descend(
+    entry: &str,
+    left: &Artefact,
+    right: &Artefact,
+) -> Result<(Vec<Place>, Found), CompareError> {
     match entry {
-        MANIFEST => Ok(json::compare(left.manifest(), right.manifest())),
+        MANIFEST => Ok((Vec::new(), json::compare(left.manifest(), right.manifest()))),
         INITRAMFS => initramfs::compare(left, right),
-        _ => Ok(Found::Content {
-            bytes: raw(entry, left, right)?,
-        }),
+        _ => {
+            let found = Found::Content {
+                bytes: raw(entry, left, right)?,
+                reordered: None,
+                whole: None,
+            };
+            Ok((Vec::new(), found))
+        }
     }
 }
 

@@ -5,10 +5,9 @@ use std::error::Error as _;
 use std::io::{self, BufRead, Read};
 
 use lunikernel_cache::artefact::{Artefact, INITRAMFS};
-use serde::Serialize;
 
 use super::bytes::{Bytes, first_difference};
-use super::{CompareError, Found, Side, buffered, raw, read_error};
+use super::{CompareError, Format, Found, Place, Side, buffered, raw, read_error};
 use crate::assemble::cpio::{CpioReader, Header, ReadError, read_gzip};
 
 /// As much as is unpacked to be compared. An initramfs lives in memory, so none that
@@ -18,73 +17,45 @@ const MAX_UNPACKED: u64 = 16 << 30;
 /// The longest file name in a gzip header that is compared.
 const MAX_GZIP_NAME: u64 = 4096;
 
-/// A field of a gzip header (RFC 1952, 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GzipField {
-    /// CM.
-    Method,
-    /// FLG: which optional fields there are.
-    Flags,
-    /// MTIME: a time stamp.
-    Mtime,
-    /// XFL: how hard it was compressed.
-    ExtraFlags,
-    /// OS: where it was compressed.
-    System,
-    /// FNAME: the name of the file that was compressed.
-    Name,
-}
-
-/// What is different about a member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "change", rename_all = "snake_case")]
-pub enum MemberChange {
-    /// Only one of the two has it.
-    Presence {
-        /// Which one.
-        only_in: Side,
-    },
-    /// Both have it, in another order.
-    Order {
-        /// How many members are before it.
-        position: u64,
-        /// What the right one has in this place.
-        instead: String,
-    },
-    /// A field of its header.
-    Field {
-        /// The field, by its name in the format.
-        field: &'static str,
-        /// What the left one has there.
-        left: String,
-        /// What the right one has there.
-        right: String,
-    },
-    /// Its content.
-    Content {
-        /// The first byte that differs.
-        bytes: Bytes,
-    },
-}
-
 /// Compares two that are known to differ.
-pub(super) fn compare(left: &Artefact, right: &Artefact) -> Result<Found, CompareError> {
+pub(super) fn compare(
+    left: &Artefact,
+    right: &Artefact,
+) -> Result<(Vec<Place>, Found), CompareError> {
     let headers = (gzip_header(left)?, gzip_header(right)?);
     if let Some(found) = compare_gzip(&headers.0, &headers.1) {
-        return Ok(found);
+        return Ok((Vec::new(), found));
     }
     let one = read_gzip(buffered(left, INITRAMFS)?, MAX_UNPACKED);
     let two = read_gzip(buffered(right, INITRAMFS)?, MAX_UNPACKED);
     let bytes = || raw(INITRAMFS, left, right);
     match compare_archives(one, two) {
-        Ok(Some((path, change))) => Ok(Found::Member { path, change }),
-        Ok(None) => Ok(Found::Packing { bytes: bytes()? }),
-        Err((side, error)) => Ok(Found::Unreadable {
-            side,
-            why: reasons(&error),
-            bytes: bytes()?,
-        }),
+        Ok(Some((name, found))) => {
+            let unpacked = Place::Unpacked {
+                format: Format::Gzip,
+            };
+            let member = Place::Member {
+                format: Format::Cpio,
+                name,
+            };
+            Ok((vec![unpacked, member], found))
+        }
+        Ok(None) => Ok((
+            Vec::new(),
+            Found::Packing {
+                format: Format::Cpio,
+                bytes: bytes()?,
+            },
+        )),
+        Err((side, error)) => Ok((
+            Vec::new(),
+            Found::Unreadable {
+                format: Format::Cpio,
+                side,
+                why: reasons(&error),
+                bytes: bytes()?,
+            },
+        )),
     }
 }
 
@@ -100,7 +71,7 @@ fn reasons(error: &ReadError) -> String {
 }
 
 /// The fields of a gzip header, each as it is shown.
-type GzipHeader = [(GzipField, String); 6];
+type GzipHeader = [(&'static str, String); 6];
 
 fn gzip_header(artefact: &Artefact) -> Result<GzipHeader, CompareError> {
     read_gzip_header(buffered(artefact, INITRAMFS)?).map_err(read_error(INITRAMFS))
@@ -125,20 +96,24 @@ fn read_gzip_header(mut reader: impl BufRead) -> io::Result<GzipHeader> {
         reader.take(MAX_GZIP_NAME).read_until(0, &mut name)?;
     }
     Ok([
-        (GzipField::Name, name.escape_ascii().to_string()),
-        (GzipField::Mtime, u32::from_le_bytes(mtime).to_string()),
-        (GzipField::Method, method.to_string()),
-        (GzipField::Flags, format!("{flags:#04x}")),
-        (GzipField::ExtraFlags, extra_flags.to_string()),
-        (GzipField::System, system.to_string()),
+        ("the file name (FNAME)", name.escape_ascii().to_string()),
+        (
+            "the time stamp (MTIME)",
+            u32::from_le_bytes(mtime).to_string(),
+        ),
+        ("the method (CM)", method.to_string()),
+        ("the flags (FLG)", format!("{flags:#04x}")),
+        ("the effort (XFL)", extra_flags.to_string()),
+        ("the operating system (OS)", system.to_string()),
     ])
 }
 
 fn compare_gzip(left: &GzipHeader, right: &GzipHeader) -> Option<Found> {
     let mut pairs = left.iter().zip(right);
     let ((field, left), (_, right)) = pairs.find(|(one, two)| one != two)?;
-    Some(Found::Gzip {
-        field: *field,
+    Some(Found::Field {
+        format: Format::Gzip,
+        field: (*field).to_owned(),
         left: left.clone(),
         right: right.clone(),
     })
@@ -150,7 +125,7 @@ type Failed = (Side, ReadError);
 fn compare_archives(
     mut left: CpioReader<impl Read>,
     mut right: CpioReader<impl Read>,
-) -> Result<Option<(String, MemberChange)>, Failed> {
+) -> Result<Option<(String, Found)>, Failed> {
     let mut position = 0;
     loop {
         let one = left.next_header().map_err(|it| (Side::Left, it))?;
@@ -171,8 +146,8 @@ fn compare_archives(
     }
 }
 
-fn presence(path: String, only_in: Side) -> (String, MemberChange) {
-    (path, MemberChange::Presence { only_in })
+fn presence(path: String, only_in: Side) -> (String, Found) {
+    (path, Found::Presence { only_in })
 }
 
 /// Two members in the same place have two names: either one of them is missing on
@@ -183,7 +158,7 @@ fn order(
     right: CpioReader<impl Read>,
     two: String,
     position: u64,
-) -> Result<(String, MemberChange), Failed> {
+) -> Result<(String, Found), Failed> {
     let rest_of_right = paths(right).map_err(|it| (Side::Right, it))?;
     if !rest_of_right.contains(&one) {
         return Ok(presence(one, Side::Left));
@@ -193,7 +168,13 @@ fn order(
         return Ok(presence(two, Side::Right));
     }
     let instead = two;
-    Ok((one, MemberChange::Order { position, instead }))
+    let order = Found::Order {
+        format: Format::Cpio,
+        position,
+        left: one.clone(),
+        right: instead,
+    };
+    Ok((one, order))
 }
 
 fn paths(mut reader: CpioReader<impl Read>) -> Result<BTreeSet<String>, ReadError> {
@@ -210,14 +191,20 @@ fn compare_members(
     one: &Header,
     right: &mut CpioReader<impl Read>,
     two: &Header,
-) -> Result<Option<MemberChange>, Failed> {
+) -> Result<Option<Found>, Failed> {
     let own = fields_of_the_file(one).into_iter();
     if let Some(change) = field(own.zip(fields_of_the_file(two))) {
         return Ok(Some(change));
     }
     let compared = first_difference(Content(left, Side::Left), Content(right, Side::Right));
     match compared {
-        Ok(Some(bytes)) => return Ok(Some(MemberChange::Content { bytes })),
+        Ok(Some(bytes)) => {
+            return Ok(Some(Found::Content {
+                bytes,
+                reordered: None,
+                whole: None,
+            }));
+        }
         Ok(None) => {}
         Err(source) => return Err(unreadable(one, source)),
     }
@@ -248,9 +235,14 @@ fn fields_of_the_archive(header: &Header) -> [Field; 4] {
     ]
 }
 
-fn field(mut pairs: impl Iterator<Item = (Field, Field)>) -> Option<MemberChange> {
+fn field(mut pairs: impl Iterator<Item = (Field, Field)>) -> Option<Found> {
     let ((field, left), (_, right)) = pairs.find(|(one, two)| one != two)?;
-    Some(MemberChange::Field { field, left, right })
+    Some(Found::Field {
+        format: Format::Cpio,
+        field: field.to_owned(),
+        left,
+        right,
+    })
 }
 
 /// Reads a member's content, and remembers in an error which side it was.

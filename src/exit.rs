@@ -27,13 +27,15 @@ pub(crate) enum Exit {
     Differs,
     /// It could not be decided whether a rebuild gives the same bytes.
     Undecided,
+    /// A rebuild gave the same bytes, but not all that was to be varied could be.
+    Unvaried,
     /// As a command that was run on the user's behalf ended.
     Passed(u8),
 }
 
 impl Exit {
     /// Every way to end, in the order of the codes.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -43,6 +45,7 @@ impl Exit {
         Self::Step,
         Self::Differs,
         Self::Undecided,
+        Self::Unvaried,
     ];
 
     /// The number that the shell sees.
@@ -57,6 +60,7 @@ impl Exit {
             Self::Step => 6,
             Self::Differs => 10,
             Self::Undecided => 11,
+            Self::Unvaried => 12,
             Self::Passed(code) => code,
         }
     }
@@ -73,6 +77,7 @@ impl Exit {
             Self::Step => "a step failed in the sandbox",
             Self::Differs => "verify: DIFFERS",
             Self::Undecided => "verify: FAILED, no verdict",
+            Self::Unvaried => "verify --strict: GOOD, but something could not be varied",
             Self::Passed(_) => "shell: as the command in the sandbox ended",
         }
     }

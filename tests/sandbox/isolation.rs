@@ -43,29 +43,6 @@ fn the_environment_is_fixed() {
 }
 
 #[test]
-fn surroundings_are_as_asked_for() {
-    let bench = Bench::new();
-    let odd = ask("show , env , write made x , stat made").surroundings(|s| {
-        s.hostname = "elsewhere".to_owned();
-        s.umask = 0o077;
-        s.timezone = "Pacific/Chatham".to_owned();
-        s.locale = "de_DE.UTF-8".to_owned();
-        s.cpus = Some(1);
-    });
-    let log = bench.run(&odd).well();
-    for line in [
-        "host elsewhere",
-        "umask 077",
-        "cpus 1",
-        "TZ=Pacific/Chatham",
-        "LC_ALL=de_DE.UTF-8",
-        "made 100600 0:0 ",
-    ] {
-        assert!(log.contains(line), "{line} is not in\n{log}");
-    }
-}
-
-#[test]
 fn only_the_input_root_is_there() {
     let bench = Bench::new();
     let input = ask("ls / , ls /build , ls /tmp , ls /root , ls /dev/shm")

@@ -10,4 +10,6 @@ mod isolation;
 mod kept;
 mod limits;
 mod outputs;
+mod surroundings;
+mod traced;
 mod users;

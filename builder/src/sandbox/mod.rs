@@ -6,6 +6,7 @@
 
 mod environment;
 mod job;
+mod locale;
 mod log;
 pub mod native;
 mod surroundings;

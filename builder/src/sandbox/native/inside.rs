@@ -14,24 +14,22 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use super::spec::{End, Mapped, Report, Spec, Trouble};
-use super::{channel, confine, mounts, watch};
+use super::supervise::{self, Running};
+use super::terminal::Terminal;
+use super::trace::Tracer;
+use super::{around, channel, confine, mounts, numbers, release};
+use crate::sandbox::{Facet, Unable};
 
 /// The name under which this program is started to become a sandbox. It is all
 /// that the command sees of pid 1's command line.
 pub(super) const NAME: &str = "luni-sandbox";
-
-/// How often the limits are checked.
-const TICK: Duration = Duration::from_millis(25);
-/// How seldom at most.
-const MAX_TICK: Duration = Duration::from_millis(500);
 
 /// Becomes a sandbox if this process was started to be one; call it first in `main`,
 /// before any thread is started.
@@ -123,9 +121,9 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
     die_with_parent()?;
     rustix::process::umask(Mode::empty());
     let build = mounts::enter_root(spec, layers)?;
-    rustix::system::sethostname(spec.hostname.as_bytes())
-        .map_err(Trouble::at("set the host name"))?;
-    rustix::system::setdomainname(b"(none)").map_err(Trouble::at("set the domain name"))?;
+    for unable in around::set_up(&spec.around)? {
+        tell_unable(control, unable)?;
+    }
     raise_loopback().map_err(Trouble::at("raise the loopback interface"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(Trouble::at("close pid 1 to inspection"))?;
@@ -133,44 +131,120 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
         .map_err(Trouble::at("report that all is ready"))?;
     drop(build);
 
-    let (command, failure) = start(spec)?;
-    if let Some((not_started, _)) =
-        channel::receive(&failure).map_err(Trouble::at("start the command"))?
-    {
-        return match not_started {
-            NotStarted::Program(errno) => Ok(End::CannotStart(errno)),
-            NotStarted::Trouble(trouble) => Err(trouble),
-        };
+    numbers::use_process_ids(spec.around.process_ids_used)
+        .map_err(Trouble::at("use up process numbers"))?;
+    let running = start(spec, control)?;
+    match running {
+        Started::Running(running) => running.watch_over(),
+        Started::Not(end) => Ok(end),
     }
-    watch_over(spec, control, command)
 }
 
-/// Why the command did not start.
+fn tell_unable(control: &UnixStream, unable: Unable) -> Result<(), Trouble> {
+    channel::send(control, &Report::Unable(unable), None)
+        .map_err(Trouble::at("report what cannot be had"))
+}
+
+/// What the process says that becomes the command.
 #[derive(serde::Serialize, serde::Deserialize)]
-enum NotStarted {
+pub(super) enum Word {
+    /// It can be traced, and waits to hear whether it is.
+    Traceable,
     /// Its program could not be executed.
     Program(i32),
     /// It could not be confined.
     Trouble(Trouble),
 }
 
+enum Started<'a> {
+    Running(Running<'a>),
+    Not(End),
+}
+
 /// Starts the command. The socket closes when it has started, and says why if not.
-fn start(spec: &Spec) -> Result<(Pid, UnixStream), Trouble> {
-    let (ours, theirs) = UnixStream::pair().map_err(Trouble::at("start the command"))?;
-    match fork().map_err(Trouble::at("start the command"))? {
-        Some(command) => Ok((command, ours)),
-        None => {
-            if spec.interactive {
-                take_terminal();
+fn start<'a>(spec: &'a Spec, control: &'a UnixStream) -> Result<Started<'a>, Trouble> {
+    let failed = || Trouble::at("start the command");
+    let terminal = if spec.around.terminal {
+        open_terminal(control)?
+    } else {
+        None
+    };
+    supervise::hold_signals().map_err(failed())?;
+    let (ours, theirs) = UnixStream::pair().map_err(failed())?;
+    let Some(command) = fork().map_err(failed())? else {
+        if spec.interactive {
+            take_terminal();
+        }
+        let word = match confine::become_command(spec, terminal.as_ref(), &theirs) {
+            Ok(error) => Word::Program(error.raw_os_error().unwrap_or(0)),
+            Err(trouble) => Word::Trouble(trouble),
+        };
+        let _ = channel::send(&theirs, &word, None);
+        exit(127)
+    };
+    drop(theirs);
+    let mut tracer = None;
+    loop {
+        match channel::receive(&ours).map_err(failed())? {
+            None => break,
+            Some((Word::Traceable, _)) => {
+                tracer = trace_command(spec, control, command)?;
+                channel::send(&ours, &tracer.is_some(), None).map_err(failed())?;
             }
-            let failed = match confine::become_command(spec) {
-                Ok(error) => NotStarted::Program(error.raw_os_error().unwrap_or(0)),
-                Err(trouble) => NotStarted::Trouble(trouble),
-            };
-            let _ = channel::send(&theirs, &failed, None);
-            exit(127)
+            Some((Word::Program(errno), _)) => return Ok(Started::Not(End::CannotStart(errno))),
+            Some((Word::Trouble(trouble), _)) => return Err(trouble),
         }
     }
+    Ok(Started::Running(Running {
+        spec,
+        control,
+        command,
+        terminal,
+        tracer,
+    }))
+}
+
+fn open_terminal(control: &UnixStream) -> Result<Option<Terminal>, Trouble> {
+    match Terminal::open() {
+        Ok(terminal) => Ok(Some(terminal)),
+        Err(error) => {
+            let facet = Facet::Terminal;
+            let why = format!("no terminal can be made here: {error}");
+            tell_unable(control, Unable { facet, why })?;
+            Ok(None)
+        }
+    }
+}
+
+/// Has another clock and another release be answered to the command.
+fn trace_command(
+    spec: &Spec,
+    control: &UnixStream,
+    command: Pid,
+) -> Result<Option<Tracer>, Trouble> {
+    let around = &spec.around;
+    let error = match Tracer::attach(command.as_raw_pid(), around) {
+        Ok(tracer) => {
+            if let Some(release) = &around.kernel_release
+                && let Err(error) = release::cover(release)
+            {
+                let facet = Facet::KernelRelease;
+                let why = format!("only uname(2) says another, and not /proc: {error}");
+                tell_unable(control, Unable { facet, why })?;
+            }
+            return Ok(Some(tracer));
+        }
+        Err(error) => error,
+    };
+    let asked = [
+        (Facet::Clock, around.clock_ahead != Duration::ZERO),
+        (Facet::KernelRelease, around.kernel_release.is_some()),
+    ];
+    for (facet, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+        let why = format!("commands cannot be traced here (ptrace): {error}");
+        tell_unable(control, Unable { facet, why })?;
+    }
+    Ok(None)
 }
 
 /// Makes the command the one that Ctrl-C and the like go to.
@@ -180,67 +254,6 @@ fn take_terminal() {
     // default back before it starts.
     unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
     let _ = rustix::termios::tcsetpgrp(io::stdin(), rustix::process::getpgrp());
-}
-
-fn watch_over(spec: &Spec, control: &UnixStream, command: Pid) -> Result<End, Trouble> {
-    let failed = || Trouble::at("watch over the command");
-    let deadline = spec
-        .timeout_ms
-        .and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
-    let memory_limit = spec.memory_mib.saturating_mul(1 << 20);
-    let pidfd = rustix::process::pidfd_open(command, rustix::process::PidfdFlags::empty())
-        .map_err(failed())?;
-    let mut pause = TICK;
-    loop {
-        let tick = Timespec {
-            tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(pause.subsec_nanos()),
-        };
-        let mut events = [
-            PollFd::new(&pidfd, PollFlags::IN),
-            PollFd::new(control, PollFlags::IN),
-        ];
-        match rustix::event::poll(&mut events, Some(&tick)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(failed()(errno)),
-        }
-        let [_, outside] = &events;
-        if !outside.revents().is_empty() {
-            // The outside sends nothing more: it is gone.
-            exit(1);
-        }
-        if let Some(end) = reap(command) {
-            return Ok(end);
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Ok(End::TimedOut);
-        }
-        let begun = Instant::now();
-        let usage =
-            watch::measure(memory_limit).map_err(Trouble::at("measure what the command uses"))?;
-        if usage.memory > memory_limit {
-            return Ok(End::OutOfMemory);
-        }
-        if usage.tasks > spec.processes {
-            return Ok(End::TooManyProcesses);
-        }
-        // Measuring many processes exactly takes its time; the command is to have most.
-        pause = TICK.max(begun.elapsed().saturating_mul(10)).min(MAX_TICK);
-    }
-}
-
-/// Collects every process that ended; says how the command did, once it has.
-fn reap(command: Pid) -> Option<End> {
-    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-        if pid == command {
-            return match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Some(End::Exit(code)),
-                (None, Some(signal)) => Some(End::Signal(signal)),
-                (None, None) => continue,
-            };
-        }
-    }
-    None
 }
 
 fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
@@ -267,7 +280,7 @@ fn die_with_parent() -> Result<(), Trouble> {
 }
 
 /// `None` in the child.
-fn fork() -> io::Result<Option<Pid>> {
+pub(super) fn fork() -> io::Result<Option<Pid>> {
     // SAFETY: this process has one thread, so the child finds no lock held and no
     // structure half-changed.
     match unsafe { libc::fork() } {
@@ -277,7 +290,7 @@ fn fork() -> io::Result<Option<Pid>> {
 }
 
 /// Ends the process without running what its parent registered to run at its own end.
-fn exit(code: i32) -> ! {
+pub(super) fn exit(code: i32) -> ! {
     // SAFETY: it takes any number and does not return.
     unsafe { libc::_exit(code) }
 }

@@ -21,17 +21,25 @@
 //! Not hidden: the kernel's release, the processor, the amount of memory, the clock,
 //! and, for an ordinary user with supplementary groups, that there are some.
 
+mod around;
 mod channel;
 mod confine;
 mod filter;
 mod hint;
+mod home;
 mod inside;
 mod launch;
 mod mounts;
+mod numbers;
 mod outputs;
 mod owner;
+mod release;
 mod spec;
 mod state;
+mod supervise;
+mod terminal;
+#[cfg_attr(not(target_arch = "x86_64"), path = "trace_elsewhere.rs")]
+mod trace;
 mod watch;
 
 use std::io;
@@ -40,17 +48,20 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use fs_err::File;
-use lunikernel_cache::{Cache, Digest, Sha256, reapi};
+use lunikernel_cache::{Cache, Digest, Sha256, Tree, reapi};
 
 pub use inside::enter_if_asked;
 
 use self::launch::{Ended, Streams};
 use self::owner::Owner;
-use self::spec::{End, FillOrder, Spec};
-use self::state::State;
+use self::spec::{End, Spec};
+use self::state::{State, Wanted};
 use super::job::Job;
 use super::log::{Log, LogSink};
-use super::{EntryOrder, Failure, Outcome, Sandbox, SandboxError, Surroundings, environment};
+use super::{
+    EntryOrder, Facet, Failure, Outcome, Sandbox, SandboxError, Surroundings, Unable, UserId,
+    environment, locale,
+};
 
 /// Runs actions in namespaces of this machine's kernel.
 #[derive(Clone)]
@@ -90,19 +101,19 @@ impl Native {
     /// As [`Sandbox::run`].
     pub fn shell(&self, action: &Digest, argv: Option<Vec<String>>) -> Result<i32, SandboxError> {
         let job = Job::read(self.cache.blobs(), action)?;
-        let owner = Owner::find().map_err(trouble("find out who this is"))?;
+        let (owner, _) = Owner::find(UserId::Usual).map_err(trouble("find out who this is"))?;
         let key = Sha256::of(format!("shell {}", action.sha256).as_bytes());
         let _alone = self.cache.lock(&key)?;
         let lower = state::root(&self.cache, &job, action, &owner)?;
         let state = match State::kept(&self.cache, action, &owner)? {
             Some(state) => state,
-            None => State::fresh(&self.cache, &job, action, &owner)?,
+            None => State::fresh(&self.cache, &job, action, &owner, &Wanted::USUAL)?,
         };
         let surroundings = Surroundings::default();
         let mut spec = self.spec(&job, &surroundings, lower, &state);
         spec.argv = argv.unwrap_or_else(|| vec!["/bin/sh".to_owned()]);
         spec.interactive = true;
-        spec.order = None;
+        spec.around.entry_order = EntryOrder::AsCreated;
         spec.timeout_ms = None;
         if let Ok(term) = std::env::var("TERM") {
             spec.env.retain(|(name, _)| name != "TERM");
@@ -132,19 +143,26 @@ impl Native {
             workdir: job.workdir.clone(),
             lower,
             state: state.relative(&self.cache),
-            hostname: surroundings.hostname.clone(),
-            umask: surroundings.umask,
-            cpus: surroundings.cpus,
-            order: match surroundings.entry_order {
-                EntryOrder::AsCreated => None,
-                EntryOrder::Forward => Some(FillOrder::Forward),
-                EntryOrder::Reverse => Some(FillOrder::Reverse),
-            },
+            around: surroundings.clone(),
             timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
             memory_mib: job.memory_mib,
             processes: job.processes,
             interactive: false,
         }
+    }
+
+    /// What the root lacks of the locale that was asked for; it is made in a sandbox of
+    /// its own. The inner error says why it cannot be had.
+    fn locale(
+        &self,
+        job: &Job,
+        around: &Surroundings,
+    ) -> Result<Result<Option<(String, Tree)>, String>, SandboxError> {
+        let quiet = Self {
+            sink: None,
+            ..self.clone()
+        };
+        locale::provide(&quiet, &self.cache, job, &around.locale)
     }
 
     /// What came of a command that ended, and why it failed, if it did.
@@ -191,15 +209,38 @@ impl Sandbox for Native {
 
     fn run(&self, action: &Digest, surroundings: &Surroundings) -> Result<Outcome, SandboxError> {
         let job = Job::read(self.cache.blobs(), action)?;
-        let owner = Owner::find().map_err(trouble("find out who this is"))?;
+        let (owner, unable) =
+            Owner::find(surroundings.user_id).map_err(trouble("find out who this is"))?;
+        let mut unable: Vec<Unable> = unable.into_iter().collect();
+        let mut around = surroundings.clone();
         let lower = state::root(&self.cache, &job, action, &owner)?;
-        let state = State::fresh(&self.cache, &job, action, &owner)?;
-        let spec = self.spec(&job, surroundings, lower, &state);
+        if let Err(why) = home::check(&around.home, &self.cache.root().join(&lower)) {
+            home::USUAL.clone_into(&mut around.home);
+            let facet = Facet::Home;
+            unable.push(Unable { facet, why });
+        }
+        let made = match self.locale(&job, &around)? {
+            Ok(made) => made,
+            Err(why) => {
+                locale::FALLBACK.clone_into(&mut around.locale);
+                let facet = Facet::Locale;
+                unable.push(Unable { facet, why });
+                None
+            }
+        };
+        let on_disk = around.entry_order == EntryOrder::AsCreated;
+        let wanted = Wanted {
+            home: &around.home,
+            addition: made.as_ref().map(|(path, tree)| (path.as_str(), tree)),
+            inodes_used: if on_disk { around.inodes_used } else { 0 },
+        };
+        let state = State::fresh(&self.cache, &job, action, &owner, &wanted)?;
+        let spec = self.spec(&job, &around, lower, &state);
 
         let log = Log::new(self.cache.blobs(), self.sink.as_ref())?;
         let mut streams = Streams::Log(Box::new(log));
         let start = Instant::now();
-        let Ended { end, build } = launch::run(
+        let ended = launch::run(
             &self.program,
             self.cache.root(),
             &spec,
@@ -207,6 +248,8 @@ impl Sandbox for Native {
             &mut streams,
         )?;
         let took = start.elapsed();
+        let Ended { end, build, .. } = ended;
+        unable.extend(ended.unable);
 
         let mut result = reapi::ActionResult::default();
         if let Streams::Log(log) = streams {
@@ -226,7 +269,7 @@ impl Sandbox for Native {
             result,
             failure,
             took,
-            unable: Vec::new(),
+            unable,
             kept,
         })
     }

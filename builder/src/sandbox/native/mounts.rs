@@ -10,7 +10,9 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
-use super::spec::{FillOrder, Spec, Trouble};
+use super::numbers;
+use super::spec::{Spec, Trouble};
+use crate::sandbox::EntryOrder;
 
 /// Devices taken from the outside: they hold no state that one could see.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
@@ -57,13 +59,20 @@ pub(super) fn enter_root(spec: &Spec, layers: &Layers) -> Result<Option<OwnedFd>
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )
     .map_err(Trouble::at("part the mounts from the outside's"))?;
+    let _taken = numbers::take_devices(spec.around.inodes_used)
+        .map_err(Trouble::at("use up device numbers"))?;
     mount_overlay(layers)?;
     rustix::process::chdir("mnt").map_err(Trouble::at("enter the new root"))?;
 
     mount_new("proc", "proc", no_programs(), "")?;
     make_devices()?;
-    let build = match spec.order {
-        Some(order) => Some(build_in_memory(order)?),
+    let order = match spec.around.entry_order {
+        EntryOrder::AsCreated => None,
+        EntryOrder::Forward => Some(Order::Forward),
+        EntryOrder::Reverse => Some(Order::Reverse),
+    };
+    let build = match order {
+        Some(order) => Some(build_in_memory(order, spec.around.inodes_used)?),
         None => None,
     };
 
@@ -147,12 +156,8 @@ fn make_devices() -> Result<(), Trouble> {
 
 /// Replaces `build`, which the upper layer holds, by the same in a memory file
 /// system, whose folders list their entries by when they were created.
-fn build_in_memory(order: FillOrder) -> Result<OwnedFd, Trouble> {
+fn build_in_memory(order: Order, inodes_used: u32) -> Result<OwnedFd, Trouble> {
     let failed = || Trouble::at("fill /build in the order that was asked for");
-    let order = match order {
-        FillOrder::Forward => Order::Forward,
-        FillOrder::Reverse => Order::Reverse,
-    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let from = rustix::fs::open("build", flags, Mode::empty()).map_err(failed())?;
     mount_new(
@@ -162,6 +167,7 @@ fn build_in_memory(order: FillOrder) -> Result<OwnedFd, Trouble> {
         "mode=0755",
     )?;
     let to = rustix::fs::open("build", flags, Mode::empty()).map_err(failed())?;
+    numbers::use_inodes(to.as_fd(), inodes_used).map_err(Trouble::at("use up inode numbers"))?;
     checkout::copy(from.as_fd(), to.as_fd(), order)
         .map_err(Trouble::at("fill /build in the order that was asked for"))?;
     Ok(to)

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! CACHE/roots-v1/HEX/tree      a root without `build`, named by its digest, never written to
+//! CACHE/roots-v1/HEX/other     the same, for the other user as whom commands can run
 //! CACHE/failed-v1/HEX/upper    what the failed command of the action HEX changed
 //! ```
 
@@ -21,13 +22,12 @@ use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags};
 use super::launch::hand_over;
 use super::owner::Owner;
 use super::trouble;
+use super::{home, numbers};
 use crate::sandbox::SandboxError;
 use crate::sandbox::job::{BUILD, Job};
 
 const ROOTS: &str = "roots-v1";
 const FAILED: &str = "failed-v1";
-/// The private folders, with their modes. `root` is the empty home.
-const PRIVATE: &[(&str, u32)] = &[("root", 0o700), ("tmp", 0o1777)];
 
 /// The folder of the root's read-only layer, made if it is not there yet.
 pub(super) fn root(
@@ -42,27 +42,29 @@ pub(super) fn root(
     let digest = Digest::of(&bytes);
     let name = Path::new(ROOTS).join(digest.sha256.hex());
     let place = cache.root().join(&name);
-    let tree = name.join("tree");
+    // Files that belong to another would belong to no one inside.
+    let part = if owner.is_other() { "other" } else { "tree" };
+    let tree = name.join(part);
     let io = || trouble("write out the root's files");
 
-    let usable = || fs::metadata(place.join("tree")).is_ok_and(|meta| meta.uid() == owner.uid());
+    let usable = || fs::metadata(place.join(part)).is_ok_and(|meta| meta.uid() == owner.uid());
     if !usable() {
         let _lock = cache.lock(&digest.sha256)?;
         if !usable() {
             let scratch = cache.scratch()?;
             let fresh = scratch.path().join("root");
-            fs::create_dir(&fresh).map_err(io())?;
             cache.blobs().put(&bytes)?;
             let tree = with_points(Tree::load(cache.blobs(), &digest)?, action)?;
-            checkout::check_out(cache.blobs(), &tree, &fresh.join("tree"), owner.switch())?;
+            checkout::check_out(cache.blobs(), &tree, &fresh, owner.switch())?;
             // After a power cut, a root must be whole or not there.
             cache.sync()?;
-            fs::create_dir_all(cache.root().join(ROOTS)).map_err(io())?;
-            if fs::symlink_metadata(&place).is_ok() {
+            fs::create_dir_all(&place).map_err(io())?;
+            let at = place.join(part);
+            if fs::symlink_metadata(&at).is_ok() {
                 // Another user's, who was root inside then.
-                fs::rename(&place, scratch.path().join("old")).map_err(io())?;
+                fs::rename(&at, scratch.path().join("old")).map_err(io())?;
             }
-            fs::rename(&fresh, &place).map_err(io())?;
+            fs::rename(&fresh, &at).map_err(io())?;
             let _ = remove::remove_tree(&scratch.path().join("old"));
         }
     }
@@ -94,6 +96,25 @@ fn bad(action: &Digest, why: String) -> SandboxError {
     }
 }
 
+/// What the surroundings ask of a state.
+pub(super) struct Wanted<'a> {
+    /// Where the home is; [`home::check`] allowed it.
+    pub(super) home: &'a str,
+    /// What lies in the root as if it were the root's own, and its path.
+    pub(super) addition: Option<(&'a str, &'a Tree)>,
+    /// How many inodes are to be taken while `/build` is written.
+    pub(super) inodes_used: u32,
+}
+
+impl Wanted<'_> {
+    /// What every build has.
+    pub(super) const USUAL: Self = Self {
+        home: home::USUAL,
+        addition: None,
+        inodes_used: 0,
+    };
+}
+
 /// What a command changes: a folder with `upper`, and `work` and `mnt` while it runs.
 pub(super) struct State {
     path: PathBuf,
@@ -108,6 +129,7 @@ impl State {
         job: &Job,
         action: &Digest,
         owner: &Owner,
+        wanted: &Wanted<'_>,
     ) -> Result<Self, SandboxError> {
         let scratch = cache.scratch()?;
         let state = Self {
@@ -120,14 +142,24 @@ impl State {
             fs::create_dir(path).map_err(io())?;
         }
         let build = build_tree(cache, job, action)?;
+        let taken = state.path.join("taken");
+        numbers::take_inodes(&taken, wanted.inodes_used).map_err(io())?;
         checkout::check_out(cache.blobs(), &build, &upper.join(BUILD), owner.switch())?;
-        for (name, mode) in PRIVATE {
-            let path = upper.join(name);
-            fs::create_dir(&path).map_err(io())?;
-            // Hides what the root itself has there. A file system that cannot say
-            // so shows both.
-            let _ = rustix::fs::setxattr(&path, "user.overlay.opaque", b"y", XattrFlags::empty());
-            finish(&path, *mode, owner).map_err(io())?;
+        remove::remove_tree(&taken).map_err(io())?;
+        let temporary = upper.join("tmp");
+        fs::create_dir(&temporary).map_err(io())?;
+        hide_below(&temporary);
+        finish(&temporary, 0o1777, owner).map_err(io())?;
+        home::make(&upper, wanted.home, owner).map_err(io())?;
+        if let Some((path, tree)) = wanted.addition {
+            let at = upper.join(path);
+            let parents = at.ancestors().skip(1);
+            let parents: Vec<&Path> = parents.take_while(|parent| *parent != upper).collect();
+            fs::create_dir_all(at.parent().unwrap_or(&upper)).map_err(io())?;
+            checkout::check_out(cache.blobs(), tree, &at, owner.switch())?;
+            for parent in parents {
+                finish(parent, 0o755, owner).map_err(io())?;
+            }
         }
         finish(&upper, 0o755, owner).map_err(io())?;
         state.prepare(owner)?;
@@ -282,8 +314,14 @@ pub(super) fn join(folder: &str, path: &str) -> String {
     }
 }
 
+/// Hides what the root itself has where the layer above it has this folder. A file
+/// system that cannot say so shows both.
+pub(super) fn hide_below(folder: &Path) {
+    let _ = rustix::fs::setxattr(folder, "user.overlay.opaque", b"y", XattrFlags::empty());
+}
+
 /// Gives a folder its mode, owner and time stamp.
-fn finish(path: &Path, mode: u32, owner: &Owner) -> std::io::Result<()> {
+pub(super) fn finish(path: &Path, mode: u32, owner: &Owner) -> std::io::Result<()> {
     let folder = File::open(path)?;
     hand_over(folder.file().as_fd(), owner)?;
     folder.set_permissions(PermissionsExt::from_mode(mode))?;

@@ -1,0 +1,207 @@
+//! Pid 1 while the command runs: one loop that waits for everything.
+
+use std::io;
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::Pid;
+
+use super::inside::exit;
+use super::spec::{End, Spec, Trouble};
+use super::terminal::Terminal;
+use super::trace::Tracer;
+use super::watch;
+
+/// How often the limits are checked.
+const TICK: Duration = Duration::from_millis(25);
+/// How seldom at most.
+const MAX_TICK: Duration = Duration::from_millis(500);
+/// How many processes that stopped or ended are seen to before the limits are looked
+/// at again: ones that stop without end must not keep the watch from its work.
+const AT_ONCE: usize = 256;
+
+/// A command that runs.
+pub(super) struct Running<'a> {
+    pub(super) spec: &'a Spec,
+    /// What is heard of the outside; it says nothing, so anything is its end.
+    pub(super) control: &'a UnixStream,
+    pub(super) command: Pid,
+    /// The terminal that it writes to, if to one.
+    pub(super) terminal: Option<Terminal>,
+    /// What answers some of its system calls, if anything does.
+    pub(super) tracer: Option<Tracer>,
+}
+
+/// Has ends and stops of processes wait until [`Running::watch_over`] looks for them.
+/// The command gets the signal back before it starts.
+pub(super) fn hold_signals() -> io::Result<()> {
+    let set = child_signal();
+    // SAFETY: the set outlives the call, which only reads it.
+    match unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn child_signal() -> libc::sigset_t {
+    // SAFETY: the set is plain numbers, and both calls write nothing but it.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        set
+    }
+}
+
+/// A descriptor that can be read when a process ended or stopped.
+fn child_events() -> io::Result<OwnedFd> {
+    let set = child_signal();
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the set outlives the call, which only reads it; the descriptor that it
+    // returns is no one else's.
+    unsafe {
+        match libc::signalfd(-1, &raw const set, flags) {
+            fd if fd >= 0 => Ok(OwnedFd::from_raw_fd(fd)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Running<'_> {
+    /// Watches the command to its end, or to the first limit that it passes.
+    pub(super) fn watch_over(mut self) -> Result<End, Trouble> {
+        let end = self.wait_for_end();
+        if let Some(terminal) = &self.terminal {
+            terminal
+                .drain()
+                .map_err(Trouble::at("pass on the command's output"))?;
+        }
+        end
+    }
+
+    fn wait_for_end(&mut self) -> Result<End, Trouble> {
+        let failed = || Trouble::at("watch over the command");
+        let deadline = self
+            .spec
+            .timeout_ms
+            .and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
+        let children = child_events().map_err(failed())?;
+        let mut look = Instant::now();
+        loop {
+            if let Some(end) = self.see_to_children(&children).map_err(failed())? {
+                return Ok(end);
+            }
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return Ok(End::TimedOut);
+            }
+            if now >= look {
+                if let Some(end) = self.check_limits()? {
+                    return Ok(end);
+                }
+                // Measuring many processes exactly takes its time; the command is to
+                // have most.
+                let pause = now.elapsed().saturating_mul(10);
+                look = Instant::now() + pause.clamp(TICK, MAX_TICK);
+            }
+            self.wait(&children, look).map_err(failed())?;
+        }
+    }
+
+    fn check_limits(&self) -> Result<Option<End>, Trouble> {
+        let limit = self.spec.memory_mib.saturating_mul(1 << 20);
+        let usage = watch::measure(limit).map_err(Trouble::at("measure what the command uses"))?;
+        Ok(if usage.memory > limit {
+            Some(End::OutOfMemory)
+        } else if usage.tasks > self.spec.processes {
+            Some(End::TooManyProcesses)
+        } else {
+            None
+        })
+    }
+
+    /// Waits until there is something to do, `until` at most.
+    fn wait(&self, children: &OwnedFd, until: Instant) -> io::Result<()> {
+        let pause = until.saturating_duration_since(Instant::now());
+        let pause = Timespec {
+            tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(pause.subsec_nanos()),
+        };
+        let mut events = vec![
+            PollFd::new(children, PollFlags::IN),
+            PollFd::new(self.control, PollFlags::IN),
+        ];
+        if let Some(terminal) = &self.terminal {
+            events.push(PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN));
+        }
+        match rustix::event::poll(&mut events, Some(&pause)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut ready = events
+            .iter()
+            .skip(1)
+            .map(|event| !event.revents().is_empty());
+        if ready.next() == Some(true) {
+            // The outside sends nothing more: it is gone.
+            exit(1);
+        }
+        if ready.next() == Some(true)
+            && let Some(terminal) = &self.terminal
+        {
+            terminal.relay()?;
+        }
+        Ok(())
+    }
+
+    /// Collects processes that ended, and has those that stopped go on; says how the
+    /// command did, once it has ended.
+    fn see_to_children(&mut self, children: &OwnedFd) -> io::Result<Option<End>> {
+        // Signals do not add up, so it is read before and not after looking.
+        let mut told = [0; size_of::<libc::signalfd_siginfo>()];
+        match rustix::io::read(children, &mut told) {
+            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        for _ in 0..AT_ONCE {
+            let Some((pid, status)) = next_child() else {
+                return Ok(None);
+            };
+            if libc::WIFSTOPPED(status) {
+                if let Some(tracer) = &mut self.tracer {
+                    tracer.stopped(pid, status);
+                }
+                continue;
+            }
+            if let Some(tracer) = &mut self.tracer {
+                tracer.ended(pid);
+            }
+            if pid == self.command.as_raw_pid() {
+                return Ok(Some(if libc::WIFEXITED(status) {
+                    End::Exit(libc::WEXITSTATUS(status))
+                } else {
+                    End::Signal(libc::WTERMSIG(status))
+                }));
+            }
+        }
+        // There may be more; the signal for them has been read.
+        raise_again();
+        Ok(None)
+    }
+}
+
+/// Has [`child_events`] be readable once more.
+fn raise_again() {
+    // SAFETY: the signal is held, so nothing is interrupted.
+    unsafe { libc::kill(libc::getpid(), libc::SIGCHLD) };
+}
+
+/// A process that ended or, being traced, stopped, with its status.
+fn next_child() -> Option<(libc::pid_t, libc::c_int)> {
+    let mut status = 0;
+    // SAFETY: the status outlives the call.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+    (pid > 0).then_some((pid, status))
+}

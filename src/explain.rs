@@ -3,13 +3,13 @@
 
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
-use lunikernel_builder::fetch::FetchError;
+use lunikernel_builder::fetch::{FetchError, Missing};
 use lunikernel_builder::inspect::InspectError;
 use lunikernel_builder::lock::{LockError, SourceError};
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
-use lunikernel_builder::verify::VerifyError;
+use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
 
@@ -39,6 +39,10 @@ impl Explain for RecipeError {
 impl Explain for FetchError {
     fn hint(&self) -> Option<String> {
         self.hint()
+    }
+
+    fn is_gap(&self) -> bool {
+        matches!(self, Self::Unavailable(missing) if missing.iter().all(Missing::is_out_of_reach))
     }
 
     fn exit(&self) -> Exit {
@@ -79,11 +83,23 @@ impl Explain for SandboxError {
     fn hint(&self) -> Option<String> {
         self.hint()
     }
+
+    fn is_gap(&self) -> bool {
+        matches!(self, Self::Setup { .. })
+    }
 }
 
 impl Explain for BuildError {
     fn hint(&self) -> Option<String> {
         self.hint()
+    }
+
+    fn is_gap(&self) -> bool {
+        match self {
+            Self::Sandbox(error) => error.is_gap(),
+            Self::Fetch(error) => error.is_gap(),
+            _ => false,
+        }
     }
 
     fn exit(&self) -> Exit {
@@ -124,6 +140,10 @@ impl Explain for VerifyError {
         Exit::Undecided
     }
 
+    fn is_gap(&self) -> bool {
+        matches!(self, Self::Build { source, .. } if source.is_gap())
+    }
+
     fn log(&self) -> Option<Log<'_>> {
         match self {
             Self::Build { source, .. } | Self::Trial(source) => source.log(),
@@ -132,9 +152,27 @@ impl Explain for VerifyError {
     }
 }
 
+impl Explain for CompareError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Artefact(error) => error.exit(),
+            Self::Read { .. } | Self::Contradiction { .. } => Exit::BadInput,
+            Self::File { .. } | Self::Copy(_) => Exit::Failed,
+        }
+    }
+}
+
 impl Explain for BootError {
     fn hint(&self) -> Option<String> {
         self.hint()
+    }
+
+    fn is_gap(&self) -> bool {
+        matches!(self, Self::NoQemu { .. } | Self::NoKvm { .. })
     }
 }
 
@@ -158,5 +196,40 @@ impl Explain for InspectError {
 
     fn exit(&self) -> Exit {
         Exit::BadInput
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::failure::Failure;
+
+    fn setup() -> SandboxError {
+        SandboxError::Setup {
+            attempted: "make a user namespace".to_owned(),
+            source: io::Error::from_raw_os_error(28),
+            hint: Some("turn them on".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_comes_of_the_machine_points_to_the_doctor() {
+        let nowhere = VerifyError::Build {
+            round: 1,
+            source: Box::new(BuildError::Sandbox(setup())),
+        };
+        let program = "qemu-system-x86_64";
+        for failure in [
+            Failure::from(BootError::NoQemu { program }),
+            Failure::from(setup()),
+            Failure::from(nowhere),
+        ] {
+            let hint = failure.hint().unwrap_or_default();
+            assert!(hint.contains("; `luni doctor` shows"), "{hint}");
+        }
+        let other = Failure::from(BootError::PortTaken { port: 1 });
+        assert!(!other.hint().unwrap_or_default().contains("doctor"));
     }
 }

@@ -23,6 +23,11 @@ pub(crate) trait Explain: Error {
         Exit::Failed
     }
 
+    /// Whether it comes of something that this machine lacks, as `luni doctor` tells.
+    fn is_gap(&self) -> bool {
+        false
+    }
+
     /// What a command printed before it failed, and where all of it is.
     fn log(&self) -> Option<Log<'_>> {
         None
@@ -93,6 +98,20 @@ impl Failure {
         self.exit
     }
 
+    /// What the user can do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The message with what caused it, for a table.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut line = printable(&self.message);
+        for cause in &self.causes {
+            line += &format!(": {}", printable(cause));
+        }
+        line.replace('\n', " ")
+    }
+
     /// Tells the user: people on standard error, and with `--json` programs on
     /// standard output as `{"error":{"message","causes","hint","exit_code"}}`.
     pub(crate) fn report(&self, context: &Context) {
@@ -149,10 +168,20 @@ impl<E: Explain> From<E> for Failure {
             log,
             message: error.to_string(),
             causes: chain(error.source()),
-            hint: error.hint(),
+            hint: hint(&error),
             complaints: error.complaints().to_vec(),
             exit: error.exit(),
         }
+    }
+}
+
+/// The error's own hint, and where the machine is at fault, who tells more.
+fn hint(error: &impl Explain) -> Option<String> {
+    const DOCTOR: &str = "`luni doctor` shows what this machine can do";
+    match (error.hint(), error.is_gap()) {
+        (Some(hint), true) => Some(format!("{hint}; {DOCTOR}")),
+        (None, true) => Some(DOCTOR.to_owned()),
+        (hint, false) => hint,
     }
 }
 

@@ -10,7 +10,7 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{apt, archive, recipe, store};
+use targets::{apt, archive, compare, recipe, store};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,12 @@ pub const TARGETS: &[Target] = &[
     of("action_cache_entry", store::action_cache_entry),
     of("apt_conf", apt::apt_conf),
     of("codec", archive::codec),
+    of("compare_ar", compare::ar),
+    of("compare_cpio", compare::cpio),
+    of("compare_elf", compare::elf),
+    of("compare_gzip", compare::gzip),
+    of("compare_tar", compare::tar),
+    of("compare_zip", compare::zip),
     of("control", archive::control),
     of("cpio", archive::cpio),
     of("deb", archive::deb),

@@ -6,7 +6,10 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 3] = [
     ("recipes", &["new", "check", "schema", "lock"]),
     ("builds", &["fetch", "build", "shell"]),
-    ("results", &["inspect", "run", "verify-reproducibility"]),
+    (
+        "results",
+        &["inspect", "run", "verify-reproducibility", "diff", "attest"],
+    ),
 ];
 
 /// The typical way, as far as the verbs of it exist.

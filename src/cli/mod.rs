@@ -4,6 +4,8 @@ mod build;
 mod cache;
 mod check;
 mod context;
+mod diff;
+mod doctor;
 mod fetch;
 mod help;
 mod inspect;
@@ -43,10 +45,12 @@ pub(crate) enum Verb {
     Build(build::Args),
     Shell(shell::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
     Run(run::Args),
     Cache(cache::Args),
+    Doctor(doctor::Args),
 }
 
 impl Verb {
@@ -61,9 +65,11 @@ impl Verb {
             Self::Build(args) => build::run(args, context),
             Self::Shell(args) => shell::run(args, context),
             Self::Inspect(args) => inspect::run(args, context),
+            Self::Diff(args) => diff::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
+            Self::Doctor(args) => doctor::run(args, context),
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn choose(
         return Ok((Accel::Tcg, None));
     }
     match (
-        probe_or_recall(qemu, machine, &options.cache)?,
+        probe_or_recall(qemu, &machine.kernel, &options.cache)?,
         options.accel,
     ) {
         (None, _) => Ok((Accel::Kvm, None)),
@@ -75,9 +75,9 @@ pub(super) fn choose(
 }
 
 /// `None` where KVM works, otherwise why it does not.
-fn probe_or_recall(
+pub(super) fn probe_or_recall(
     qemu: &Path,
-    machine: &Machine,
+    kernel: &Path,
     cache: &Path,
 ) -> Result<Option<String>, BootError> {
     let device = fs::OpenOptions::new()
@@ -87,13 +87,13 @@ fn probe_or_recall(
     if let Err(error) = device {
         return Ok(Some(error.to_string()));
     }
-    let key = key(qemu, &machine.kernel)?;
+    let key = key(qemu, kernel)?;
     let folder = cache.join("kvm-probe-v1");
     let memory = folder.join(key.sha256.hex());
     let answer = match fs::read_to_string(&memory) {
         Ok(answer) => answer,
         Err(_) => {
-            let answer = probe(qemu, &machine.kernel);
+            let answer = probe(qemu, kernel);
             // To remember it is a convenience; without it the next boot probes anew.
             let _ = remember(&folder, &memory, &answer);
             answer

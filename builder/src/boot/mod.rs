@@ -119,6 +119,24 @@ pub enum BootEvent<'a> {
     Line(&'a str),
 }
 
+/// Where QEMU is, for machines of this architecture.
+///
+/// # Errors
+/// [`BootError::NoQemu`] where it is in no folder of `PATH`.
+pub fn find_qemu() -> Result<PathBuf, BootError> {
+    qemu::find(None)
+}
+
+/// Tries whether hardware virtualisation boots `kernel`, unless `cache` remembers it.
+///
+/// # Errors
+/// [`BootError::NoKvm`] with what was seen where it does not; others where it cannot be
+/// tried.
+pub fn probe_kvm(kernel: &Path, cache: &Path) -> Result<(), BootError> {
+    accel::probe_or_recall(&qemu::find(None)?, kernel, cache)?
+        .map_or(Ok(()), |why| Err(BootError::NoKvm { why }))
+}
+
 /// How often a port is chosen anew when another program was quicker to take it.
 const PORT_TRIES: usize = 5;
 

@@ -233,7 +233,9 @@ impl FetchError {
 }
 
 impl Missing {
-    fn is_out_of_reach(&self) -> bool {
+    /// Whether no place could be reached at all.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
         let mut attempts = self.attempts.iter();
         !self.attempts.is_empty() && attempts.all(|attempt| attempt.answer.is_about_server())
     }

@@ -131,6 +131,22 @@ pub fn compare_files(left: &Path, right: &Path) -> Result<Option<Difference>, Co
     Ok(walk.finish())
 }
 
+/// Compares two contents that are in memory, as [`compare`] does entries; `None` where
+/// they are the same. `name` is what the difference calls them.
+///
+/// # Errors
+/// [`CompareError`] where what they unpack to could not be copied.
+pub fn compare_bytes(
+    name: &str,
+    left: Vec<u8>,
+    right: Vec<u8>,
+) -> Result<Option<Difference>, CompareError> {
+    let mut walk = Walk::default();
+    walk.enter(name);
+    walk.contents(&Content::of_bytes(left), &Content::of_bytes(right))?;
+    Ok(walk.finish())
+}
+
 /// The names of all entries that differ, and for those that only one has, which one.
 fn differing(left: &Artefact, right: &Artefact) -> Vec<(String, Option<Side>)> {
     let mut both: BTreeMap<&str, (Option<Digest>, Option<Digest>)> = BTreeMap::new();
@@ -221,3 +237,5 @@ fn read_error(entry: &str) -> impl FnOnce(io::Error) -> CompareError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_with_tools;

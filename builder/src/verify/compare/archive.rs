@@ -95,7 +95,7 @@ pub(super) fn compare(
 ) -> Result<(), Flaw> {
     let members = |content, side| match list(content) {
         Ok(members) => Ok(members.list),
-        Err(Broken::Flaw(why)) => Err(Flaw::Broken(side, why)),
+        Err(Broken::Flaw(why)) => Err(Flaw::Broken(None, side, why)),
         Err(Broken::Io(error)) => Err(Flaw::Stop(CompareError::Copy(error))),
     };
     let one = members(left, Side::Left)?;

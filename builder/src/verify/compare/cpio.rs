@@ -86,7 +86,7 @@ impl<R: Read> Archive<R> {
     }
 
     fn broken(&self, error: &ReadError) -> Flaw {
-        Flaw::Broken(self.side, reasons(error))
+        Flaw::Broken(Some(Format::Cpio), self.side, reasons(error))
     }
 
     /// Keeps a member for later, and goes to the next.

@@ -84,7 +84,7 @@ impl Tables {
                 0 => format!("its tables are larger than {MAX_TABLES} bytes"),
                 _ => error.to_string(),
             };
-            Flaw::Broken(side, why)
+            Flaw::Broken(None, side, why)
         })
     }
 }
@@ -166,7 +166,8 @@ fn sections(
             .push(section);
     }
     let mut differing = Vec::new();
-    let mut room = left.size().saturating_mul(MAX_OVERLAP);
+    let both = left.size().saturating_add(right.size());
+    let mut room = both.saturating_mul(MAX_OVERLAP);
     for (position, section) in one.sections().enumerate() {
         let name = name(&section, Side::Left)?;
         let others = there.get_mut(&name).filter(|others| !others.is_empty());
@@ -179,6 +180,7 @@ fn sections(
                 let other = part(right, &other, Side::Right)?;
                 room = room
                     .checked_sub(own.size())
+                    .and_then(|room| room.checked_sub(other.size()))
                     .ok_or(Flaw::Whole(Whole::TooDeep))?;
                 it.bytes = first_difference(own.reader(), other.reader())?;
                 if it.bytes.is_none() {
@@ -203,7 +205,7 @@ fn sections(
 
 fn name<'a>(section: &impl ObjectSection<'a>, side: Side) -> Result<String, Flaw> {
     let name = section.name_bytes().map(super::archive::name_of);
-    name.map_err(|error| Flaw::Broken(side, error.to_string()))
+    name.map_err(|error| Flaw::Broken(None, side, error.to_string()))
 }
 
 fn describe<'a>(section: &impl ObjectSection<'a>, name: String, position: usize) -> Differing {
@@ -265,7 +267,7 @@ fn part<'a>(file: &Content, section: &impl ObjectSection<'a>, side: Side) -> Res
     let (offset, size) = section.file_range().unwrap_or_default();
     file.part(offset, size).ok_or_else(|| {
         let why = format!("a section of {size} bytes ends behind the file");
-        Flaw::Broken(side, why)
+        Flaw::Broken(None, side, why)
     })
 }
 

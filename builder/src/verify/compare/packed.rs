@@ -38,7 +38,8 @@ pub(super) fn compare(
 
 fn unpacked(walk: &mut Walk, left: Open<'_>, right: Open<'_>) -> Result<(), Flaw> {
     let cpio = Some(Format::Cpio);
-    if begins(left, Side::Left)? == cpio && begins(right, Side::Right)? == cpio {
+    // Where only one is, the other is broken, or nothing that the kernel takes.
+    if begins(left, Side::Left)? == cpio || begins(right, Side::Right)? == cpio {
         return cpio::compare(walk, left, right);
     }
     // One after the other, as each may take much memory for its window.
@@ -80,7 +81,7 @@ type Header = [(&'static str, String); 6];
 
 /// Notes the first field that differs.
 fn headers(walk: &mut Walk, left: Open<'_>, right: Open<'_>) -> Result<(), Flaw> {
-    let broken = |side| move |error| Flaw::Broken(side, reasons(&error));
+    let broken = |side| move |error| Flaw::Broken(None, side, reasons(&error));
     let one = header(left()?).map_err(broken(Side::Left))?;
     let two = header(right()?).map_err(broken(Side::Right))?;
     let mut pairs = one.iter().zip(&two);

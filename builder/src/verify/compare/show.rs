@@ -13,7 +13,12 @@ const SHOWN: usize = 200;
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", Way(&self.entry, &self.path), self.found)?;
+        write!(
+            f,
+            "{}{}",
+            Way(&self.entry, &self.path, &self.found),
+            self.found
+        )?;
         if self.others.is_empty() && self.unlisted == 0 {
             return Ok(());
         }
@@ -31,18 +36,23 @@ impl fmt::Display for Difference {
 /// In one line.
 impl fmt::Display for Other {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", Way(&self.entry, &self.path), Short(&self.found))
+        write!(
+            f,
+            "{}{}",
+            Way(&self.entry, &self.path, &self.found),
+            Short(&self.found)
+        )
     }
 }
 
-struct Way<'a>(&'a str, &'a [Place]);
+struct Way<'a>(&'a str, &'a [Place], &'a Found);
 
 impl fmt::Display for Way<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.0.escape_debug())?;
         for (at, place) in self.1.iter().enumerate() {
-            // A member of what was unpacked speaks for itself.
-            let last = at + 1 == self.1.len();
+            // A member of what was unpacked speaks for itself, and so do all together.
+            let last = at + 1 == self.1.len() && !matches!(self.2, Found::Order { .. });
             if last || !matches!(place, Place::Unpacked { .. }) {
                 write!(f, "{place}: ")?;
             }
@@ -107,7 +117,7 @@ impl fmt::Display for Found {
             Self::Line { left, right, .. } => {
                 let shown = |line: &Option<String>| match line {
                     None => "(ends)".to_owned(),
-                    Some(line) => line.escape_debug().to_string(),
+                    Some(line) => printable(line),
                 };
                 sides(f, &shown(left), &shown(right))
             }
@@ -130,11 +140,11 @@ impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Found::Presence { only_in } => write!(f, "only the {only_in} one has it"),
-            Found::Value { pointer, .. } => write!(f, "{pointer} differs"),
+            Found::Value { pointer, .. } => write!(f, "{} differs", cut(pointer)),
             Found::Field { format, field, .. } => match format {
                 Format::Gzip => write!(f, "{field} in its gzip header differs"),
                 Format::Elf => write!(f, "{field} in its ELF header differs"),
-                _ => write!(f, "{field} differs"),
+                _ => write!(f, "{} differs", cut(field)),
             },
             Found::Order { position, .. } => write!(
                 f,
@@ -194,9 +204,20 @@ fn sides(f: &mut fmt::Formatter<'_>, left: &str, right: &str) -> fmt::Result {
 
 fn cut(text: &str) -> String {
     if text.chars().count() <= SHOWN {
-        return text.to_owned();
+        return printable(text);
     }
-    text.chars().take(SHOWN).chain(['…']).collect()
+    printable(&text.chars().take(SHOWN).chain(['…']).collect::<String>())
+}
+
+/// Text that may come from anyone, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, char| {
+        match char {
+            '"' | '\'' | '\\' => shown.push(char),
+            _ => shown.extend(char.escape_debug()),
+        }
+        shown
+    })
 }
 
 /// 1st, 2nd, 3rd, 4th.

@@ -26,8 +26,9 @@ pub(super) struct Walk {
 /// Why two contents could not be taken apart.
 #[derive(Debug)]
 pub(super) enum Flaw {
-    /// One of them is broken.
-    Broken(Side, String),
+    /// One of them is broken: what it should be, where that is not what is being taken
+    /// apart; which one; why.
+    Broken(Option<Format>, Side, String),
     /// They are larger than what is taken apart, or too much was unpacked before.
     Whole(Whole),
     /// Comparing cannot go on.
@@ -43,7 +44,7 @@ impl From<CompareError> for Flaw {
 impl From<io::Error> for Flaw {
     fn from(error: io::Error) -> Self {
         match side_of(&error) {
-            Some(side) => Self::Broken(side, reasons(&error)),
+            Some(side) => Self::Broken(None, side, reasons(&error)),
             None => Self::Stop(CompareError::Copy(error)),
         }
     }
@@ -199,8 +200,8 @@ impl Walk {
                 format,
                 bytes: bytes()?,
             },
-            Some(Flaw::Broken(side, why)) => Found::Unreadable {
-                format,
+            Some(Flaw::Broken(inner, side, why)) => Found::Unreadable {
+                format: inner.unwrap_or(format),
                 side,
                 why,
                 bytes: bytes()?,

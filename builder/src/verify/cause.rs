@@ -356,3 +356,6 @@ impl fmt::Display for Confidence {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

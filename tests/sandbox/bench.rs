@@ -30,11 +30,11 @@ pub(crate) fn probe() -> &'static [u8] {
             return fs::read(Path::new(&path)).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox/probe.c");
+        let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox");
         let program = folder.path().join("probe");
         let output = Command::new("cc")
-            .args(["-static", "-O1", "-w", "-o"])
-            .args([&program, &source])
+            .args(["-static-pie", "-fPIE", "-O1", "-w", "-o"])
+            .args([&program, &suite.join("probe.c"), &suite.join("around.c")])
             .output()
             .expect("the suite needs a C compiler: `apt-get install gcc libc6-dev`");
         assert!(
@@ -59,6 +59,7 @@ pub(crate) struct Ask {
     outputs: Vec<String>,
     env: Vec<(String, String)>,
     inputs: Tree,
+    root: Tree,
     workdir: String,
     properties: Vec<(&'static str, u64)>,
     timeout: Duration,
@@ -77,6 +78,7 @@ pub(crate) fn ask_for(argv: Vec<String>) -> Ask {
         outputs: vec![],
         env: vec![],
         inputs: Tree::new(),
+        root: Tree::new(),
         workdir: "build".to_owned(),
         properties: vec![],
         timeout: Duration::from_secs(60),
@@ -95,6 +97,11 @@ impl Ask {
     }
     pub(crate) fn input(mut self, path: &str, entry: Entry) -> Self {
         self.inputs.insert(path, entry).unwrap();
+        self
+    }
+    /// Puts more into the root.
+    pub(crate) fn root(mut self, path: &str, entry: Entry) -> Self {
+        self.root.insert(path, entry).unwrap();
         self
     }
     pub(crate) fn workdir(mut self, path: &str) -> Self {
@@ -169,7 +176,7 @@ impl Bench {
     /// Stores the action and returns its digest.
     pub(crate) fn store(&self, ask: &Ask) -> Digest {
         let blobs = self.cache.blobs();
-        let mut root = Tree::new();
+        let mut root = ask.root.clone();
         let probe = Entry::File {
             digest: blobs.put(probe()).unwrap(),
             executable: true,

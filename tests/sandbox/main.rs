@@ -9,6 +9,7 @@ mod escapes;
 mod isolation;
 mod kept;
 mod limits;
+mod locale;
 mod outputs;
 mod surroundings;
 mod traced;

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 extern char **environ;
+extern int around(const char *verb, const char *one);
 
 static void say(const char *name, long result) {
     printf("%s: %s\n", name, result < 0 ? strerrorname_np(errno) : "done");
@@ -259,11 +260,14 @@ static int run(int count, char **words) {
     } else if (!strcmp(verb, "bomb")) {
         fflush(stdout);
         for (;;) if (fork() < 0) sleep(1);
+    } else if (!strcmp(verb, "flood")) {
+        for (long i = 0; i < atol(one) / 8; i++) printf("%07ld\n", i);
+        fflush(stdout);
     } else if (!strcmp(verb, "yell")) {
         static char noise[1 << 16];
         memset(noise, 'y', sizeof noise);
         for (;;) if (write(1, noise, sizeof noise) < 0) _exit(1);
-    } else { printf("no verb %s\n", verb); return 2; }
+    } else if (!around(verb, one)) { printf("no verb %s\n", verb); return 2; }
     fflush(stdout);
     return 0;
 }

@@ -18,8 +18,12 @@
 //! log of 64 MiB, of which the rest is dropped. Whoever calls, a command is an
 //! ordinary user to the kernel: the caller, or for root one who owns nothing.
 //!
-//! Not hidden: the kernel's release, the processor, the amount of memory, the clock,
-//! and, for an ordinary user with supplementary groups, that there are some.
+//! Not hidden: the kernel's release and the clock, unless others are asked for, the
+//! processor, the amount of memory, and, for an ordinary user with supplementary
+//! groups, that there are some.
+//!
+//! Pid 1 watches the command, and where its surroundings take that also passes on what
+//! it writes to a terminal, and answers some of its system calls.
 
 mod around;
 mod channel;

@@ -60,7 +60,7 @@ impl Exit {
             Self::Step => 6,
             Self::Differs => 10,
             Self::Undecided => 11,
-            Self::Unvaried => 12,
+            Self::Unvaried => 14,
             Self::Passed(code) => code,
         }
     }

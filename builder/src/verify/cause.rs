@@ -150,15 +150,32 @@ pub(super) fn judge(
     }
 }
 
-/// Where several are guilty together, the one that shows in the bytes.
+/// Where several are guilty together, the one that shows in the bytes. The environment
+/// lies on the stack, so that each change of it moves what comes after.
 fn of_guilty(guilty: &[Variation], signs: &[Sign]) -> Class {
     let classes: Vec<Class> = guilty.iter().map(|one| class_of(*one)).collect();
     let mut shown = signs.iter().filter(|sign| classes.contains(&sign.class));
-    shown
-        .next()
-        .map(|sign| sign.class)
-        .or_else(|| classes.first().copied())
-        .unwrap_or(Class::Unknown)
+    if let Some(sign) = shown.next() {
+        return sign.class;
+    }
+    let moved = signs.iter().any(|sign| sign.class == Class::Addresses);
+    match classes.first() {
+        Some(_) if moved => Class::Addresses,
+        Some(class) => *class,
+        None => Class::Unknown,
+    }
+}
+
+impl Cause {
+    /// Takes in another cause of the same class.
+    pub(super) fn join(&mut self, other: Self) {
+        self.guilty.extend(other.guilty);
+        for evidence in other.evidence {
+            if !self.evidence.contains(&evidence) {
+                self.evidence.push(evidence);
+            }
+        }
+    }
 }
 
 fn by_itself(signs: &[Sign], unless_serial: bool) -> (Class, Confidence) {

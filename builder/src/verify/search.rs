@@ -50,9 +50,9 @@ pub(super) async fn search(
     }
     let mut left = candidates(verifier, other);
     let mut differing = (difference.clone(), side(other), None::<Trial>);
-    let mut causes = Vec::new();
+    let mut causes: Vec<Cause> = Vec::new();
     let mut outcome = Outcome::Found;
-    while causes.len() < MOST_CAUSES {
+    for _ in 0..MOST_CAUSES {
         let seen = differing.2.as_ref().map_or(differing.1, Trial::side);
         let suspects = suspects(&differing.0, base.side(), seen, &left);
         let (guilty, end) = guilty(&mut laboratory, &left, &suspects).await?;
@@ -62,7 +62,11 @@ pub(super) async fn search(
             break;
         };
         let shown = Shown::Guilty(&guilty);
-        causes.push(judge(made, base.side(), trial.side(), shown));
+        let cause = judge(made, base.side(), trial.side(), shown);
+        match causes.iter_mut().find(|known| known.class == cause.class) {
+            Some(known) => known.join(cause),
+            None => causes.push(cause),
+        }
         left.retain(|one| !guilty.contains(one));
         if left.is_empty() || outcome != Outcome::Found {
             break;

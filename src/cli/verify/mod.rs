@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Sandboxes::Native, value_name = "KIND")]
     sandbox: Sandboxes,
 
-    /// End with code 12 where it is GOOD, but something that was to be varied could not be
+    /// End with code 14 where it is GOOD, but something that was to be varied could not be
     #[arg(long)]
     strict: bool,
 

@@ -95,6 +95,17 @@ fn of_several_guilty_ones_the_bytes_say_which_it_is() {
 }
 
 #[test]
+fn what_only_moves_the_stack_is_no_cause_of_its_own() {
+    let guilty = [Variation::Around(Facet::Environment)];
+    let shown = Shown::Guilty(&guilty);
+    let bytes = difference(b"at 0x7ffd01234568", b"at 0x7ffd012344e8", None);
+    let mut cause = judged(bytes.clone(), shown);
+    assert_eq!(cause.class, Class::Addresses);
+    cause.join(judged(bytes, Shown::Guilty(&[Variation::Around(Facet::Home)])));
+    assert_eq!(cause.guilty, [Facet::Environment, Facet::Home].map(Variation::Around));
+}
+
+#[test]
 fn what_differs_by_itself_is_told_by_its_bytes() {
     let cases: [(&[u8], &[u8], Option<Units>, Class, Confidence); 8] = [
         (b"at 1795338260\n", b"at 1795338320\n", None, Class::Timestamp, Confidence::Certain),

@@ -14,8 +14,8 @@ pub(super) fn section(report: &Report) -> Markup {
     let Some(difference) = &report.difference else {
         return html! {};
     };
-    let text = difference.to_string();
-    // The first line says where; both sides are shown better than as lines.
+    let text = difference.found.to_string();
+    // Its first line says what; both sides are shown better than as lines.
     let head = text.lines().next().unwrap_or_default();
     html! {
         section {
@@ -24,7 +24,7 @@ pub(super) fn section(report: &Report) -> Markup {
                 code { (difference.entry) }
                 @for place in &difference.path { " › " span { (place) } }
             }
-            p { (head) }
+            p.big { (head) }
             @if let Some((left, right)) = difference.found.texts() {
                 div.sides {
                     div { h3 { "left" } pre { (marked(left, right)) } }

@@ -102,7 +102,7 @@ fn failure(report: &Report) -> Markup {
                     p { "It was the step " code { (step) } "." }
                 }
                 pre { (failure.message) }
-                @if let Some(hint) = &failure.hint { p.hint { (hint) } }
+                @if let Some(hint) = &failure.hint { p.hint { (prose(hint)) } }
             }
         }
     }
@@ -120,13 +120,22 @@ fn why(cause: &Cause, report: &Report) -> Markup {
                 " " span.badge.class { (cause.class) }
             }
             @if !cause.evidence.is_empty() {
-                ul { @for evidence in &cause.evidence { li { (evidence) } } }
+                ul { @for evidence in &cause.evidence { li { (prose(evidence)) } } }
             }
             @if let Some(step) = &report.step {
                 p { "The first step that made something else of the same is " code { (step) } "." }
             }
             h3 { "What to do" }
-            p.hint { (cause.hint) }
+            p.hint { (prose(&cause.hint)) }
+        }
+    }
+}
+
+/// A text with what stands between backquotes as code.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }

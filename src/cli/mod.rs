@@ -13,6 +13,7 @@ mod lock;
 mod new;
 mod output;
 mod run;
+mod sandbox;
 mod schema;
 mod shell;
 mod verify;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use lunikernel_builder::plan::property;
-use lunikernel_builder::sandbox::{Native, Outcome, Sandbox, Surroundings};
+use lunikernel_builder::sandbox::{Docker, Native, Outcome, Sandbox, Surroundings};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Cache, Digest, Tree, reapi};
 use prost::Message as _;
@@ -50,6 +50,7 @@ pub(crate) fn probe() -> &'static [u8] {
 pub(crate) struct Bench {
     pub(crate) cache: Cache,
     pub(crate) native: Native,
+    sandbox: Box<dyn Sandbox>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -153,17 +154,35 @@ impl Bench {
         }
     }
 
+    /// In the engine that the environment variable `name` gives the address of; `None`
+    /// where it is not set, with the test left out.
+    pub(crate) fn in_engine(name: &str) -> Option<Self> {
+        let Ok(address) = std::env::var(name) else {
+            let test = lunikernel_testing::this_test();
+            lunikernel_testing::left_out(&test, &format!("{name} names no engine"));
+            return None;
+        };
+        let docker = Docker::connect_to(&address).unwrap();
+        let bench = Self::new();
+        let sandbox = docker.sandbox(bench.cache.clone(), luni());
+        Some(Self {
+            sandbox: Box::new(sandbox),
+            ..bench
+        })
+    }
+
     /// Over a cache that outlives it.
     pub(crate) fn at(cache: Cache) -> Self {
         Self {
             native: Native::new(cache.clone(), luni()),
+            sandbox: Box::new(Native::new(cache.clone(), luni())),
             cache,
             _folder: None,
         }
     }
 
     pub(crate) fn sandbox(&self) -> &dyn Sandbox {
-        &self.native
+        &*self.sandbox
     }
 
     pub(crate) fn file(&self, content: &str) -> Entry {

@@ -226,7 +226,7 @@ fn inode_and_device_numbers() {
 #[test]
 fn process_numbers() {
     let (usual, varied) = both("show", |s| s.process_ids_used = 41);
-    assert!(usual.contains("\npid 2\n"), "{usual}");
+    assert!(usual.contains("\npid 32\n"), "{usual}");
     assert!(varied.contains("\npid 43\n"), "{varied}");
 }
 

@@ -7,15 +7,19 @@ use fs_err as fs;
 use super::spec::Trouble;
 use crate::sandbox::{Facet, Surroundings, Unable};
 
-/// Sets the names of the machine, and whether programs that start from now on lie at
-/// random addresses. Returns what of the surroundings cannot be had.
-pub(super) fn set_up(around: &Surroundings) -> Result<Vec<Unable>, Trouble> {
+/// Sets the names of the machine.
+pub(super) fn set_names(around: &Surroundings) -> Result<(), Trouble> {
     rustix::system::sethostname(around.hostname.as_bytes())
         .map_err(Trouble::at("set the host name"))?;
     rustix::system::setdomainname(around.domainname.as_bytes())
-        .map_err(Trouble::at("set the domain name"))?;
+        .map_err(Trouble::at("set the domain name"))
+}
+
+/// Sets whether programs that start from now on lie at random addresses. Returns what of
+/// the surroundings cannot be had.
+pub(super) fn set_up(around: &Surroundings) -> Vec<Unable> {
     let addresses = set_addresses(around.random_addresses);
-    Ok(addresses.into_iter().chain(processors(around)).collect())
+    addresses.into_iter().chain(processors(around)).collect()
 }
 
 /// Programs that this process starts inherit it.

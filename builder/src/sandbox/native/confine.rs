@@ -149,6 +149,17 @@ fn join_empty_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) };
 }
 
+/// Whether this process has no capability and cannot get one.
+fn none_can_be_had() -> rustix::io::Result<bool> {
+    let held = rustix::thread::capabilities(None)?;
+    let bounded = (0..u64::BITS).any(|number| {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        // Numbers that the kernel does not know are errors.
+        rustix::thread::capability_is_in_bounding_set(one).unwrap_or(false)
+    });
+    Ok(held.permitted.is_empty() && held.inheritable.is_empty() && !bounded)
+}
+
 /// A command must not notice which signals its caller ignored or held back.
 fn reset_signals() {
     for signal in 1..=64 {
@@ -176,6 +187,10 @@ fn close_descriptors() -> io::Result<()> {
 
 fn drop_capabilities() -> Result<(), Trouble> {
     let failed = || Trouble::at("give up capabilities");
+    if none_can_be_had().map_err(failed())? {
+        // A container's engine has taken them all, the one for what follows included.
+        return Ok(());
+    }
     rustix::thread::set_capabilities_secure_bits(
         CapabilitiesSecureBits::NO_ROOT
             | CapabilitiesSecureBits::NO_ROOT_LOCKED

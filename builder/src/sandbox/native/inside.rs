@@ -16,6 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
@@ -24,12 +25,16 @@ use super::spec::{End, Mapped, Report, Spec, Trouble};
 use super::supervise::{self, Running};
 use super::terminal::Terminal;
 use super::trace::Tracer;
-use super::{around, channel, confine, mounts, numbers, release};
+use super::{around, channel, confine, contained, mounts, numbers, release};
 use crate::sandbox::{Facet, Unable};
 
 /// The name under which this program is started to become a sandbox. It is all
 /// that the command sees of pid 1's command line.
-pub(super) const NAME: &str = "luni-sandbox";
+pub(in crate::sandbox) const NAME: &str = "luni-sandbox";
+
+/// The command's process number: one that is free in every sandbox. Engines of containers
+/// use up some before pid 1 has its say, now more, now fewer.
+const COMMAND: i32 = 32;
 
 /// Becomes a sandbox if this process was started to be one; call it first in `main`,
 /// before any thread is started.
@@ -38,6 +43,9 @@ pub fn enter_if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if arguments.next()? != NAME || arguments.len() != 0 {
         return None;
+    }
+    if contained::is_asked() {
+        return Some(contained::enter());
     }
     let failed = |_: io::Error| ExitCode::FAILURE;
     Some(match enter() {
@@ -121,8 +129,10 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
     die_with_parent()?;
     rustix::process::umask(Mode::empty());
     let build = mounts::enter_root(spec, layers)?;
-    for unable in around::set_up(&spec.around)? {
-        tell_unable(control, unable)?;
+    let mut outside = Control(control);
+    around::set_names(&spec.around)?;
+    for unable in around::set_up(&spec.around) {
+        outside.unable(unable)?;
     }
     raise_loopback().map_err(Trouble::at("raise the loopback interface"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -131,18 +141,55 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
         .map_err(Trouble::at("report that all is ready"))?;
     drop(build);
 
-    numbers::use_process_ids(spec.around.process_ids_used)
+    run(spec, &mut outside)
+}
+
+/// Runs the command to its end, in a root and with names that are set up.
+pub(super) fn run(spec: &Spec, outside: &mut dyn Outside) -> Result<End, Trouble> {
+    numbers::use_process_ids_to(COMMAND - 1)
+        .and_then(|()| numbers::use_process_ids(spec.around.process_ids_used))
         .map_err(Trouble::at("use up process numbers"))?;
-    let running = start(spec, control)?;
-    match running {
+    match start(spec, outside)? {
         Started::Running(running) => running.watch_over(),
         Started::Not(end) => Ok(end),
     }
 }
 
-fn tell_unable(control: &UnixStream, unable: Unable) -> Result<(), Trouble> {
-    channel::send(control, &Report::Unable(unable), None)
-        .map_err(Trouble::at("report what cannot be had"))
+/// What pid 1 has of the outside.
+pub(super) trait Outside {
+    /// Says that something of the surroundings cannot be had.
+    fn unable(&mut self, unable: Unable) -> Result<(), Trouble>;
+
+    /// What to wait for while the command runs; `None` where nothing more can come.
+    fn event(&self) -> Option<PollFd<'_>>;
+
+    /// Called when that has come.
+    fn attend(&mut self) -> io::Result<()>;
+
+    /// Called when the command has been forked off.
+    fn forked(&mut self) -> io::Result<()>;
+}
+
+/// The socket. The other side says nothing once the command runs, so anything is its end.
+struct Control<'a>(&'a UnixStream);
+
+impl Outside for Control<'_> {
+    fn unable(&mut self, unable: Unable) -> Result<(), Trouble> {
+        channel::send(self.0, &Report::Unable(unable), None)
+            .map_err(Trouble::at("report what cannot be had"))
+    }
+
+    fn event(&self) -> Option<PollFd<'_>> {
+        Some(PollFd::new(self.0, PollFlags::IN))
+    }
+
+    fn attend(&mut self) -> io::Result<()> {
+        exit(1)
+    }
+
+    fn forked(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What the process says that becomes the command.
@@ -162,10 +209,10 @@ enum Started<'a> {
 }
 
 /// Starts the command. The socket closes when it has started, and says why if not.
-fn start<'a>(spec: &'a Spec, control: &'a UnixStream) -> Result<Started<'a>, Trouble> {
+fn start<'a>(spec: &'a Spec, outside: &'a mut dyn Outside) -> Result<Started<'a>, Trouble> {
     let failed = || Trouble::at("start the command");
     let terminal = if spec.around.terminal {
-        open_terminal(control)?
+        open_terminal(outside)?
     } else {
         None
     };
@@ -183,12 +230,13 @@ fn start<'a>(spec: &'a Spec, control: &'a UnixStream) -> Result<Started<'a>, Tro
         exit(127)
     };
     drop(theirs);
+    outside.forked().map_err(Trouble::at("start the command"))?;
     let mut tracer = None;
     loop {
         match channel::receive(&ours).map_err(failed())? {
             None => break,
             Some((Word::Traceable, _)) => {
-                tracer = trace_command(spec, control, command)?;
+                tracer = trace_command(spec, outside, command)?;
                 channel::send(&ours, &tracer.is_some(), None).map_err(failed())?;
             }
             Some((Word::Program(errno), _)) => return Ok(Started::Not(End::CannotStart(errno))),
@@ -197,20 +245,20 @@ fn start<'a>(spec: &'a Spec, control: &'a UnixStream) -> Result<Started<'a>, Tro
     }
     Ok(Started::Running(Running {
         spec,
-        control,
+        outside,
         command,
         terminal,
         tracer,
     }))
 }
 
-fn open_terminal(control: &UnixStream) -> Result<Option<Terminal>, Trouble> {
+fn open_terminal(outside: &mut dyn Outside) -> Result<Option<Terminal>, Trouble> {
     match Terminal::open() {
         Ok(terminal) => Ok(Some(terminal)),
         Err(error) => {
             let facet = Facet::Terminal;
             let why = format!("no terminal can be made here: {error}");
-            tell_unable(control, Unable { facet, why })?;
+            outside.unable(Unable { facet, why })?;
             Ok(None)
         }
     }
@@ -219,7 +267,7 @@ fn open_terminal(control: &UnixStream) -> Result<Option<Terminal>, Trouble> {
 /// Has another clock and another release be answered to the command.
 fn trace_command(
     spec: &Spec,
-    control: &UnixStream,
+    outside: &mut dyn Outside,
     command: Pid,
 ) -> Result<Option<Tracer>, Trouble> {
     let around = &spec.around;
@@ -230,7 +278,7 @@ fn trace_command(
             {
                 let facet = Facet::KernelRelease;
                 let why = format!("only uname(2) says another, and not /proc: {error}");
-                tell_unable(control, Unable { facet, why })?;
+                outside.unable(Unable { facet, why })?;
             }
             return Ok(Some(tracer));
         }
@@ -242,7 +290,7 @@ fn trace_command(
     ];
     for (facet, _) in asked.into_iter().filter(|(_, asked)| *asked) {
         let why = format!("commands cannot be traced here (ptrace): {error}");
-        tell_unable(control, Unable { facet, why })?;
+        outside.unable(Unable { facet, why })?;
     }
     Ok(None)
 }

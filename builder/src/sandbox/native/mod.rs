@@ -28,18 +28,19 @@
 mod around;
 mod channel;
 mod confine;
+pub(super) mod contained;
 mod filter;
 mod hint;
 mod home;
 mod inside;
 mod launch;
-mod mounts;
+pub(super) mod mounts;
 mod numbers;
-mod outputs;
+pub(super) mod outputs;
 mod owner;
 mod release;
 mod spec;
-mod state;
+pub(super) mod state;
 mod supervise;
 mod terminal;
 #[cfg_attr(not(target_arch = "x86_64"), path = "trace_elsewhere.rs")]
@@ -114,7 +115,7 @@ impl Native {
             None => State::fresh(&self.cache, &job, action, &owner, &Wanted::USUAL)?,
         };
         let surroundings = Surroundings::default();
-        let mut spec = self.spec(&job, &surroundings, lower, &state);
+        let mut spec = spec(&job, &surroundings, lower, state.relative(&self.cache));
         spec.argv = argv.unwrap_or_else(|| vec!["/bin/sh".to_owned()]);
         spec.interactive = true;
         spec.around.entry_order = EntryOrder::AsCreated;
@@ -140,21 +141,6 @@ impl Native {
         })
     }
 
-    fn spec(&self, job: &Job, surroundings: &Surroundings, lower: PathBuf, state: &State) -> Spec {
-        Spec {
-            argv: job.argv.clone(),
-            env: environment(surroundings, &job.env).into_iter().collect(),
-            workdir: job.workdir.clone(),
-            lower,
-            state: state.relative(&self.cache),
-            around: surroundings.clone(),
-            timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
-            memory_mib: job.memory_mib,
-            processes: job.processes,
-            interactive: false,
-        }
-    }
-
     /// What the root lacks of the locale that was asked for; it is made in a sandbox of
     /// its own. The inner error says why it cannot be had.
     fn locale(
@@ -177,21 +163,7 @@ impl Native {
         build: &File,
         result: &mut reapi::ActionResult,
     ) -> Result<Option<Failure>, SandboxError> {
-        let (code, failure) = match end {
-            End::Exit(0) => (0, None),
-            End::Exit(code) => (code, Some(Failure::ExitCode(code))),
-            End::Signal(signal) => (128 + signal, Some(Failure::Signal(signal))),
-            End::TimedOut => (KILLED, Some(Failure::TimedOut(job.timeout))),
-            End::OutOfMemory => (KILLED, Some(Failure::OutOfMemory(job.memory_mib))),
-            End::TooManyProcesses => (KILLED, Some(Failure::TooManyProcesses(job.processes))),
-            End::CannotStart(errno) => {
-                let failure = Failure::CannotStart {
-                    program: job.argv.first().cloned().unwrap_or_default(),
-                    why: io::Error::from_raw_os_error(errno).to_string(),
-                };
-                (127, Some(failure))
-            }
-        };
+        let (code, failure) = verdict(job, end);
         result.exit_code = code;
         match failure {
             Some(failure) => Ok(Some(failure)),
@@ -203,8 +175,43 @@ impl Native {
     }
 }
 
+/// What the inside must know of the action and of what is around it.
+fn spec(job: &Job, surroundings: &Surroundings, lower: PathBuf, state: PathBuf) -> Spec {
+    Spec {
+        argv: job.argv.clone(),
+        env: environment(surroundings, &job.env).into_iter().collect(),
+        workdir: job.workdir.clone(),
+        lower,
+        state,
+        around: surroundings.clone(),
+        timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
+        memory_mib: job.memory_mib,
+        processes: job.processes,
+        interactive: false,
+    }
+}
+
+/// The exit code of a command that ended so, and why it failed, if it did.
+pub(super) fn verdict(job: &Job, end: End) -> (i32, Option<Failure>) {
+    match end {
+        End::Exit(0) => (0, None),
+        End::Exit(code) => (code, Some(Failure::ExitCode(code))),
+        End::Signal(signal) => (128 + signal, Some(Failure::Signal(signal))),
+        End::TimedOut => (KILLED, Some(Failure::TimedOut(job.timeout))),
+        End::OutOfMemory => (KILLED, Some(Failure::OutOfMemory(job.memory_mib))),
+        End::TooManyProcesses => (KILLED, Some(Failure::TooManyProcesses(job.processes))),
+        End::CannotStart(errno) => {
+            let failure = Failure::CannotStart {
+                program: job.argv.first().cloned().unwrap_or_default(),
+                why: io::Error::from_raw_os_error(errno).to_string(),
+            };
+            (127, Some(failure))
+        }
+    }
+}
+
 /// The exit code of what SIGKILL ended, as shells have it.
-const KILLED: i32 = 137;
+pub(super) const KILLED: i32 = 137;
 
 impl Sandbox for Native {
     fn name(&self) -> &'static str {
@@ -239,7 +246,7 @@ impl Sandbox for Native {
             inodes_used: if on_disk { around.inodes_used } else { 0 },
         };
         let state = State::fresh(&self.cache, &job, action, &owner, &wanted)?;
-        let spec = self.spec(&job, &around, lower, &state);
+        let spec = spec(&job, &around, lower, state.relative(&self.cache));
 
         let log = Log::new(self.cache.blobs(), self.sink.as_ref())?;
         let mut streams = Streams::Log(Box::new(log));

@@ -56,6 +56,17 @@ pub(super) fn take_inodes(at: &Path, count: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Uses up process numbers so that the next is at least the one after `last`.
+pub(super) fn use_process_ids_to(last: i32) -> io::Result<()> {
+    loop {
+        let Some(child) = fork()? else { exit(0) };
+        rustix::process::waitpid(Some(child), WaitOptions::empty())?;
+        if child.as_raw_pid() >= last {
+            return Ok(());
+        }
+    }
+}
+
 /// Uses up `count` process numbers.
 pub(super) fn use_process_ids(count: u32) -> io::Result<()> {
     for _ in 0..count.min(MAX_NUMBERS) {

@@ -47,7 +47,7 @@ pub(super) struct Mapped;
 
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum End {
+pub(in crate::sandbox) enum End {
     Exit(i32),
     Signal(i32),
     TimedOut,
@@ -59,7 +59,7 @@ pub(super) enum End {
 
 /// A step of setting up that failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Trouble {
+pub(in crate::sandbox) struct Trouble {
     pub(super) attempted: String,
     /// The system's error number, or 0 where `text` says more.
     pub(super) errno: i32,
@@ -83,7 +83,7 @@ impl Trouble {
     }
 
     /// What was attempted, and the error.
-    pub(super) fn split(self) -> (String, std::io::Error) {
+    pub(in crate::sandbox) fn split(self) -> (String, std::io::Error) {
         let error = match self.errno {
             0 => std::io::Error::other(self.text),
             errno => std::io::Error::from_raw_os_error(errno),

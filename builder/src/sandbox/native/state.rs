@@ -23,8 +23,8 @@ use super::launch::hand_over;
 use super::owner::Owner;
 use super::trouble;
 use super::{home, numbers};
-use crate::sandbox::SandboxError;
 use crate::sandbox::job::{BUILD, Job};
+use crate::sandbox::{SandboxError, UserId};
 
 const ROOTS: &str = "roots-v1";
 const FAILED: &str = "failed-v1";
@@ -36,10 +36,7 @@ pub(super) fn root(
     action: &Digest,
     owner: &Owner,
 ) -> Result<PathBuf, SandboxError> {
-    let mut top = job.input_root.clone();
-    top.directories.retain(|folder| folder.name != BUILD);
-    let bytes = top.encode_to_vec();
-    let digest = Digest::of(&bytes);
+    let (digest, bytes) = bare_root(job);
     let name = Path::new(ROOTS).join(digest.sha256.hex());
     let place = cache.root().join(&name);
     // Files that belong to another would belong to no one inside.
@@ -70,6 +67,29 @@ pub(super) fn root(
     }
     checkout::touch(&place);
     Ok(tree)
+}
+
+/// The input root without `build`: its digest and its message.
+fn bare_root(job: &Job) -> (Digest, Vec<u8>) {
+    let mut top = job.input_root.clone();
+    top.directories.retain(|folder| folder.name != BUILD);
+    let bytes = top.encode_to_vec();
+    (Digest::of(&bytes), bytes)
+}
+
+/// The input root without what is in `build`, with a folder wherever something is to be
+/// mounted. The digest is that of the root as it was given.
+pub(in crate::sandbox) fn root_tree(
+    cache: &Cache,
+    job: &Job,
+    action: &Digest,
+) -> Result<(Digest, Tree), SandboxError> {
+    let (digest, bytes) = bare_root(job);
+    cache.blobs().put(&bytes)?;
+    let mut tree = with_points(Tree::load(cache.blobs(), &digest)?, action)?;
+    let added = tree.insert(BUILD, Entry::Folder(Tree::new()));
+    added.map_err(|error| bad(action, error.to_string()))?;
+    Ok((digest, tree))
 }
 
 fn with_points(mut tree: Tree, action: &Digest) -> Result<Tree, SandboxError> {
@@ -116,7 +136,7 @@ impl Wanted<'_> {
 }
 
 /// What a command changes: a folder with `upper`, and `work` and `mnt` while it runs.
-pub(super) struct State {
+pub(in crate::sandbox) struct State {
     path: PathBuf,
     /// Removes the folder; `None` for one that is kept.
     scratch: Option<Scratch>,
@@ -131,6 +151,27 @@ impl State {
         owner: &Owner,
         wanted: &Wanted<'_>,
     ) -> Result<Self, SandboxError> {
+        Self::with(cache, &build_tree(cache, job, action)?, owner, wanted)
+    }
+
+    /// Keeps `build` as the state that the action's failed command left elsewhere, for a
+    /// shell here.
+    pub(in crate::sandbox) fn keep_tree(
+        cache: &Cache,
+        action: &Digest,
+        build: &Tree,
+    ) -> Result<PathBuf, SandboxError> {
+        let (owner, _) = Owner::find(UserId::Usual).map_err(trouble("find out who this is"))?;
+        Self::with(cache, build, &owner, &Wanted::USUAL)?.keep(cache, action, None)
+    }
+
+    /// A state with that in `/build`.
+    fn with(
+        cache: &Cache,
+        build: &Tree,
+        owner: &Owner,
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, SandboxError> {
         let scratch = cache.scratch()?;
         let state = Self {
             path: scratch.path().join("state"),
@@ -141,10 +182,9 @@ impl State {
         for path in [&state.path, &upper] {
             fs::create_dir(path).map_err(io())?;
         }
-        let build = build_tree(cache, job, action)?;
         let taken = state.path.join("taken");
         numbers::take_inodes(&taken, wanted.inodes_used).map_err(io())?;
-        checkout::check_out(cache.blobs(), &build, &upper.join(BUILD), owner.switch())?;
+        checkout::check_out(cache.blobs(), build, &upper.join(BUILD), owner.switch())?;
         remove::remove_tree(&taken).map_err(io())?;
         let temporary = upper.join("tmp");
         fs::create_dir(&temporary).map_err(io())?;
@@ -269,13 +309,17 @@ fn kept_path(cache: &Cache, action: &Digest) -> PathBuf {
 }
 
 /// Forgets the state kept for an action that has since done well.
-pub(super) fn forget(cache: &Cache, action: &Digest) {
+pub(in crate::sandbox) fn forget(cache: &Cache, action: &Digest) {
     let _ = remove::remove_tree(&kept_path(cache, action));
 }
 
 /// The inputs in `build`, with the folders that outputs go into (REAPI has the
 /// sandbox make those).
-fn build_tree(cache: &Cache, job: &Job, action: &Digest) -> Result<Tree, SandboxError> {
+pub(in crate::sandbox) fn build_tree(
+    cache: &Cache,
+    job: &Job,
+    action: &Digest,
+) -> Result<Tree, SandboxError> {
     let found = job.input_root.directories.iter().find(|f| f.name == BUILD);
     let mut tree = match found.map(|folder: &reapi::DirectoryNode| &folder.digest) {
         None => Tree::new(),
@@ -285,8 +329,7 @@ fn build_tree(cache: &Cache, job: &Job, action: &Digest) -> Result<Tree, Sandbox
             Tree::load(cache.blobs(), &digest)?
         }
     };
-    let below = job.workdir.strip_prefix(BUILD).unwrap_or_default();
-    let below = below.trim_start_matches('/');
+    let below = job.below_build();
     for output in job.outputs.iter().map(String::as_str).chain([""]) {
         let path = join(below, output);
         let folder = if output.is_empty() {

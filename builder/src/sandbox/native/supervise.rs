@@ -2,13 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Pid;
 
-use super::inside::exit;
+use super::inside::Outside;
 use super::spec::{End, Spec, Trouble};
 use super::terminal::Terminal;
 use super::trace::Tracer;
@@ -25,8 +24,7 @@ const AT_ONCE: usize = 256;
 /// A command that runs.
 pub(super) struct Running<'a> {
     pub(super) spec: &'a Spec,
-    /// What is heard of the outside; it says nothing, so anything is its end.
-    pub(super) control: &'a UnixStream,
+    pub(super) outside: &'a mut dyn Outside,
     pub(super) command: Pid,
     /// The terminal that it writes to, if to one.
     pub(super) terminal: Option<Terminal>,
@@ -123,35 +121,35 @@ impl Running<'_> {
     }
 
     /// Waits until there is something to do, `until` at most.
-    fn wait(&self, children: &OwnedFd, until: Instant) -> io::Result<()> {
+    fn wait(&mut self, children: &OwnedFd, until: Instant) -> io::Result<()> {
         let pause = until.saturating_duration_since(Instant::now());
         let pause = Timespec {
             tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(pause.subsec_nanos()),
         };
-        let mut events = vec![
-            PollFd::new(children, PollFlags::IN),
-            PollFd::new(self.control, PollFlags::IN),
-        ];
+        let mut events = vec![PollFd::new(children, PollFlags::IN)];
         if let Some(terminal) = &self.terminal {
             events.push(PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN));
         }
+        let outside = self.outside.event();
+        events.extend(outside);
         match rustix::event::poll(&mut events, Some(&pause)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut ready = events
+        let ready: Vec<bool> = events
             .iter()
-            .skip(1)
-            .map(|event| !event.revents().is_empty());
-        if ready.next() == Some(true) {
-            // The outside sends nothing more: it is gone.
-            exit(1);
-        }
-        if ready.next() == Some(true)
-            && let Some(terminal) = &self.terminal
+            .map(|event| !event.revents().is_empty())
+            .collect();
+        drop(events);
+        let mut ready = ready.into_iter().skip(1);
+        if let Some(terminal) = &self.terminal
+            && ready.next() == Some(true)
         {
             terminal.relay()?;
+        }
+        if ready.next() == Some(true) {
+            self.outside.attend()?;
         }
         Ok(())
     }

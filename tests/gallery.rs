@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use fs_err as fs;
 use serde_json::Value;
 use support::small::Small;
-use support::{project, transcript};
+use support::{hello, project, transcript};
 
 /// At least so many recipes there are, and so many causes are named rightly.
 const RECIPES: usize = 16;
@@ -60,10 +60,45 @@ fn every_broken_recipe_is_found_and_its_cause_named() {
     }
     rows.sort_by(|one, two| one.recipe.cmp(&two.recipe));
     println!("{}", table(&rows));
-    let complaints: Vec<&String> = rows.iter().filter_map(|row| row.complaint.as_ref()).collect();
+    let complaints: Vec<&String> = rows
+        .iter()
+        .filter_map(|row| row.complaint.as_ref())
+        .collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
     let named = rows.iter().filter(|row| row.expected == row.found).count();
-    assert!(named >= NAMED, "{named} of {}\n{}", rows.len(), table(&rows));
+    assert!(
+        named >= NAMED,
+        "{named} of {}\n{}",
+        rows.len(),
+        table(&rows)
+    );
+}
+
+/// What is reproducible must not be called anything else, whatever varies.
+#[test]
+fn a_shipped_recipe_is_good_over_three_rounds() {
+    let name = "gallery::a_shipped_recipe_is_good_over_three_rounds";
+    let Some(mirror) = hello::mirror(name) else {
+        return;
+    };
+    let cache = tempfile::tempdir().unwrap();
+    let output = hello::luni(cache.path())
+        .args(["--offline", "--mirror", &mirror, "verify", "--json"])
+        .args(["--rounds", "3"])
+        .arg(hello::recipe())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for round in report["rounds"].as_array().unwrap() {
+        assert_eq!(round["artefact"]["sha256"], hello::golden(), "{report:#}");
+    }
+    // Each variation that there is was had, or is named with the reason why not.
+    for one in report["variations"].as_array().unwrap() {
+        let had = one["state"] == "varied" && one["values"].as_array().unwrap().len() == 3;
+        let named = one["state"] == "unable" && one["why"].is_string();
+        assert!(had || named, "{one:#}");
+    }
 }
 
 /// The folders of all recipes but the one that only has packages.
@@ -130,7 +165,11 @@ fn table(rows: &[Row]) -> String {
         "recipe", "cause", "named", "guilty"
     );
     for row in rows {
-        let mark = if row.expected == row.found { "" } else { "  <-" };
+        let mark = if row.expected == row.found {
+            ""
+        } else {
+            "  <-"
+        };
         text += &format!(
             "{:<18} {:<14} {:<14} {:<22} {}{mark}\n",
             row.recipe, row.expected, row.found, row.guilty, row.trials

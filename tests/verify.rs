@@ -60,13 +60,21 @@ fn what_depends_on_its_surroundings_differs_and_is_pointed_at() {
     let same = small.run("verify", &["--vary", "none"]);
     assert_eq!(same.status.code(), Some(0), "{}", transcript(&same));
     let text = stdout(&same);
-    assert!(text.starts_with("GOOD in 2 rounds over 0 variations\n"), "{text}");
+    assert!(
+        text.starts_with("GOOD in 2 rounds over 0 variations\n"),
+        "{text}"
+    );
 
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     for (variation, class, left, right) in [
         ("host-name", "host-name", "lunikernel", "elsewhere-1"),
         ("umask", "umask", "644", "664"),
-        ("time-zone", "time-zone", "1980-01-01T00:00:00", "1980-01-01T14:00:00"),
+        (
+            "time-zone",
+            "time-zone",
+            "1980-01-01T00:00:00",
+            "1980-01-01T14:00:00",
+        ),
         ("locale", "locale", "C.UTF-8", "et_EE.UTF-8"),
         ("cpus", "cpus", "", "1"),
         ("entry-order", "ordering", "", ""),
@@ -78,18 +86,28 @@ fn what_depends_on_its_surroundings_differs_and_is_pointed_at() {
         let output = small.run("verify", &["--vary", variation]);
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(10), "{}", transcript(&output));
-        assert!(text.starts_with("DIFFERS in 2 rounds over 1 variation\n"), "{text}");
+        assert!(
+            text.starts_with("DIFFERS in 2 rounds over 1 variation\n"),
+            "{text}"
+        );
         // The entry of the zip, the member of the initramfs, the line.
-        let place = format!("\nwhere       initramfs.gz: member `made/{variation}`: line 1 differs");
+        let place =
+            format!("\nwhere       initramfs.gz: member `made/{variation}`: line 1 differs");
         let (_, found) = text.split_once(&place).unwrap_or_else(|| panic!("{text}"));
         for (side, value) in [("left:", left), ("right:", right)] {
             let line = found.lines().find(|line| line.trim().starts_with(side));
             assert!(line.unwrap().contains(value), "{side} {value}: {text}");
         }
-        assert!(text.contains(&format!("\nwhy         {class} (certain): ")), "{text}");
+        assert!(
+            text.contains(&format!("\nwhy         {class} (certain): ")),
+            "{text}"
+        );
         let enough = format!("- it is enough to vary `{variation}`\n");
         assert!(text.contains(&enough), "{text}");
-        assert!(text.contains(&format!("\nstep        `{variation}` ")), "{text}");
+        assert!(
+            text.contains(&format!("\nstep        `{variation}` ")),
+            "{text}"
+        );
         assert!(text.contains("\nwhat to do  "), "{text}");
     }
 }
@@ -110,7 +128,10 @@ fn what_depends_on_nothing_is_good_whatever_varies() {
     let variations = report["variations"].as_array().unwrap();
     assert_eq!(variations.len(), 22);
     // With one kind of sandbox it cannot be varied, and that is said.
-    let sandbox = variations.iter().find(|one| one["name"] == "sandbox").unwrap();
+    let sandbox = variations
+        .iter()
+        .find(|one| one["name"] == "sandbox")
+        .unwrap();
     assert_eq!(sandbox["state"], "unable", "{report:#}");
     let rounds = report["rounds"].as_array().unwrap();
     assert_eq!(rounds.len(), 3);
@@ -192,7 +213,11 @@ fn without_two_builds_there_is_no_verdict() {
         let shown = small.run("verify", &["--report", page.to_str().unwrap()]);
         assert_eq!(shown.status.code(), Some(11), "{}", transcript(&shown));
         assert!(stdout(&shown).starts_with("FAILED: nothing is known\n"));
-        assert!(fs_err::read_to_string(&page).unwrap().contains("<h1>FAILED</h1>"));
+        assert!(
+            fs_err::read_to_string(&page)
+                .unwrap()
+                .contains("<h1>FAILED</h1>")
+        );
     }
 }
 
@@ -226,7 +251,10 @@ fn a_lunikernel_alone_is_enough_to_verify_it() {
     let digest = lunikernel_cache::Sha256::of(&fs_err::read(&zip).unwrap());
     let text = stdout(&verified);
     assert!(text.starts_with("GOOD in 2 rounds over "), "{text}");
-    assert!(text.contains(&format!("\nexpected    {digest}\n")), "{text}");
+    assert!(
+        text.contains(&format!("\nexpected    {digest}\n")),
+        "{text}"
+    );
     // Its digest in the cache names it as well, whole or only the beginning of it.
     fs_err::remove_file(&zip).unwrap();
     let beginning = &digest.hex()[..12];
@@ -236,7 +264,11 @@ fn a_lunikernel_alone_is_enough_to_verify_it() {
         let verified = verified.unwrap();
         assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
     }
-    let unknown = small.luni("verify").arg("0123456789abcdef").output().unwrap();
+    let unknown = small
+        .luni("verify")
+        .arg("0123456789abcdef")
+        .output()
+        .unwrap();
     assert_eq!(unknown.status.code(), Some(11), "{}", transcript(&unknown));
     let text = String::from_utf8_lossy(&unknown.stderr);
     assert!(text.contains("nothing in the cache begins with"), "{text}");
@@ -296,7 +328,10 @@ fn two_lunikernels_are_compared_without_building_one() {
     let hint = report["causes"][0]["hint"].as_str().unwrap();
     assert!(hint.contains("another recipe or lock"), "{hint}");
 
-    let recipe = one.run("verify", &["--rounds", "0", "--against", left.to_str().unwrap()]);
+    let recipe = one.run(
+        "verify",
+        &["--rounds", "0", "--against", left.to_str().unwrap()],
+    );
     assert_eq!(recipe.status.code(), Some(2), "{}", transcript(&recipe));
 }
 
@@ -313,7 +348,10 @@ fn what_cannot_be_varied_does_not_count_as_passed() {
     let text = stdout(&usual);
     let line = "GOOD in 2 rounds over 1 variation; 1 could not be varied: sandbox\n";
     assert!(text.starts_with(line), "{text}");
-    assert!(text.contains("\nnot varied  sandbox: only one kind"), "{text}");
+    assert!(
+        text.contains("\nnot varied  sandbox: only one kind"),
+        "{text}"
+    );
     let strict = small.run("verify", &[&vary[..], &["--strict"]].concat());
     assert_eq!(strict.status.code(), Some(14), "{}", transcript(&strict));
     let all_had = small.run("verify", &["--vary", "umask", "--strict"]);

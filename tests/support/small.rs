@@ -23,7 +23,9 @@ impl Small {
     /// packages, with the test `name` left out.
     pub(crate) fn new(name: &str, steps: &str) -> Option<Self> {
         let debian = hello::mirror(name)?;
-        let lock = lock_of(&hello::recipe().join("recipe.lock"), |source| source == "base");
+        let lock = lock_of(&hello::recipe().join("recipe.lock"), |source| {
+            source == "base"
+        });
         let small = Self::lay(debian, &lock, |_| true);
         fs::write(small.path("recipe/recipe.yaml"), recipe(steps)).unwrap();
         Some(small)
@@ -168,7 +170,9 @@ fn lock_of(path: &Path, wanted: impl Fn(&str) -> bool) -> String {
     let mut kept = format!("{head}\nsources:\n");
     let mut keeps = false;
     for line in sources.lines() {
-        if let Some(name) = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'))
+        if let Some(name) = line
+            .strip_prefix("  ")
+            .and_then(|line| line.strip_suffix(':'))
             && !name.starts_with(' ')
         {
             keeps = wanted(name);

@@ -259,13 +259,12 @@ pub(super) fn suspects(
 
 /// The cause where all rounds agree with one another, and not with what was expected.
 pub(super) fn of_expected(difference: Difference) -> Cause {
-    let of_inputs = matches!(
-        difference.entry.as_str(),
-        "recipe.yaml" | "recipe.lock"
-    ) || difference.entry.starts_with("files/");
+    let of_inputs = matches!(difference.entry.as_str(), "recipe.yaml" | "recipe.lock")
+        || difference.entry.starts_with("files/");
     let hint = if of_inputs {
         "it was made from another recipe or lock: verify the Lunikernel itself, which carries both"
-    } else if matches!(&difference.found, Found::Value { pointer, .. } if pointer.contains("luni")) {
+    } else if matches!(&difference.found, Found::Value { pointer, .. } if pointer.contains("luni"))
+    {
         "it was made by another version of luni: build it with that one"
     } else {
         "it was made by another version of luni, on a machine that gave a step something else, or \

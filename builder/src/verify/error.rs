@@ -45,9 +45,7 @@ impl VerifyError {
         match self {
             Self::Cache(error) => error.hint(),
             Self::Build { source, .. } => source.hint(),
-            Self::Trial(_) => {
-                Some("with `--no-bisect` rounds are only compared".to_owned())
-            }
+            Self::Trial(_) => Some("with `--no-bisect` rounds are only compared".to_owned()),
             Self::Artefact(error) => error.hint(),
             Self::Compare(error) => error.hint(),
             Self::Prepare(_) => None,

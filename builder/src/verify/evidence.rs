@@ -271,4 +271,3 @@ fn is_address(number: u64) -> bool {
     (0x5500_0000_0000..0x5700_0000_0000).contains(&number)
         || (0x7e00_0000_0000..0x8000_0000_0000).contains(&number)
 }
-

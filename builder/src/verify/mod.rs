@@ -116,9 +116,7 @@ impl Verifier<'_> {
                     lab::wait_apart(this.span.end).await;
                     first = Some(this);
                 }
-                Some(first)
-                    if other.is_none() && first.built.artefact != this.built.artefact =>
-                {
+                Some(first) if other.is_none() && first.built.artefact != this.built.artefact => {
                     other = Some((number, this));
                 }
                 Some(_) => {}
@@ -188,7 +186,10 @@ fn guilty_step(one: &Round, two: &Round) -> Option<String> {
 /// # Errors
 /// [`VerifyError`] where one of them is damaged.
 pub fn compare_only(given: &Artefact, expected: &Artefact) -> Result<Report, VerifyError> {
-    let digests: [Digest; 2] = [given.check(&Silent)?.digest, expected.check(&Silent)?.digest];
+    let digests: [Digest; 2] = [
+        given.check(&Silent)?.digest,
+        expected.check(&Silent)?.digest,
+    ];
     let mut report = Report::empty();
     let [one, two] = digests;
     report.given = Some(one);

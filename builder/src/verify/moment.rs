@@ -214,8 +214,11 @@ fn time_of_day(bytes: &[u8], near: usize, clock: &Clock) -> Option<Sighting> {
         let [h1, h2, _, m1, m2, _, s1, s2] = window else {
             continue;
         };
-        let (hours, minutes, seconds) =
-            (number(&[*h1, *h2])?, number(&[*m1, *m2])?, number(&[*s1, *s2])?);
+        let (hours, minutes, seconds) = (
+            number(&[*h1, *h2])?,
+            number(&[*m1, *m2])?,
+            number(&[*s1, *s2])?,
+        );
         if hours < 24 && clock.said_time(hours * 3600 + minutes * 60 + seconds) {
             return Some(Sighting {
                 form: "time of day",
@@ -237,8 +240,14 @@ fn binary(bytes: &[u8], near: usize, clock: &Clock) -> Option<Sighting> {
         }
         let (little, big) = (u32::from_le_bytes(four), u32::from_be_bytes(four));
         for (number, form) in [
-            (little, "seconds since 1970, in binary, least significant byte first"),
-            (big, "seconds since 1970, in binary, most significant byte first"),
+            (
+                little,
+                "seconds since 1970, in binary, least significant byte first",
+            ),
+            (
+                big,
+                "seconds since 1970, in binary, most significant byte first",
+            ),
         ] {
             if clock.said(number.into()) {
                 let text = number.to_string();
@@ -295,22 +304,46 @@ mod tests {
 
     #[test]
     fn it_is_found_however_it_is_written() {
-        assert_eq!(Date::from_seconds(THEN).to_string(), "2026-11-22 09:04:17 UTC");
+        assert_eq!(
+            Date::from_seconds(THEN).to_string(),
+            "2026-11-22 09:04:17 UTC"
+        );
         for (bytes, expected) in [
             (&b"built 1795338257\n"[..], "seconds since 1970: 1795338257"),
             (b"at 1795338257.25", "seconds since 1970: 1795338257"),
-            (b"\"1795338257999\"", "milliseconds since 1970: 1795338257999"),
-            (b"1795338257000000001", "nanoseconds since 1970: 1795338257000000001"),
-            (b"0\0\x30015300530021\0", "seconds since 1970, in octal digits: 015300530021"),
-            (b"000081A4\x36B02B0110000", "seconds since 1970, in hexadecimal digits: 6B02B011"),
-            (b"\x1f\x8b\x08\0\x11\xb0\x02\x6b", "seconds since 1970, in binary, least significant byte first: 1795338257"),
-            (b"\x6b\x02\xb0\x11", "seconds since 1970, in binary, most significant byte first: 1795338257"),
+            (
+                b"\"1795338257999\"",
+                "milliseconds since 1970: 1795338257999",
+            ),
+            (
+                b"1795338257000000001",
+                "nanoseconds since 1970: 1795338257000000001",
+            ),
+            (
+                b"0\0\x30015300530021\0",
+                "seconds since 1970, in octal digits: 015300530021",
+            ),
+            (
+                b"000081A4\x36B02B0110000",
+                "seconds since 1970, in hexadecimal digits: 6B02B011",
+            ),
+            (
+                b"\x1f\x8b\x08\0\x11\xb0\x02\x6b",
+                "seconds since 1970, in binary, least significant byte first: 1795338257",
+            ),
+            (
+                b"\x6b\x02\xb0\x11",
+                "seconds since 1970, in binary, most significant byte first: 1795338257",
+            ),
             (b"Nov 22 2026 09:04:17", "date: Nov 22 2026"),
             (b"Sun Nov 22 23:04:17 +14 2026", "date: Nov 22 … 2026"),
             (b"on 2026-11-22", "date: 2026-11-22"),
             (b"v20261122", "date: 20261122"),
             (b"just 23:04:17 here", "time of day: 23:04:17"),
-            (b"PK\x03\x04\x14\0\0\0\0\0\x88\x48\x76\x5d", "date and time as in zip files: 2026-11-22 09:04:16 UTC"),
+            (
+                b"PK\x03\x04\x14\0\0\0\0\0\x88\x48\x76\x5d",
+                "date and time as in zip files: 2026-11-22 09:04:16 UTC",
+            ),
         ] {
             let text = String::from_utf8_lossy(bytes);
             assert_eq!(found(bytes, 0).as_deref(), Some(expected), "{text}");

@@ -180,9 +180,7 @@ async fn by_itself(
         .map(|difference| judge(difference, first_side, again.side(), shown))
         .into_iter()
         .collect();
-    let by_chance = causes
-        .iter()
-        .all(|cause| cause.class != super::Class::Cpus);
+    let by_chance = causes.iter().all(|cause| cause.class != super::Class::Cpus);
     Ok(Findings {
         causes,
         bisection: Some(Bisection {

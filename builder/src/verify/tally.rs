@@ -89,7 +89,9 @@ impl Verifier<'_> {
             Variation::Sandbox if self.sandboxes.len() < 2 => {
                 return unable("only one kind of sandbox was used");
             }
-            Variation::Around(Facet::Cpus) if available_parallelism().is_ok_and(|n| n.get() == 1) => {
+            Variation::Around(Facet::Cpus)
+                if available_parallelism().is_ok_and(|n| n.get() == 1) =>
+            {
                 return unable("there is only one processor");
             }
             _ => {}
@@ -122,4 +124,3 @@ impl Verifier<'_> {
         unable(why.as_deref().unwrap_or("it was the same in all rounds"))
     }
 }
-

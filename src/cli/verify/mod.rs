@@ -1,7 +1,6 @@
 //! `luni verify-reproducibility`: show that the bits are what the recipe says, or why
 //! they are not.
 
-mod sandboxes;
 mod subject;
 mod text;
 mod words;
@@ -15,10 +14,10 @@ use lunikernel_builder::verify::{
 };
 
 use super::Context;
+use super::sandbox::{self, SandboxChoice};
 use super::workshop;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use sandboxes::Sandboxes;
 use subject::Subject;
 
 /// Rebuild a recipe cold, and compare the bits.
@@ -53,10 +52,6 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     vary: Vec<String>,
-
-    /// What runs the steps
-    #[arg(long, value_enum, default_value_t = Sandboxes::Native, value_name = "KIND")]
-    sandbox: Sandboxes,
 
     /// End with code 14 where it is GOOD, but something that was to be varied could not be
     #[arg(long)]
@@ -127,7 +122,8 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
             error: None,
         });
     }
-    let names = args.sandbox.names(context)?;
+    let kinds = sandbox::in_turn(context)?;
+    let names: Vec<String> = kinds.iter().map(|kind| kind.name().to_owned()).collect();
     let work = async {
         let locked = subject.locked(&cache)?;
         let main = workshop::builder(context, cache.clone(), Surroundings::default())?;
@@ -135,8 +131,9 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
         let make = |cache, conditions: &Conditions| {
             let surroundings = conditions.surroundings.clone();
             let threads = surroundings.cpus.unwrap_or(main.threads);
-            args.sandbox
-                .builder(context, cache, surroundings, conditions.sandbox)
+            let turn = conditions.sandbox % kinds.len().max(1);
+            let kind = kinds.get(turn).copied().unwrap_or(SandboxChoice::Auto);
+            workshop::builder_in(kind, context, cache, surroundings)
                 .map(|builder| Builder { threads, ..builder })
                 .map_err(|failure| VerifyError::Prepare(failure.to_string()))
         };

@@ -88,7 +88,11 @@ fn varied(report: &Report) -> Vec<String> {
     let not_asked = list(report.not_asked().map(|name| name.to_string()).collect());
     let mut lines = Vec::new();
     if !report.variations.is_empty() {
-        let varied = if varied.is_empty() { "nothing" } else { &varied };
+        let varied = if varied.is_empty() {
+            "nothing"
+        } else {
+            &varied
+        };
         lines.push(entry("varied", varied));
     }
     let unable: Vec<String> = report
@@ -145,7 +149,13 @@ mod tests {
         for line in shown.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
-        assert!(shown.lines().nth(1).unwrap().starts_with("            word"));
+        assert!(
+            shown
+                .lines()
+                .nth(1)
+                .unwrap()
+                .starts_with("            word")
+        );
         let laid_out = format!("  {}", "ab ".repeat(60));
         assert_eq!(entry("where", &laid_out).lines().count(), 1);
     }

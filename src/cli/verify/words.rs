@@ -67,7 +67,12 @@ mod tests {
 
     #[test]
     fn others_are_refused() {
-        for words in [&["moon"][..], &["-moon"], &["umask", "-locale"], &["umask", "none"]] {
+        for words in [
+            &["moon"][..],
+            &["-moon"],
+            &["umask", "-locale"],
+            &["umask", "none"],
+        ] {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             assert!(variations(&words).is_err(), "{words:?}");
         }

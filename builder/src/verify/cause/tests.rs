@@ -78,7 +78,10 @@ fn a_guilty_variation_names_the_cause() {
     ] {
         let guilty = [Variation::Around(facet)];
         let cause = judged(difference(b"a", b"b", None), Shown::Guilty(&guilty));
-        assert_eq!((cause.class, cause.confidence), (class, Confidence::Certain));
+        assert_eq!(
+            (cause.class, cause.confidence),
+            (class, Confidence::Certain)
+        );
         assert_eq!(cause.guilty, guilty);
         assert!(!cause.hint.is_empty() && !cause.evidence.is_empty());
     }
@@ -101,16 +104,40 @@ fn what_only_moves_the_stack_is_no_cause_of_its_own() {
     let bytes = difference(b"at 0x7ffd01234568", b"at 0x7ffd012344e8", None);
     let mut cause = judged(bytes.clone(), shown);
     assert_eq!(cause.class, Class::Addresses);
-    cause.join(judged(bytes, Shown::Guilty(&[Variation::Around(Facet::Home)])));
-    assert_eq!(cause.guilty, [Facet::Environment, Facet::Home].map(Variation::Around));
+    cause.join(judged(
+        bytes,
+        Shown::Guilty(&[Variation::Around(Facet::Home)]),
+    ));
+    assert_eq!(
+        cause.guilty,
+        [Facet::Environment, Facet::Home].map(Variation::Around)
+    );
 }
 
 #[test]
 fn what_differs_by_itself_is_told_by_its_bytes() {
     let cases: [(&[u8], &[u8], Option<Units>, Class, Confidence); 8] = [
-        (b"at 1795338260\n", b"at 1795338320\n", None, Class::Timestamp, Confidence::Certain),
-        (b"09:04:20", b"09:05:20", None, Class::Timestamp, Confidence::Certain),
-        (b"at 1795338260\n", b"at last\n", None, Class::Timestamp, Confidence::Likely),
+        (
+            b"at 1795338260\n",
+            b"at 1795338320\n",
+            None,
+            Class::Timestamp,
+            Confidence::Certain,
+        ),
+        (
+            b"09:04:20",
+            b"09:05:20",
+            None,
+            Class::Timestamp,
+            Confidence::Certain,
+        ),
+        (
+            b"at 1795338260\n",
+            b"at last\n",
+            None,
+            Class::Timestamp,
+            Confidence::Likely,
+        ),
         (
             b"3f1a2b4c-90ab-4cde-8f01-23456789abcd",
             b"9e8d7c6b-1234-4f00-9abc-def012345678",
@@ -118,8 +145,20 @@ fn what_differs_by_itself_is_told_by_its_bytes() {
             Class::RandomId,
             Confidence::Certain,
         ),
-        (b"a\nb\n", b"b\na\n", Some(Units::Lines), Class::Ordering, Confidence::Likely),
-        (b"at 0x7ffd01234568", b"at 0x7ffc98765568", None, Class::Addresses, Confidence::Likely),
+        (
+            b"a\nb\n",
+            b"b\na\n",
+            Some(Units::Lines),
+            Class::Ordering,
+            Confidence::Likely,
+        ),
+        (
+            b"at 0x7ffd01234568",
+            b"at 0x7ffc98765568",
+            None,
+            Class::Addresses,
+            Confidence::Likely,
+        ),
         (
             &0x7ffd_0123_4568_u64.to_le_bytes(),
             &0x7ffc_9876_5568_u64.to_le_bytes(),
@@ -127,29 +166,54 @@ fn what_differs_by_itself_is_told_by_its_bytes() {
             Class::Addresses,
             Confidence::Likely,
         ),
-        (b"seed 12", b"seed 71", None, Class::RandomId, Confidence::Likely),
+        (
+            b"seed 12",
+            b"seed 71",
+            None,
+            Class::RandomId,
+            Confidence::Likely,
+        ),
     ];
     for (left, right, units, class, confidence) in cases {
         let cause = judged(difference(left, right, units), itself(false));
         let text = String::from_utf8_lossy(left).into_owned();
-        assert_eq!((cause.class, cause.confidence), (class, confidence), "{text}");
+        assert_eq!(
+            (cause.class, cause.confidence),
+            (class, confidence),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn what_one_processor_makes_the_same_is_a_race_unless_it_is_a_time() {
-    let race = judged(difference(b"a\nb\n", b"b\na\n", Some(Units::Lines)), itself(true));
-    assert_eq!((race.class, race.confidence), (Class::Cpus, Confidence::Certain));
+    let race = judged(
+        difference(b"a\nb\n", b"b\na\n", Some(Units::Lines)),
+        itself(true),
+    );
+    assert_eq!(
+        (race.class, race.confidence),
+        (Class::Cpus, Confidence::Certain)
+    );
     let time = judged(difference(b"1795338260", b"1795338320", None), itself(true));
     assert_eq!(time.class, Class::Timestamp);
 }
 
 #[test]
 fn without_trials_nothing_is_certain() {
-    let cause = judged(difference(b"on lunikernel", b"on elsewhere-1", None), Shown::Nothing);
-    assert_eq!((cause.class, cause.confidence), (Class::HostName, Confidence::Likely));
+    let cause = judged(
+        difference(b"on lunikernel", b"on elsewhere-1", None),
+        Shown::Nothing,
+    );
+    assert_eq!(
+        (cause.class, cause.confidence),
+        (Class::HostName, Confidence::Likely)
+    );
     let cause = judged(difference(b"x", b"y", None), Shown::Nothing);
-    assert_eq!((cause.class, cause.confidence), (Class::Unknown, Confidence::None));
+    assert_eq!(
+        (cause.class, cause.confidence),
+        (Class::Unknown, Confidence::None)
+    );
 }
 
 #[test]
@@ -188,11 +252,25 @@ fn those_that_the_bytes_speak_for_are_tried_first() {
     let side = |conditions| Side { conditions, span };
     let all: Vec<Variation> = Variation::all().collect();
     let find = |left: &[u8], right: &[u8], units| {
-        suspects(&difference(left, right, units), side(&one), side(&two), &all)
+        suspects(
+            &difference(left, right, units),
+            side(&one),
+            side(&two),
+            &all,
+        )
     };
     let around = |facet| vec![Variation::Around(facet)];
-    assert_eq!(find(b"lunikernel", b"elsewhere-1", None), around(Facet::HostName));
-    assert_eq!(find(b"in /root", b"in /home/someone-1", None)[0], Variation::Around(Facet::Home));
-    assert_eq!(find(b"ab", b"ba", Some(Units::Words)), around(Facet::EntryOrder));
+    assert_eq!(
+        find(b"lunikernel", b"elsewhere-1", None),
+        around(Facet::HostName)
+    );
+    assert_eq!(
+        find(b"in /root", b"in /home/someone-1", None)[0],
+        Variation::Around(Facet::Home)
+    );
+    assert_eq!(
+        find(b"ab", b"ba", Some(Units::Words)),
+        around(Facet::EntryOrder)
+    );
     assert_eq!(find(b"x", b"y", None), Vec::<Variation>::new());
 }

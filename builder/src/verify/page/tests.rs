@@ -64,13 +64,16 @@ fn report(name: &str) -> Report {
         unlisted: 0,
     };
     let made = [Digest::of(b"one"), Digest::of(b"two")];
-    let rounds = made.iter().enumerate().map(|(number, artefact)| RoundReport {
-        artefact: *artefact,
-        sandbox: "native".to_owned(),
-        conditions: Conditions::of_round(number, &[HOST_NAME]),
-        unable: Vec::new(),
-        steps: Vec::new(),
-    });
+    let rounds = made
+        .iter()
+        .enumerate()
+        .map(|(number, artefact)| RoundReport {
+            artefact: *artefact,
+            sandbox: "native".to_owned(),
+            conditions: Conditions::of_round(number, &[HOST_NAME]),
+            unable: Vec::new(),
+            steps: Vec::new(),
+        });
     Report {
         verdict: Verdict::Differs,
         subject: Some(Subject {
@@ -162,7 +165,10 @@ fn names_do_not_become_markup() {
             .collect();
         assert!(ours.contains(&name.as_str()), "<{name}");
     }
-    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
+    assert!(
+        page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -184,7 +190,10 @@ fn each_verdict_has_its_own_banner() {
             verdict,
             ..Report::empty()
         });
-        assert!(page.contains(&format!("<header class=\"{class}\">")), "{page}");
+        assert!(
+            page.contains(&format!("<header class=\"{class}\">")),
+            "{page}"
+        );
         assert!(page.contains(&format!("<h1>{verdict}</h1>")), "{page}");
     }
 }

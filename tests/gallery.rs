@@ -90,8 +90,9 @@ fn a_shipped_recipe_is_good_over_three_rounds() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let golden = format!("sha256:{}", hello::golden());
     for round in report["rounds"].as_array().unwrap() {
-        assert_eq!(round["artefact"]["sha256"], hello::golden(), "{report:#}");
+        assert_eq!(round["artefact"]["sha256"], golden, "{report:#}");
     }
     // Each variation that there is was had, or is named with the reason why not.
     for one in report["variations"].as_array().unwrap() {

@@ -320,8 +320,8 @@ mod tests {
                 "nanoseconds since 1970: 1795338257000000001",
             ),
             (
-                b"0\0\x30015300530021\0",
-                "seconds since 1970, in octal digits: 015300530021",
+                b"644\x0015300530021\0",
+                "seconds since 1970, in octal digits: 15300530021",
             ),
             (
                 b"000081A4\x36B02B0110000",

@@ -27,6 +27,10 @@ pub(crate) enum Exit {
     Differs,
     /// It could not be decided whether a rebuild gives the same bytes.
     Undecided,
+    /// Too few of those who are trusted vouch for an artefact.
+    Unvouched,
+    /// Those who are trusted contradict each other, or the file at hand.
+    Contradicted,
     /// A rebuild gave the same bytes, but not all that was to be varied could be.
     Unvaried,
     /// As a command that was run on the user's behalf ended.
@@ -35,7 +39,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every way to end, in the order of the codes.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -45,6 +49,8 @@ impl Exit {
         Self::Step,
         Self::Differs,
         Self::Undecided,
+        Self::Unvouched,
+        Self::Contradicted,
         Self::Unvaried,
     ];
 
@@ -60,6 +66,8 @@ impl Exit {
             Self::Step => 6,
             Self::Differs => 10,
             Self::Undecided => 11,
+            Self::Unvouched => 12,
+            Self::Contradicted => 13,
             Self::Unvaried => 14,
             Self::Passed(code) => code,
         }
@@ -77,6 +85,10 @@ impl Exit {
             Self::Step => "a step failed in the sandbox",
             Self::Differs => "verify: DIFFERS; diff: two differ",
             Self::Undecided => "verify: FAILED, no verdict",
+            Self::Unvouched => "attest verify: too few of the keys vouch for it",
+            Self::Contradicted => {
+                "attest verify: the attestations contradict each other or the file"
+            }
             Self::Unvaried => "verify --strict: GOOD, but something could not be varied",
             Self::Passed(_) => "shell: as the command in the sandbox ended",
         }

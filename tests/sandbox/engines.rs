@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -332,4 +332,103 @@ fn ctrl_c_leaves_nothing_in_docker() {
 #[test]
 fn ctrl_c_leaves_nothing_in_podman() {
     interrupted(PODMAN);
+}
+
+/// An engine of the test's own, to be killed.
+struct OwnEngine {
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl OwnEngine {
+    fn address(&self) -> String {
+        format!("unix://{}", self.folder.path().join("socket").display())
+    }
+
+    fn spawn(folder: &std::path::Path) -> std::io::Result<Child> {
+        Command::new("dockerd")
+            .arg("--data-root")
+            .arg(folder.join("data"))
+            .arg("--exec-root")
+            .arg(folder.join("exec"))
+            .arg("--pidfile")
+            .arg(folder.join("pid"))
+            .args(["-H", &format!("unix://{}", folder.join("socket").display())])
+            .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
+            .args(["--ip-forward=false", "--ip-masq=false"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+    }
+
+    fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Self::spawn(folder.path()).ok()?;
+        let mut engine = Self { folder, process };
+        engine.wait().then_some(engine)
+    }
+
+    /// Waits until it answers; `false` where it has ended.
+    fn wait(&mut self) -> bool {
+        while Docker::connect_to(&self.address()).is_err() {
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        true
+    }
+
+    fn restart(&mut self) {
+        let _ = fs::remove_file(self.folder.path().join("pid"));
+        self.process = Self::spawn(self.folder.path()).unwrap();
+        assert!(self.wait());
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        let end = |pid: u32| {
+            let id = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        };
+        end(self.process.id());
+        let _ = self.process.wait();
+        // The first engine's, which the second one found running.
+        let pid = fs::read_to_string(self.folder.path().join("exec/containerd/containerd.pid"));
+        if let Some(pid) = pid.ok().and_then(|pid| pid.trim().parse().ok()) {
+            end(pid);
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_is_killed_is_an_error_and_leaves_nothing_once_it_is_back() {
+    let Some(mut engine) = OwnEngine::start() else {
+        let test = lunikernel_testing::this_test();
+        lunikernel_testing::left_out(&test, "no Docker engine of its own can be started here");
+        return;
+    };
+    let bench = Bench::new();
+    let docker = Docker::connect_to(&engine.address()).unwrap();
+    let sandbox = docker.sandbox(bench.cache.clone(), luni());
+    let ask = ask("sleep 600").timeout(Duration::from_secs(600));
+    let action = bench.store(&ask);
+    let (address, own) = (engine.address(), std::process::id());
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| sandbox.run(&action, &ask.surroundings));
+        while made_by(&address, own).len() < 5 && !run.is_finished() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        engine.process.kill().unwrap();
+        engine.process.wait().unwrap();
+        let error = run.join().unwrap().unwrap_err();
+        assert!(matches!(error, SandboxError::Engine { .. }), "{error:?}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("engine"), "{error:?}: {hint}");
+    });
+    engine.restart();
+    docker.clean_up().unwrap();
+    assert_eq!(made_by(&address, own), Vec::<String>::new());
 }

@@ -27,7 +27,7 @@ pub(crate) fn elf(data: &[u8]) -> bool {
 }
 
 pub(crate) fn gzip(data: &[u8]) -> bool {
-    static HONEST: LazyLock<Vec<u8>> = LazyLock::new(|| gzip_of(TEXT));
+    static HONEST: LazyLock<Vec<u8>> = LazyLock::new(|| gzip_of(&cpio_of(&[("b", TEXT)])));
     apart(data, &HONEST)
 }
 

@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
@@ -72,7 +72,7 @@ fn make_namespaces(
     control: &UnixStream,
     terminal: Option<OwnedFd>,
 ) -> Result<(), Trouble> {
-    die_with_parent()?;
+    die_with_parent(control)?;
     let input = match terminal {
         Some(terminal) => terminal,
         None => rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -105,8 +105,14 @@ fn make_namespaces(
     let lower = mounts::hold(&spec.lower).map_err(Trouble::at("open the root's files"))?;
     rustix::process::chdir(&spec.state).map_err(Trouble::at("enter the scratch folder"))?;
     become_root_inside()?;
-    die_with_parent()?;
+    // Becoming another user took the wish back.
+    die_with_parent(control)?;
 
+    let own = rustix::process::pidfd_open(
+        rustix::process::getpid(),
+        rustix::process::PidfdFlags::empty(),
+    )
+    .map_err(Trouble::at("start pid 1"))?;
     match fork().map_err(Trouble::at("start pid 1"))? {
         Some(first) => {
             let _ = rustix::process::waitpid(Some(first), WaitOptions::empty());
@@ -114,7 +120,8 @@ fn make_namespaces(
         }
         None => {
             let layers = mounts::Layers { lower };
-            let report = match be_first(spec, control, &layers) {
+            let end = die_with_parent(&own).and_then(|()| be_first(spec, control, &layers));
+            let report = match end {
                 Ok(end) => Report::Ended(end),
                 Err(trouble) => Report::Failed(trouble),
             };
@@ -126,7 +133,6 @@ fn make_namespaces(
 
 /// Pid 1: sets up everything, starts the command, and watches it to its end.
 fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Result<End, Trouble> {
-    die_with_parent()?;
     rustix::process::umask(Mode::empty());
     let build = mounts::enter_root(spec, layers)?;
     let mut outside = Control(control);
@@ -322,9 +328,25 @@ fn become_root_inside() -> Result<(), Trouble> {
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(failed())
 }
 
-fn die_with_parent() -> Result<(), Trouble> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(Trouble::at("ask to be ended with the parent process"))
+/// Has this process ended with its parent. `parent` is a descriptor that something can
+/// be read from once the parent is gone: its pidfd, or a socket whose other end it has.
+fn die_with_parent(parent: &impl AsFd) -> Result<(), Trouble> {
+    let ask = || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before the line above, and then nothing ends this process.
+        // Its number does not tell: in a new namespace of processes it is always 0.
+        match is_gone(parent)? {
+            true => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
+            false => Ok(()),
+        }
+    };
+    ask().map_err(Trouble::at("ask to be ended with the parent process"))
+}
+
+fn is_gone(parent: &impl AsFd) -> io::Result<bool> {
+    let mut events = [PollFd::new(parent, PollFlags::IN)];
+    let now = Timespec::default();
+    Ok(rustix::event::poll(&mut events, Some(&now))? > 0)
 }
 
 /// `None` in the child.
@@ -371,4 +393,27 @@ fn raise_loopback() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_parent_that_ended_is_noticed_through_its_socket_and_its_pidfd() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assert!(!is_gone(&ours).unwrap());
+        drop(theirs);
+        assert!(is_gone(&ours).unwrap());
+
+        let mut parent = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&parent);
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        assert!(!is_gone(&pidfd).unwrap());
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        assert!(is_gone(&pidfd).unwrap());
+    }
 }

@@ -11,12 +11,14 @@ use super::inside::Outside;
 use super::spec::{End, Spec, Trouble};
 use super::terminal::Terminal;
 use super::trace::Tracer;
-use super::watch;
+use super::watch::{self, Usage};
 
 /// How often the limits are checked.
 const TICK: Duration = Duration::from_millis(25);
 /// How seldom at most.
 const MAX_TICK: Duration = Duration::from_millis(500);
+/// How often while the processes are near their limit: starting a few dozen takes longer.
+const NEAR_TICK: Duration = Duration::from_millis(1);
 /// How many processes that stopped or ended are seen to before the limits are looked
 /// at again: ones that stop without end must not keep the watch from its work.
 const AT_ONCE: usize = 256;
@@ -86,42 +88,46 @@ impl Running<'_> {
             .timeout_ms
             .and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
         let children = child_events().map_err(failed())?;
+        let memory_limit = self.spec.memory_mib.saturating_mul(1 << 20);
         let mut look = Instant::now();
+        let mut usage = Usage::default();
+        let mut ended = true;
         loop {
+            let begun = Instant::now();
+            // Before those that ended are collected: what was left to pid 1 counts until
+            // then, as it does for the kernel, however short it lived. Traced processes
+            // stop far too often for that.
+            if (ended && self.tracer.is_none()) || begun >= look {
+                usage = watch::measure(memory_limit)
+                    .map_err(Trouble::at("measure what the command uses"))?;
+                if usage.tasks > self.spec.processes {
+                    return Ok(End::TooManyProcesses);
+                }
+                let took = begun.elapsed();
+                let pause = if usage.tasks > self.spec.processes / 2 {
+                    NEAR_TICK.max(took)
+                } else {
+                    // Measuring many processes takes its time; the command is to have most.
+                    TICK.max(took.saturating_mul(10))
+                };
+                look = Instant::now() + pause.min(MAX_TICK);
+            }
             if let Some(end) = self.see_to_children(&children).map_err(failed())? {
                 return Ok(end);
             }
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| now >= deadline) {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(End::TimedOut);
             }
-            if now >= look {
-                if let Some(end) = self.check_limits()? {
-                    return Ok(end);
-                }
-                // Measuring many processes exactly takes its time; the command is to
-                // have most.
-                let pause = now.elapsed().saturating_mul(10);
-                look = Instant::now() + pause.clamp(TICK, MAX_TICK);
+            if usage.memory > memory_limit {
+                return Ok(End::OutOfMemory);
             }
-            self.wait(&children, look).map_err(failed())?;
+            ended = self.wait(&children, look).map_err(failed())?;
         }
     }
 
-    fn check_limits(&self) -> Result<Option<End>, Trouble> {
-        let limit = self.spec.memory_mib.saturating_mul(1 << 20);
-        let usage = watch::measure(limit).map_err(Trouble::at("measure what the command uses"))?;
-        Ok(if usage.memory > limit {
-            Some(End::OutOfMemory)
-        } else if usage.tasks > self.spec.processes {
-            Some(End::TooManyProcesses)
-        } else {
-            None
-        })
-    }
-
-    /// Waits until there is something to do, `until` at most.
-    fn wait(&mut self, children: &OwnedFd, until: Instant) -> io::Result<()> {
+    /// Waits until there is something to do, `until` at most. Says whether a process ended
+    /// or stopped.
+    fn wait(&mut self, children: &OwnedFd, until: Instant) -> io::Result<bool> {
         let pause = until.saturating_duration_since(Instant::now());
         let pause = Timespec {
             tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
@@ -142,7 +148,8 @@ impl Running<'_> {
             .map(|event| !event.revents().is_empty())
             .collect();
         drop(events);
-        let mut ready = ready.into_iter().skip(1);
+        let mut ready = ready.into_iter();
+        let ended = ready.next() == Some(true);
         if let Some(terminal) = &self.terminal
             && ready.next() == Some(true)
         {
@@ -151,7 +158,7 @@ impl Running<'_> {
         if ready.next() == Some(true) {
             self.outside.attend()?;
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Collects processes that ended, and has those that stopped go on; says how the

@@ -11,8 +11,8 @@ const MAX_NAMES: usize = 16 << 20;
 /// The longest name of BSD's, in bytes.
 const MAX_NAME: usize = 4096;
 
-pub(super) fn members(content: &Content) -> Result<Members, Broken> {
-    let mut members = Members::default();
+pub(super) fn members(content: &Content, room: usize) -> Result<Members, Broken> {
+    let mut members = Members::up_to(room);
     let mut names = Vec::new();
     let mut at = MAGIC;
     while at < content.size() {

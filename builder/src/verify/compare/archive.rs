@@ -8,12 +8,11 @@ use flate2::read::DeflateDecoder;
 use super::bytes::first_difference;
 use super::content::{Content, Sided};
 use super::walk::{Flaw, Walk};
-use super::{CompareError, Format, Found, Place, Side};
+use super::{CompareError, Format, Found, Place, Side, Whole};
 
-/// How many members an archive may have to be taken apart.
-pub(super) const MAX_MEMBERS: usize = 1 << 19;
-/// How much their names and fields may take, in bytes.
-const MAX_TEXT: usize = 32 << 20;
+/// How much the lists of members may take that are in memory at one time, in bytes:
+/// those of two archives with some ten thousand members each, and of what they are in.
+const MAX_LISTS: usize = 96 << 20;
 
 /// A member, as its header has it.
 #[derive(Debug)]
@@ -30,24 +29,32 @@ pub(super) struct Member {
 }
 
 /// The members of one archive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Members {
     list: Vec<Member>,
-    text: usize,
+    /// How much they take, and may take, in bytes.
+    size: usize,
+    room: usize,
 }
 
 impl Members {
+    /// None yet, with room for so many bytes of them.
+    pub(super) fn up_to(room: usize) -> Self {
+        Self {
+            list: Vec::new(),
+            size: 0,
+            room,
+        }
+    }
+
     /// Adds one.
-    pub(super) fn push(&mut self, member: Member) -> Result<(), Broken> {
-        let fields = member.fields.iter().map(|(name, value)| {
-            let strings = 2 * size_of::<String>();
-            name.len() + value.len() + strings
-        });
-        self.text += member.name.len() + fields.sum::<usize>();
-        if self.list.len() >= MAX_MEMBERS || self.text > MAX_TEXT {
-            return Err(Broken::Flaw(format!(
-                "it has more than {MAX_MEMBERS} members, or {MAX_TEXT} bytes of names"
-            )));
+    pub(super) fn push(&mut self, mut member: Member) -> Result<(), Broken> {
+        member.fields.shrink_to_fit();
+        let fields = member.fields.iter();
+        let fields = fields.map(|field| size_of_val(field) + field.0.len() + field.1.len());
+        self.size += size_of::<Member>() + member.name.len() + fields.sum::<usize>();
+        if self.size > self.room {
+            return Err(Broken::Room);
         }
         self.list.push(member);
         Ok(())
@@ -64,6 +71,8 @@ impl Members {
 pub(super) enum Broken {
     /// What is wrong with the archive.
     Flaw(String),
+    /// They are too many.
+    Room,
     /// It could not be read.
     Io(std::io::Error),
 }
@@ -83,7 +92,7 @@ pub(super) fn name_of(bytes: &[u8]) -> String {
 }
 
 /// Lists the members of an archive.
-pub(super) type List = fn(&Content) -> Result<Members, Broken>;
+pub(super) type List = fn(&Content, usize) -> Result<Members, Broken>;
 
 /// Notes what differs between two archives.
 pub(super) fn compare(
@@ -93,13 +102,23 @@ pub(super) fn compare(
     left: &Content,
     right: &Content,
 ) -> Result<(), Flaw> {
-    let members = |content, side| match list(content) {
-        Ok(members) => Ok(members.list),
+    let room = MAX_LISTS.saturating_sub(walk.lists) / 2;
+    let members = |content, side| match list(content, room) {
+        Ok(members) => Ok(members),
         Err(Broken::Flaw(why)) => Err(Flaw::Broken(None, side, why)),
+        Err(Broken::Room) => Err(Flaw::Whole(Whole::TooLarge)),
         Err(Broken::Io(error)) => Err(Flaw::Stop(CompareError::Copy(error))),
     };
     let one = members(left, Side::Left)?;
     let two = members(right, Side::Right)?;
+    let size = one.size + two.size;
+    walk.lists += size;
+    let compared = lists(walk, format, &one.list, &two.list);
+    walk.lists -= size;
+    compared
+}
+
+fn lists(walk: &mut Walk, format: Format, one: &[Member], two: &[Member]) -> Result<(), Flaw> {
     // Members of one name are matched in their order.
     let mut there: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (position, member) in two.iter().enumerate().rev() {
@@ -111,7 +130,7 @@ pub(super) fn compare(
     };
     let mut common = Vec::new();
     let mut matched = vec![false; two.len()];
-    for member in &one {
+    for member in one {
         let found = there.get_mut(member.name.as_str()).and_then(Vec::pop);
         let other = found.and_then(|at| Some((at, two.get(at)?, matched.get_mut(at)?)));
         walk.within(place(&member.name), |walk| match other {

@@ -12,7 +12,7 @@ use super::bytes::{Bytes, Search, fill};
 
 /// Up to this size, content is kept in memory, and beyond it in a file without a name
 /// in the folder for such files.
-const IN_MEMORY: usize = 4 << 20;
+const IN_MEMORY: usize = 2 << 20;
 /// The largest content that is copied to be taken apart.
 pub(super) const MAX_COPIED: u64 = 1 << 30;
 const CHUNK: usize = 64 << 10;
@@ -150,7 +150,8 @@ impl Copy {
         Ok(())
     }
 
-    fn finish(self) -> Content {
+    fn finish(mut self) -> Content {
+        self.memory.shrink_to_fit();
         match self.file {
             Some(file) => Content::of_file(file, self.size),
             None => Content::of_bytes(self.memory),

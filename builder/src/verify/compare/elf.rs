@@ -15,7 +15,7 @@ use super::{Format, Found, Place, Role, Section, Side, Symbol, Units, Whole, tex
 
 /// How much of one file's tables is kept in memory, in bytes: a kernel with all its
 /// symbols has 16 MB of them.
-const MAX_TABLES: u64 = 40 << 20;
+const MAX_TABLES: u64 = 24 << 20;
 /// How many sections of one file are told; the rest mostly follows from them.
 const MAX_TOLD: usize = 4;
 /// Sections may overlap, but all together not be larger than so many times the file.

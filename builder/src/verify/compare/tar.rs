@@ -7,8 +7,8 @@ const BLOCK: u64 = 512;
 /// The largest extra header that is read, in bytes.
 const MAX_EXTRA: u64 = 64 << 10;
 
-pub(super) fn members(content: &Content) -> Result<Members, Broken> {
-    let mut members = Members::default();
+pub(super) fn members(content: &Content, room: usize) -> Result<Members, Broken> {
+    let mut members = Members::up_to(room);
     let mut extra = Extra::default();
     let mut at = 0;
     while at < content.size() {

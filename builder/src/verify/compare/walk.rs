@@ -21,6 +21,8 @@ pub(super) struct Walk {
     found: Vec<Other>,
     unlisted: u64,
     unpacked: u64,
+    /// How much the lists of members take that are in memory, in bytes.
+    pub(super) lists: usize,
 }
 
 /// Why two contents could not be taken apart.

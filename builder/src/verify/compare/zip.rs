@@ -15,7 +15,7 @@ const MAX_DIRECTORY: u32 = 32 << 20;
 /// As much of an extra field is shown, in bytes.
 const SHOWN: usize = 64;
 
-pub(super) fn members(content: &Content) -> Result<Members, Broken> {
+pub(super) fn members(content: &Content, room: usize) -> Result<Members, Broken> {
     let flaw = |what: &str| Broken::Flaw(what.to_owned());
     let most = END + usize::from(u16::MAX);
     let from = content.size().saturating_sub(most as u64);
@@ -30,7 +30,7 @@ pub(super) fn members(content: &Content) -> Result<Members, Broken> {
         return Err(flaw("its directory is too large"));
     }
     let directory = content.bytes(offset.into(), size as usize)?;
-    let mut members = Members::default();
+    let mut members = Members::up_to(room);
     let mut rest = directory.as_slice();
     while !rest.is_empty() {
         let (member, length) = member(content, rest)?;

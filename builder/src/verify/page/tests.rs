@@ -132,7 +132,13 @@ fn report(name: &str) -> Report {
 
 #[test]
 fn a_report_gives_one_page() {
-    insta::assert_snapshot!("differs", page(&report("made/origin")));
+    let page = page(&report("made/origin"));
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/verify/page/golden.html");
+    // After a change that was meant: `UPDATE=1 cargo test -p lunikernel-builder page`.
+    if std::env::var_os("UPDATE").is_some() {
+        fs_err::write(golden, &page).unwrap();
+    }
+    assert_eq!(page, fs_err::read_to_string(golden).unwrap());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The report as a person reads it on a terminal: verdict, where, why, what to do.
 
-use lunikernel_builder::verify::{Cause, Confidence, Report, Verdict};
+use lunikernel_builder::verify::{Cause, Class, Confidence, Report, Verdict};
 
 /// Where the second column begins.
 const COLUMN: usize = 10;
@@ -71,11 +71,10 @@ fn why(cause: &Cause) -> Vec<String> {
         Confidence::None => String::new(),
         confidence => format!(" ({confidence})"),
     };
-    let mut why = format!(
-        "{}{sure}: the result depends on {}",
-        cause.class,
-        cause.class.meaning()
-    );
+    let mut why = match cause.class {
+        Class::Unknown => "it cannot be told".to_owned(),
+        class => format!("{class}{sure}: the result depends on {}", class.meaning()),
+    };
     for evidence in &cause.evidence {
         why += &format!("\n- {evidence}");
     }

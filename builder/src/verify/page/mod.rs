@@ -6,7 +6,7 @@ mod difference;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::report::{Bisection, Report, RoundReport, State, Verdict};
-use super::{Cause, Confidence};
+use super::{Cause, Class, Confidence};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -112,12 +112,16 @@ fn why(cause: &Cause, report: &Report) -> Markup {
     html! {
         section.cause {
             h2 { "Why" }
-            p.big {
-                "The result depends on " strong { (cause.class.meaning()) } "."
-                @if cause.confidence != Confidence::None {
-                    " " span.badge { (cause.confidence) }
+            @if cause.class == Class::Unknown {
+                p.big { "It cannot be told." }
+            } @else {
+                p.big {
+                    "The result depends on " strong { (cause.class.meaning()) } "."
+                    @if cause.confidence != Confidence::None {
+                        " " span.badge { (cause.confidence) }
+                    }
+                    " " span.badge.class { (cause.class) }
                 }
-                " " span.badge.class { (cause.class) }
             }
             @if !cause.evidence.is_empty() {
                 ul { @for evidence in &cause.evidence { li { (prose(evidence)) } } }

@@ -75,7 +75,7 @@ fn what_depends_on_its_surroundings_differs_and_is_pointed_at() {
             "1980-01-01T00:00:00",
             "1980-01-01T14:00:00",
         ),
-        ("locale", "locale", "C.UTF-8", "et_EE.UTF-8"),
+        ("locale", "locale", "C.UTF-8", "C"),
         ("cpus", "cpus", "", "1"),
         ("entry-order", "ordering", "", ""),
     ] {
@@ -86,10 +86,14 @@ fn what_depends_on_its_surroundings_differs_and_is_pointed_at() {
         let output = small.run("verify", &["--vary", variation]);
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(10), "{}", transcript(&output));
-        assert!(
-            text.starts_with("DIFFERS in 2 rounds over 1 variation\n"),
-            "{text}"
-        );
+        // The steps' root has no language that sorts in another way, which is said.
+        let varied = if variation == "locale" {
+            "0 variations"
+        } else {
+            "1 variation"
+        };
+        let first = format!("DIFFERS in 2 rounds over {varied}\n");
+        assert!(text.starts_with(&first), "{text}");
         // The entry of the zip, the member of the initramfs, the line.
         let place =
             format!("\nwhere       initramfs.gz: member `made/{variation}`: line 1 differs");

@@ -48,7 +48,7 @@ pub(super) async fn search(
     if base.digest() != Some(first.built.artefact) {
         return by_itself(laboratory, &first.artefact()?, side(first), &base).await;
     }
-    let mut left = candidates(verifier, other);
+    let mut left = candidates(verifier);
     let mut differing = (difference.clone(), side(other), None::<Trial>);
     let mut causes: Vec<Cause> = Vec::new();
     let mut outcome = Outcome::Found;
@@ -194,18 +194,13 @@ async fn by_itself(
     })
 }
 
-/// What was varied in `round` and can be in a laboratory. A cache that nothing was
-/// unpacked in is not to be had there.
-fn candidates(verifier: &Verifier<'_>, round: &Round) -> Vec<Variation> {
-    let unable: BTreeSet<Variation> = round
-        .built
-        .unable()
-        .into_iter()
-        .map(|unable| Variation::Around(unable.facet))
-        .collect();
+/// What was varied and can be in a laboratory: a cache that nothing was unpacked in is
+/// not to be had there. What a sandbox could not vary as it should may still have changed
+/// something, so it stays in.
+fn candidates(verifier: &Verifier<'_>) -> Vec<Variation> {
     let varied = verifier.varied.iter().copied();
     varied
-        .filter(|one| !unable.contains(one) && *one != Variation::Cache)
+        .filter(|one| *one != Variation::Cache)
         .filter(|one| *one != Variation::Sandbox || verifier.sandboxes.len() > 1)
         .collect()
 }

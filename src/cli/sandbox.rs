@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 
 use lunikernel_builder::sandbox::{
@@ -64,7 +65,23 @@ impl Engine {
         clean_up_on_signals(&docker);
         Ok(self.0.get_or_init(|| docker).clone())
     }
+
+    /// Removes what is left in the engine, before this process ends.
+    pub(crate) fn leave(&self) {
+        // A signal has this done, and ends the process; the error that its doing makes
+        // elsewhere is not to be told.
+        while SIGNALLED.load(Ordering::Relaxed) {
+            std::thread::park();
+        }
+        if let Some(docker) = self.0.get() {
+            // What stays is listed by `luni cache gc`.
+            let _ = docker.clean_up();
+        }
+    }
 }
+
+/// Whether a signal is ending this process.
+static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
 /// The sandbox that was chosen.
 pub(crate) fn chosen(
@@ -179,6 +196,7 @@ fn wait_for_signal(docker: &Docker) {
         }
     });
     if let Some(number) = number {
+        SIGNALLED.store(true, Ordering::Relaxed);
         let _ = docker.clean_up();
         if std::io::stderr().is_terminal() {
             // Bars hide the cursor while they are drawn.

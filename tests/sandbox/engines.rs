@@ -311,11 +311,10 @@ fn interrupted(engine: &str) {
         return;
     };
     let pid = child.id();
-    let deadline = Instant::now() + Duration::from_secs(120);
-    // The image, and what a step needs: four things more than nothing.
-    while made_by(&address, pid).len() < 4 {
-        assert!(Instant::now() < deadline, "no container was made");
-        std::thread::sleep(Duration::from_millis(20));
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while made_by(&address, pid).is_empty() {
+        assert!(Instant::now() < deadline, "nothing was made");
+        std::thread::sleep(Duration::from_millis(10));
     }
     let id = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
@@ -357,7 +356,7 @@ impl OwnEngine {
             .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
             .args(["--ip-forward=false", "--ip-masq=false"])
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(folder.join("log"))?.into_file())
             .spawn()
     }
 
@@ -379,26 +378,38 @@ impl OwnEngine {
         true
     }
 
+    /// The part of the engine that does not end with it when it is killed.
+    fn end_containerd(&self, signal: rustix::process::Signal) {
+        let file = self.folder.path().join("exec/containerd/containerd.pid");
+        let Ok(text) = fs::read_to_string(file) else {
+            return;
+        };
+        let pid = text
+            .trim()
+            .parse()
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, signal);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
     fn restart(&mut self) {
+        self.end_containerd(rustix::process::Signal::KILL);
         let _ = fs::remove_file(self.folder.path().join("pid"));
         self.process = Self::spawn(self.folder.path()).unwrap();
-        assert!(self.wait());
+        let log = self.folder.path().join("log");
+        assert!(self.wait(), "{}", fs::read_to_string(log).unwrap());
     }
 }
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
-        let end = |pid: u32| {
-            let id = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        };
-        end(self.process.id());
+        let own = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(own, rustix::process::Signal::TERM);
         let _ = self.process.wait();
-        // The first engine's, which the second one found running.
-        let pid = fs::read_to_string(self.folder.path().join("exec/containerd/containerd.pid"));
-        if let Some(pid) = pid.ok().and_then(|pid| pid.trim().parse().ok()) {
-            end(pid);
-        }
+        self.end_containerd(rustix::process::Signal::TERM);
     }
 }
 

@@ -212,3 +212,64 @@ impl Read for Receiving {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lunikernel_cache::{Digest, Node};
+
+    use super::*;
+
+    fn root(nodes: &[(&str, Node)]) -> Rootfs {
+        let mut root = Rootfs::new();
+        for (path, node) in nodes {
+            root.insert(path, node.clone()).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_taken() {
+        let content = Digest::of(b"content");
+        let honest = [
+            ("out", Node::folder(0o755)),
+            ("out/program", Node::file(0o700, content)),
+            ("out/plain", Node::file(0o611, content)),
+            ("out/text", Node::file(0o655, content)),
+        ];
+        let (entry_of, bytes) = entry(&root(&honest), "out").unwrap();
+        assert_eq!(bytes, 3 * content.size);
+        let Entry::Folder(tree) = entry_of else {
+            panic!("no folder");
+        };
+        let executable = |path| {
+            matches!(
+                tree.get(path),
+                Some(Entry::File {
+                    executable: true,
+                    ..
+                })
+            )
+        };
+        assert!(executable("program"));
+        // Others may execute these, and their owner may not.
+        assert!(!executable("plain") && !executable("text"));
+
+        for (path, said) in [
+            ("other", "the engine sent `other` instead"),
+            ("outside", "the engine sent `outside` instead"),
+        ] {
+            let hostile = root(&[("out", Node::folder(0o755)), (path, Node::folder(0o755))]);
+            assert_eq!(entry(&hostile, "out").unwrap_err(), said);
+        }
+        assert_eq!(
+            entry(&Rootfs::new(), "out").unwrap_err(),
+            "the engine sent nothing"
+        );
+        let pipe = Node::of(0o644, NodeKind::Fifo);
+        let error = entry(&root(&[("out", pipe)]), "out").unwrap_err();
+        assert_eq!(error, "`out` is a named pipe");
+        let deep = format!("out{}", "/d".repeat(MAX_DEPTH));
+        let error = entry(&root(&[(&deep, Node::folder(0o755))]), "out").unwrap_err();
+        assert_eq!(error, "it is nested too deeply");
+    }
+}

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::inside::Outside;
 use super::spec::{End, Spec, Trouble};
@@ -87,17 +87,24 @@ impl Running<'_> {
             .spec
             .timeout_ms
             .and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
-        let children = child_events().map_err(failed())?;
+        // Only a tracer has to see to every process at once. The others that ended are
+        // collected when the limits are looked at, so that until then they count.
+        let children = match &self.tracer {
+            Some(_) => child_events(),
+            None => pidfd_open(self.command, PidfdFlags::empty()).map_err(Into::into),
+        };
+        let children = children.map_err(failed())?;
         let memory_limit = self.spec.memory_mib.saturating_mul(1 << 20);
         let mut look = Instant::now();
         let mut usage = Usage::default();
         let mut ended = true;
         loop {
             let begun = Instant::now();
+            let due = begun >= look;
             // Before those that ended are collected: what was left to pid 1 counts until
             // then, as it does for the kernel, however short it lived. Traced processes
             // stop far too often for that.
-            if (ended && self.tracer.is_none()) || begun >= look {
+            if due || (ended && self.tracer.is_none()) {
                 usage = watch::measure(memory_limit)
                     .map_err(Trouble::at("measure what the command uses"))?;
                 if usage.tasks > self.spec.processes {
@@ -112,7 +119,9 @@ impl Running<'_> {
                 };
                 look = Instant::now() + pause.min(MAX_TICK);
             }
-            if let Some(end) = self.see_to_children(&children).map_err(failed())? {
+            if (due || ended)
+                && let Some(end) = self.see_to_children(&children).map_err(failed())?
+            {
                 return Ok(end);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -164,11 +173,13 @@ impl Running<'_> {
     /// Collects processes that ended, and has those that stopped go on; says how the
     /// command did, once it has ended.
     fn see_to_children(&mut self, children: &OwnedFd) -> io::Result<Option<End>> {
-        // Signals do not add up, so it is read before and not after looking.
-        let mut told = [0; size_of::<libc::signalfd_siginfo>()];
-        match rustix::io::read(children, &mut told) {
-            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+        if self.tracer.is_some() {
+            // Signals do not add up, so it is read before and not after looking.
+            let mut told = [0; size_of::<libc::signalfd_siginfo>()];
+            match rustix::io::read(children, &mut told) {
+                Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         }
         for _ in 0..AT_ONCE {
             let Some((pid, status)) = next_child() else {

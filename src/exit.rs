@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     Unavailable,
     /// A command of a step failed in the sandbox.
     Step,
-    /// A rebuild gave other bytes.
+    /// A rebuild gave other bytes, or two that were compared differ.
     Differs,
     /// It could not be decided whether a rebuild gives the same bytes.
     Undecided,
@@ -79,7 +79,7 @@ impl Exit {
             Self::Lock => "the lock is missing or not current",
             Self::Unavailable => "inputs cannot be had",
             Self::Step => "a step failed in the sandbox",
-            Self::Differs => "verify: DIFFERS",
+            Self::Differs => "verify: DIFFERS; diff: two differ",
             Self::Undecided => "verify: FAILED, no verdict",
             Self::Unvouched => "attest verify: too few of the keys vouch for it",
             Self::Contradicted => {

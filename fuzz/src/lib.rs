@@ -10,7 +10,7 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{apt, archive, attest, recipe, store};
+use targets::{apt, archive, attest, compare, recipe, store};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,12 @@ pub const TARGETS: &[Target] = &[
     of("apt_conf", apt::apt_conf),
     of("attestation", attest::attestation),
     of("codec", archive::codec),
+    of("compare_ar", compare::ar),
+    of("compare_cpio", compare::cpio),
+    of("compare_elf", compare::elf),
+    of("compare_gzip", compare::gzip),
+    of("compare_tar", compare::tar),
+    of("compare_zip", compare::zip),
     of("control", archive::control),
     of("cpio", archive::cpio),
     of("deb", archive::deb),

@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod check;
 mod context;
+mod diff;
 mod doctor;
 mod fetch;
 mod help;
@@ -45,6 +46,7 @@ pub(crate) enum Verb {
     Build(build::Args),
     Shell(shell::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
     Attest(attest::Args),
@@ -65,6 +67,7 @@ impl Verb {
             Self::Build(args) => build::run(args, context),
             Self::Shell(args) => shell::run(args, context),
             Self::Inspect(args) => inspect::run(args, context),
+            Self::Diff(args) => diff::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Attest(args) => attest::run(args, context),
             Self::Cache(args) => cache::run(args, context),

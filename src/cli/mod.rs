@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod attest;
 mod build;
 mod cache;
 mod check;
@@ -48,6 +49,7 @@ pub(crate) enum Verb {
     Diff(diff::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
+    Attest(attest::Args),
     Run(run::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
@@ -67,6 +69,7 @@ impl Verb {
             Self::Inspect(args) => inspect::run(args, context),
             Self::Diff(args) => diff::run(args, context),
             Self::Verify(args) => verify::run(args, context),
+            Self::Attest(args) => attest::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
             Self::Doctor(args) => doctor::run(args, context),

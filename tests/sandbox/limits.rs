@@ -102,6 +102,44 @@ fn a_fork_bomb_ends_at_the_process_limit() {
     assert_eq!(left_running("bomb-mark"), 0);
 }
 
+/// The kernel's own limit is this much higher, so that a command is told why it failed.
+const SPARE: u64 = 16;
+
+#[test]
+fn a_bomb_whose_processes_end_at_once_is_not_overlooked() {
+    let bench = Bench::new();
+    let bomb = ask("flare flare-mark").processes(40);
+    assert_eq!(failure(&bench, &bomb), (Failure::TooManyProcesses(40), 137));
+    assert_eq!(left_running("flare-mark"), 0);
+}
+
+#[test]
+fn processes_for_a_moment_are_seen_or_at_least_never_many_more() {
+    let bench = Bench::new();
+    let again = ask("blink 1000").processes(40);
+    assert_eq!(
+        failure(&bench, &again),
+        (Failure::TooManyProcesses(40), 137)
+    );
+
+    // One moment between two looks: whether it is seen is chance.
+    for _ in 0..4 {
+        let once = bench.run(&ask("blink 1").processes(40));
+        match once.outcome.failure {
+            Some(failure) => assert_eq!(failure, Failure::TooManyProcesses(40)),
+            None => {
+                let most = once.log.strip_prefix("most ");
+                let (most, refused) = most.and_then(|rest| rest.split_once(", ")).unwrap();
+                assert_eq!(refused, "refused 1\n");
+                assert!(most.parse::<u64>().unwrap() <= 40 + SPARE, "{}", once.log);
+            }
+        }
+    }
+
+    let below = bench.run(&ask("blink 3").processes(4000)).well();
+    assert_eq!(below, "most 2001, refused 0\n");
+}
+
 #[test]
 fn a_memory_hog_ends_at_the_memory_limit() {
     let bench = Bench::new();

@@ -120,7 +120,7 @@ impl Explain for SandboxError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::Setup { .. })
+        matches!(self, Self::Setup { .. } | Self::Engine { .. })
     }
 }
 

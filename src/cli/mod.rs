@@ -11,6 +11,7 @@ mod inspect;
 mod lock;
 mod new;
 mod output;
+mod overlay;
 mod run;
 mod schema;
 mod shell;
@@ -44,6 +45,7 @@ pub(crate) enum Verb {
     Build(build::Args),
     Shell(shell::Args),
     Inspect(inspect::Args),
+    Overlay(overlay::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
     Run(run::Args),
@@ -63,6 +65,7 @@ impl Verb {
             Self::Build(args) => build::run(args, context),
             Self::Shell(args) => shell::run(args, context),
             Self::Inspect(args) => inspect::run(args, context),
+            Self::Overlay(args) => overlay::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),

@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     of("lock", recipe::lock),
     of("manifest", store::manifest),
     of("modinfo", archive::modinfo),
+    of("overlay", archive::overlay),
     of("packages", apt::packages),
     of("recipe", recipe::recipe),
     of("relations", apt::relations),

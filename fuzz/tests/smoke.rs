@@ -85,8 +85,8 @@ macro_rules! smoke {
 
 smoke! {
     action_cache_entry apt_conf codec control cpio deb digest gitmodules inrelease kernel
-    keyring lock manifest modinfo packages recipe relations release rootfs signature sources
-    sources_list tar tree versions zip
+    keyring lock manifest modinfo overlay packages recipe relations release rootfs signature
+    sources sources_list tar tree versions zip
 }
 
 #[test]

@@ -35,6 +35,26 @@ pub struct Content {
     pub(super) digest: Digest,
 }
 
+impl Content {
+    /// What is laid over the base. Folders on the way to something are in it.
+    #[must_use]
+    pub fn root(&self) -> &Rootfs {
+        &self.root
+    }
+
+    /// What is removed from the base, sorted, without a leading slash.
+    #[must_use]
+    pub fn removed(&self) -> &[String] {
+        &self.removed
+    }
+
+    /// The digest of the canonical form, which names the content.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
 /// Something in an overlay.
 #[derive(Debug)]
 pub(super) struct Item {

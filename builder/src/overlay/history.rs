@@ -67,10 +67,9 @@ impl History {
             })
     }
 
-    /// Canonical JSON (RFC 8785): its keys are sorted, its numbers are integers, and its
-    /// texts are ASCII but for the paths, which `serde_json` escapes as the RFC does.
+    /// Canonical JSON (RFC 8785).
     pub(super) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_value(self).and_then(|value| serde_json::to_vec(&value))
+        serde_json_canonicalizer::to_vec(self)
     }
 
     fn is_possible(&self, artefact: &Artefact) -> bool {

@@ -39,7 +39,7 @@ use crate::assemble::gzip::GzipWriter;
 use crate::plan::SOURCE_DATE_EPOCH;
 use content::Collector;
 use lay::Laid;
-use paths::Paths;
+pub(crate) use paths::Paths;
 
 /// The entry of a Lunikernel with the paths of its initramfs.
 pub const PATHS: &str = "initramfs.paths.json";
@@ -207,13 +207,22 @@ fn refuse_without_initramfs(base: &Artefact) -> Result<(), OverlayError> {
     })
 }
 
+/// What `artefact` says are the paths of its initramfs, if it does.
+pub(crate) fn listed_paths(artefact: &Artefact) -> Result<Option<Paths>, OverlayError> {
+    if !artefact.manifest().entries.contains_key(PATHS) {
+        return Ok(None);
+    }
+    let bytes = read_entry(artefact, PATHS, MAX_PATHS)?;
+    let paths = Paths::of_json(&bytes).ok_or_else(|| OverlayError::Paths {
+        artefact: artefact.label().to_owned(),
+    })?;
+    Ok(Some(paths))
+}
+
 /// The paths of the initramfs, from its list or by unpacking it.
 fn paths_of(base: &Artefact, progress: &dyn Progress) -> Result<Paths, OverlayError> {
-    if base.manifest().entries.contains_key(PATHS) {
-        let bytes = read_entry(base, PATHS, MAX_PATHS)?;
-        return Paths::of_json(&bytes).ok_or_else(|| OverlayError::Paths {
-            artefact: base.label().to_owned(),
-        });
+    if let Some(paths) = listed_paths(base)? {
+        return Ok(paths);
     }
     let task = progress.start("unpacking", "the initramfs, for its paths", None);
     let packed = BufReader::with_capacity(256 << 10, base.entry(INITRAMFS)?);
@@ -338,3 +347,6 @@ impl Packing<'_> {
     }
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub(super) enum Stands {
 
 /// Every path of an initramfs as the kernel has it after unpacking.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Paths {
+pub(crate) struct Paths {
     /// Files have no content here.
     root: Rootfs,
 }
@@ -76,17 +76,30 @@ impl Paths {
     ///
     /// # Errors
     /// [`ReadError`] where it cannot be unpacked.
-    pub(super) fn of_initramfs(packed: impl BufRead) -> Result<Self, ReadError> {
+    pub(crate) fn of_initramfs(packed: impl BufRead) -> Result<Self, ReadError> {
         let mut reader = read_gzip(packed, MAX_UNPACKED);
         let mut paths = Self::default();
         while let Some(header) = reader.next_header()? {
-            let target = match header.mode & file_type::MASK {
-                file_type::SYMLINK => read_target(&mut reader, &header)?,
-                _ => String::new(),
-            };
-            paths.unpack(&header, target);
+            paths.take(&header, &mut reader)?;
         }
         Ok(paths)
+    }
+
+    /// Takes in a member, whose content comes from `reader`.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the target of a symbolic link cannot be read.
+    pub(crate) fn take(
+        &mut self,
+        header: &Header,
+        reader: &mut impl Read,
+    ) -> Result<(), ReadError> {
+        let target = match header.mode & file_type::MASK {
+            file_type::SYMLINK => read_target(reader, header)?,
+            _ => String::new(),
+        };
+        self.unpack(header, target);
+        Ok(())
     }
 
     /// What stands where a member for `path` would be unpacked: its real path, with the
@@ -172,11 +185,11 @@ impl Paths {
     }
 
     /// What [`super::PATHS`] holds: canonical JSON.
-    pub(super) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         let stands: BTreeMap<&str, Stands> = (self.root.nodes())
             .map(|(path, node)| (path, Stands::of(&node.kind)))
             .collect();
-        serde_json::to_vec(&stands)
+        serde_json_canonicalizer::to_vec(&stands)
     }
 
     /// Reads what [`Paths::to_json`] writes; `None` where it is anything else.

@@ -33,6 +33,11 @@ const KNOWN: u16 = DESCRIBED | UTF8 | 0b110;
 /// The extra field with the name in UTF-8 (4.6.9).
 const UNICODE_PATH: u16 = 0x7075;
 
+/// Systems with Unix modes (4.4.2.2): Unix and macOS.
+pub(super) fn is_unix(system: u8) -> bool {
+    [3, 19].contains(&system)
+}
+
 /// Bytes that are read from any place.
 pub(super) trait Bytes {
     /// Fills `buffer` from `at` on.
@@ -187,6 +192,7 @@ impl Reading<'_> {
     ) -> Result<Record, ArchiveError> {
         let flawed = |flaw| self.entry(raw, flaw);
         let (flags, method) = (fields.u16(8), fields.u16(10));
+        let [system, _] = fields.u16(4).to_be_bytes();
         let (packed, size, offset) = (fields.u32(20), fields.u32(24), fields.u32(42));
         if flags & ENCRYPTED != 0 || method == 99 {
             return Err(flawed(EntryFlaw::Encrypted));
@@ -208,12 +214,12 @@ impl Reading<'_> {
             return Err(flawed(EntryFlaw::Size { expected, actual }));
         }
         Ok(Record {
-            name: self.name(raw, flags, extra)?,
+            name: self.name(raw, flags & UTF8 != 0 || is_unix(system), extra)?,
             crc32: fields.u32(16),
             packed: packed.into(),
             size: size.into(),
             deflated: method == 8,
-            system: fields.u16(4).to_be_bytes()[0],
+            system,
             attributes: fields.u32(38),
             content_at: 0,
             flags,
@@ -221,11 +227,12 @@ impl Reading<'_> {
         })
     }
 
-    /// The name, if there is no doubt about it.
-    fn name(&self, raw: &[u8], flags: u16, extra: &[u8]) -> Result<String, ArchiveError> {
+    /// The name, if there is no doubt about it. On Unix names are bytes, and Info-ZIP does
+    /// not mark them as UTF-8; elsewhere what is not marked is in a code page.
+    fn name(&self, raw: &[u8], marked: bool, extra: &[u8]) -> Result<String, ArchiveError> {
         let flawed = |flaw| self.entry(raw, flaw);
         let name = str::from_utf8(raw).map_err(|_| flawed(EntryFlaw::NotUtf8))?;
-        let mut is_utf8 = flags & UTF8 != 0 || name.is_ascii();
+        let mut is_utf8 = marked || name.is_ascii();
         let mut rest = extra;
         while let Some((head, after)) = rest.split_at_checked(4) {
             let (kind, length) = (Fields(head).u16(0), usize::from(Fields(head).u16(2)));
@@ -275,7 +282,9 @@ impl Reading<'_> {
         if sums[1..].contains(&u32::MAX) {
             return Err(flawed(EntryFlaw::Zip64));
         }
-        if sums != expected && !(described && sums == [0; 3]) {
+        // With a descriptor behind the content, what was not known before it is 0.
+        let fits = |(sum, expected)| sum == expected || described && sum == 0;
+        if !sums.into_iter().zip(expected).all(fits) {
             return Err(contradicts("checksum or sizes"));
         }
         if usize::from(fields.u16(26)) != name.len() || head.get(30..) != Some(name) {

@@ -14,7 +14,7 @@ use flate2::bufread::DeflateDecoder;
 use lunikernel_cache::regular::open_regular;
 use lunikernel_cache::{BlobStore, Task};
 
-use directory::{Bytes, Record, entry_error};
+use directory::{Bytes, Record, entry_error, is_unix};
 pub use flaw::{ArchiveError, ArchiveFlaw, EntryFlaw};
 
 use super::Limits;
@@ -24,9 +24,6 @@ use crate::assemble::tarball::check_path;
 
 /// Entries up to this size are no bombs, however well they compress.
 const SMALL: u64 = 1 << 20;
-/// The systems whose attributes have a Unix mode in their upper half (4.4.2.2).
-const UNIX: u8 = 3;
-const MACOS: u8 = 19;
 /// Says the same where the system is another one: a convention of 7-Zip's.
 const HAS_UNIX_MODE: u32 = 0x8000;
 
@@ -122,7 +119,7 @@ enum EntryKind {
 
 /// Path, kind and, where it has one, mode of an entry.
 fn describe(record: &Record) -> Result<(String, EntryKind, Option<u32>), EntryFlaw> {
-    let unix = [UNIX, MACOS].contains(&record.system);
+    let unix = is_unix(record.system);
     let has_mode = unix || record.attributes & HAS_UNIX_MODE != 0;
     let mode = record.attributes >> 16;
     // Some tools give permissions without a type, and they are not to be trusted:

@@ -147,25 +147,60 @@ fn the_same_content_gives_the_same_bits_whatever_packed_it() {
     let top = content(here);
     let golden = fs::read_to_string(project("tests/golden/overlay.sha256")).unwrap();
     let golden = golden.split_whitespace().next().unwrap();
-    assert_eq!(digest(&overlay(here, &["content"])), golden, "from the folder");
+    assert_eq!(
+        digest(&overlay(here, &["content"])),
+        golden,
+        "from the folder"
+    );
 
     let name = "overlay::the_same_content_gives_the_same_bits_whatever_packed_it";
     let out = top.to_str().unwrap();
     let ways: [(&str, &[&str]); 8] = [
         ("zip", &["zip", "-q", "-r", "-y", "../it.zip", "."]),
-        ("zip -0", &["zip", "-q", "-0", "-r", "-y", "../it.zip", "opt", "lib", "etc"]),
-        ("zip -9", &["zip", "-q", "-9", "-X", "-r", "-y", "../it.zip", "."]),
+        (
+            "zip -0",
+            &[
+                "zip",
+                "-q",
+                "-0",
+                "-r",
+                "-y",
+                "../it.zip",
+                "opt",
+                "lib",
+                "etc",
+            ],
+        ),
+        (
+            "zip -9",
+            &["zip", "-q", "-9", "-X", "-r", "-y", "../it.zip", "."],
+        ),
         ("python3", &["python3", "-c", PYTHON, out, "../it.zip"]),
-        ("bsdtar", &["bsdtar", "-c", "--format", "zip", "-f", "../it.zip", "."]),
+        (
+            "bsdtar",
+            &["bsdtar", "-c", "--format", "zip", "-f", "../it.zip", "."],
+        ),
         (
             "bsdtar stored",
             &[
-                "bsdtar", "-c", "--format", "zip", "--options", "zip:compression=store", "-f",
-                "../it.zip", "opt", "etc", "lib",
+                "bsdtar",
+                "-c",
+                "--format",
+                "zip",
+                "--options",
+                "zip:compression=store",
+                "-f",
+                "../it.zip",
+                "opt",
+                "etc",
+                "lib",
             ],
         ),
         ("7z", &["7z", "a", "-tzip", "-snl", "../it.zip", "."]),
-        ("7z -mx0", &["7z", "a", "-tzip", "-snl", "-mx0", "../it.zip", "."]),
+        (
+            "7z -mx0",
+            &["7z", "a", "-tzip", "-snl", "-mx0", "../it.zip", "."],
+        ),
     ];
     for (way, argv) in ways {
         let zip = here.join("it.zip");
@@ -206,7 +241,12 @@ fn what_is_no_sound_zip_is_refused_and_nothing_is_written() {
             fs::remove_file(&out).unwrap();
             continue;
         }
-        assert_eq!(output.status.code(), Some(3), "{name}: {}", transcript(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(3),
+            "{name}: {}",
+            transcript(&output)
+        );
         assert!(!out.exists() && output.stdout.is_empty(), "{name}");
         told += &format!("{name}\n{}\n", String::from_utf8_lossy(&output.stderr));
     }
@@ -221,11 +261,18 @@ fn limits_can_be_raised_and_lowered() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     base(here);
-    fs::copy(project("fuzz/seeds/overlay/bad-bomb.zip"), here.join("it.zip")).unwrap();
+    fs::copy(
+        project("fuzz/seeds/overlay/bad-bomb.zip"),
+        here.join("it.zip"),
+    )
+    .unwrap();
     let code = |args: &[&str]| overlay(here, args).status.code();
     assert_eq!(code(&["it.zip"]), Some(3));
     assert_eq!(code(&["it.zip", "--max-ratio", "2000"]), Some(0));
-    assert_eq!(code(&["it.zip", "--max-ratio", "2000", "--max-size", "1"]), Some(3));
+    assert_eq!(
+        code(&["it.zip", "--max-ratio", "2000", "--max-size", "1"]),
+        Some(3)
+    );
     fs::create_dir(here.join("it")).unwrap();
     fs::write(here.join("it/zeros"), vec![0; 2 << 20]).unwrap();
     assert_eq!(code(&["it"]), Some(0));
@@ -246,9 +293,15 @@ fn what_was_laid_over_it_is_told_as_data() {
         "added": ["etc/issue"], "changed": [], "removed": ["etc/motd"],
     });
     assert_eq!(answer["changes"], changes);
-    let inspected = luni(here).args(["inspect", "--json", "out.zip"]).output().unwrap();
+    let inspected = luni(here)
+        .args(["inspect", "--json", "out.zip"])
+        .output()
+        .unwrap();
     let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
-    assert_eq!(inspected["overlays"], serde_json::json!([answer["overlaid"]]));
+    assert_eq!(
+        inspected["overlays"],
+        serde_json::json!([answer["overlaid"]])
+    );
     assert_eq!(inspected["digest"], answer["artefact"]);
 }
 
@@ -284,7 +337,11 @@ fn an_overlaid_hello_serves_another_page() {
     let service = here.join("mine/etc/luni/services/hello");
     fs::write(&service, SERVICE).unwrap();
     fs::set_permissions(&service, PermissionsExt::from_mode(0o755)).unwrap();
-    fs::write(here.join("mine/srv/www/index.html"), "Hello from an overlay!\n").unwrap();
+    fs::write(
+        here.join("mine/srv/www/index.html"),
+        "Hello from an overlay!\n",
+    )
+    .unwrap();
     // What is removed must be gone in the machine too.
     fs::create_dir_all(here.join("mine/usr/bin")).unwrap();
     fs::write(here.join("mine/usr/bin/.wh.hello"), "").unwrap();
@@ -296,7 +353,16 @@ fn an_overlaid_hello_serves_another_page() {
 /// Boots `out.zip` in `folder` and fetches its page.
 fn page(folder: &Path) -> String {
     let mut running = luni(folder)
-        .args(["run", "--accel", "auto", "--net", "80", "--timeout", "300", "out.zip"])
+        .args([
+            "run",
+            "--accel",
+            "auto",
+            "--net",
+            "80",
+            "--timeout",
+            "300",
+            "out.zip",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -320,7 +386,9 @@ fn page(folder: &Path) -> String {
     let answer = (0..600).find_map(|_| {
         std::thread::sleep(Duration::from_millis(200));
         let mut stream = TcpStream::connect(&address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;

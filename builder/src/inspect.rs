@@ -84,7 +84,9 @@ pub enum InspectError {
     #[error(transparent)]
     Overlay(#[from] OverlayError),
     /// Its list of paths is not that of its initramfs.
-    #[error("{artefact} is no sound Lunikernel: its entry `initramfs.paths.json` lists other paths than its initramfs has")]
+    #[error(
+        "{artefact} is no sound Lunikernel: its entry `initramfs.paths.json` lists other paths than its initramfs has"
+    )]
     Paths {
         /// The file.
         artefact: String,

@@ -189,7 +189,9 @@ impl OverlayError {
                 "remove the folder with an empty file `.wh.NAME` beside it, if that is meant"
             }
             Self::SamePlace { .. } => "leave one of them out",
-            Self::Nothing => "look into the overlay; the files that should be laid over `/` belong at its top",
+            Self::Nothing => {
+                "look into the overlay; the files that should be laid over `/` belong at its top"
+            }
             Self::Write(error) => return error.hint(),
             Self::Rewrite { .. } | Self::Json(_) => return None,
             Self::Derive(error) => return error.hint(),

@@ -88,7 +88,9 @@ pub(super) fn read(
             why: why.to_owned(),
         };
         let path = found.path().strip_prefix(top).unwrap_or(found.path());
-        let path = path.to_str().ok_or_else(|| refused("has a name that is not UTF-8"))?;
+        let path = path
+            .to_str()
+            .ok_or_else(|| refused("has a name that is not UTF-8"))?;
         let metadata = fs::symlink_metadata(found.path()).map_err(failed)?;
         let kind = metadata.file_type();
         let path = check_path(path, kind.is_dir()).map_err(|why| refused(&why))?;
@@ -110,10 +112,12 @@ pub(super) fn read(
             // One byte more than may be shows that it is too much.
             let mut content = io::Read::take(file, left.saturating_add(1));
             let stored = store(blobs, &mut content)?;
-            left = left.checked_sub(stored.digest.size).ok_or_else(|| FolderError::TooLarge {
-                folder: label.clone(),
-                limit: limits.size,
-            })?;
+            left = left
+                .checked_sub(stored.digest.size)
+                .ok_or_else(|| FolderError::TooLarge {
+                    folder: label.clone(),
+                    limit: limits.size,
+                })?;
             task.advance(stored.digest.size);
             if metadata.nlink() > 1 {
                 let inode = (metadata.dev(), metadata.ino());

@@ -320,15 +320,16 @@ impl Packing<'_> {
     /// The base's initramfs without what is gone, with the archive behind it.
     fn rewritten(&self, segment: Digest) -> Result<Derived, OverlayError> {
         let failed = || CacheError::io("write an initramfs to the cache");
-        let mut gzip =
-            GzipWriter::new(Crc32Writer::new(self.blobs.writer()?)).map_err(failed())?;
+        let mut gzip = GzipWriter::new(Crc32Writer::new(self.blobs.writer()?)).map_err(failed())?;
         let open = || {
             let entry = self.base.entry(INITRAMFS)?;
             Ok(BufReader::with_capacity(256 << 10, entry))
         };
         let gone = |path: &str| {
             let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-            above.chain([path]).any(|path| self.laid.gone.contains(path))
+            above
+                .chain([path])
+                .any(|path| self.laid.gone.contains(path))
         };
         rewrite::rewrite(open, &self.laid.original, gone, &mut gzip).map_err(|source| {
             OverlayError::Rewrite {
@@ -346,7 +347,6 @@ impl Packing<'_> {
         })
     }
 }
-
 
 #[cfg(test)]
 mod tests;

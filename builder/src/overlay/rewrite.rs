@@ -106,7 +106,10 @@ fn inode(header: &Header) -> Inode {
 }
 
 /// What is done with which member, and how many names fewer a file has.
-#[allow(clippy::type_complexity, reason = "both are maps that one caller takes apart")]
+#[allow(
+    clippy::type_complexity,
+    reason = "both are maps that one caller takes apart"
+)]
 fn survey(
     packed: impl BufRead,
     paths: &Paths,
@@ -163,11 +166,7 @@ fn survey(
 }
 
 /// Writes a member with the content that `content` has, and what fills it up.
-fn copy(
-    header: &Header,
-    content: &mut dyn Read,
-    out: &mut Output<'_>,
-) -> Result<(), RewriteError> {
+fn copy(header: &Header, content: &mut dyn Read, out: &mut Output<'_>) -> Result<(), RewriteError> {
     let path = match header.path.as_str() {
         "" => ".",
         path => path,
@@ -187,7 +186,16 @@ fn copy(
     out.header(
         path,
         [
-            inode, mode, uid, gid, links, mtime, size, device.0, device.1, own_device.0,
+            inode,
+            mode,
+            uid,
+            gid,
+            links,
+            mtime,
+            size,
+            device.0,
+            device.1,
+            own_device.0,
             own_device.1,
         ],
     )?;
@@ -202,4 +210,3 @@ fn copy(
     }
     Ok(out.pad(path, 4)?)
 }
-

@@ -40,7 +40,8 @@ impl Bench {
                 content,
                 link: Some("group".to_owned()),
             };
-            root.insert(&format!("names/{name}"), Node::of(0o644, kind)).unwrap();
+            root.insert(&format!("names/{name}"), Node::of(0o644, kind))
+                .unwrap();
         }
         let packed = initramfs(&root, self.cache.blobs(), 0).unwrap();
         self.sealed(Protocol::Linux, Overlay::Initramfs {}, Some(packed.digest))
@@ -121,7 +122,11 @@ struct Outcome {
 
 fn packed(artefact: &Artefact) -> Vec<u8> {
     let mut bytes = Vec::new();
-    artefact.entry(INITRAMFS).unwrap().read_to_end(&mut bytes).unwrap();
+    artefact
+        .entry(INITRAMFS)
+        .unwrap()
+        .read_to_end(&mut bytes)
+        .unwrap();
     bytes
 }
 
@@ -137,7 +142,11 @@ fn unpack(artefact: &Artefact) -> Unpacked {
         let mut content = String::new();
         reader.read_to_string(&mut content).unwrap();
         let (folder, _) = header.path.rsplit_once('/').unwrap_or(("", ""));
-        assert!(folder.is_empty() || there.contains_key(folder), "{}", header.path);
+        assert!(
+            folder.is_empty() || there.contains_key(folder),
+            "{}",
+            header.path
+        );
         let kind = header.mode & file_type::MASK;
         let same = |it: &(u32, _, _)| it.0 & file_type::MASK == kind;
         if kind != file_type::FILE {
@@ -145,7 +154,9 @@ fn unpack(artefact: &Artefact) -> Unpacked {
             continue;
         }
         let key = (header.segment, header.inode);
-        let known = (header.links > 1).then(|| inodes.get(&key).copied()).flatten();
+        let known = (header.links > 1)
+            .then(|| inodes.get(&key).copied())
+            .flatten();
         let at = match (known, there.get(&header.path)) {
             (Some(at), _) => at,
             (None, Some(old)) if same(old) => old.1.unwrap(),
@@ -164,7 +175,10 @@ fn unpack(artefact: &Artefact) -> Unpacked {
         Some(at) => (mode & 0o7777, files[at].clone()),
         None => (mode & 0o7777, text),
     };
-    there.into_iter().map(|(path, it)| (path, file(it))).collect()
+    there
+        .into_iter()
+        .map(|(path, it)| (path, file(it)))
+        .collect()
 }
 
 fn has(unpacked: &Unpacked, path: &str, mode: u32, content: &str) {
@@ -220,7 +234,13 @@ fn files_land_where_the_kernel_unpacks_them() {
         members.push(header.path);
     }
     let expected = [
-        "etc/motd", "link", "opt", "opt/deep", "opt/deep/file", "opt/to", "usr/lib/x.so",
+        "etc/motd",
+        "link",
+        "opt",
+        "opt/deep",
+        "opt/deep/file",
+        "opt/to",
+        "usr/lib/x.so",
     ];
     assert_eq!(members, expected);
     assert!(!out.overlaid.rewritten);
@@ -237,7 +257,11 @@ fn what_is_removed_is_in_no_archive() {
     ]);
     let overlay = bench.overlay(
         "overlay",
-        &[("lib/.wh.a", ""), ("lib/a", "a file now"), ("etc/.wh.motd", "")],
+        &[
+            ("lib/.wh.a", ""),
+            ("lib/a", "a file now"),
+            ("etc/.wh.motd", ""),
+        ],
     );
     let out = bench.lay(&base, &[overlay]).unwrap();
     assert_eq!(out.changes.removed, ["etc/motd", "usr/lib/a/b"]);
@@ -302,7 +326,10 @@ fn overlays_are_laid_over_each_other_in_order() {
     assert_eq!(unpack(&twice.artefact), unpacked);
     let history = History::of(&twice.artefact).unwrap().overlays;
     assert_eq!(history.len(), 2);
-    assert_eq!(history[1].base, once.artefact.check(&Silent).unwrap().digest);
+    assert_eq!(
+        history[1].base,
+        once.artefact.check(&Silent).unwrap().digest
+    );
 }
 
 #[test]
@@ -334,14 +361,46 @@ fn what_does_not_fit_is_refused() {
         ("nowhere", Node::symlink("not/there")),
     ]);
     let cases: [(&str, &[(&str, &str)], &str); 9] = [
-        ("file over folder", &[("etc", "x")], "`etc` is a file, and `/etc` is a folder"),
-        ("link over folder", &[("usr/lib", "->x")], "`usr/lib` is a symbolic link, and"),
-        ("folder over file", &[("etc/motd/x", "")], "`etc/motd` is a folder, and `/etc/motd` is a file"),
-        ("through nothing", &[("nowhere/x", "")], "`/nowhere` is a symbolic link"),
-        ("same place", &[("lib/a", "1"), ("usr/lib/a", "2")], "are the same file there"),
-        ("not there", &[("etc/.wh.none", "")], "should remove `/etc/none`"),
-        ("whiteout below nothing", &[("none/.wh.none", "")], "should remove `/none/none`"),
-        ("opaque", &[("etc/.wh..wh..opq", "")], "emptying a whole folder"),
+        (
+            "file over folder",
+            &[("etc", "x")],
+            "`etc` is a file, and `/etc` is a folder",
+        ),
+        (
+            "link over folder",
+            &[("usr/lib", "->x")],
+            "`usr/lib` is a symbolic link, and",
+        ),
+        (
+            "folder over file",
+            &[("etc/motd/x", "")],
+            "`etc/motd` is a folder, and `/etc/motd` is a file",
+        ),
+        (
+            "through nothing",
+            &[("nowhere/x", "")],
+            "`/nowhere` is a symbolic link",
+        ),
+        (
+            "same place",
+            &[("lib/a", "1"), ("usr/lib/a", "2")],
+            "are the same file there",
+        ),
+        (
+            "not there",
+            &[("etc/.wh.none", "")],
+            "should remove `/etc/none`",
+        ),
+        (
+            "whiteout below nothing",
+            &[("none/.wh.none", "")],
+            "should remove `/none/none`",
+        ),
+        (
+            "opaque",
+            &[("etc/.wh..wh..opq", "")],
+            "emptying a whole folder",
+        ),
         ("nothing", &[("usr/lib/", "")], "nothing would change"),
     ];
     for (name, files, expected) in cases {

@@ -183,11 +183,8 @@ impl Artefact {
         let kept = self.placed.iter().skip(1);
         kept.filter(move |placed| !without(&placed.name))
             .map(|placed| {
-                let entry = EntrySource::new(
-                    placed.name.as_str(),
-                    self.digest_of(placed),
-                    placed.crc32,
-                );
+                let entry =
+                    EntrySource::new(placed.name.as_str(), self.digest_of(placed), placed.crc32);
                 match self.manifest.entries.get(&placed.name) {
                     Some(listed) if listed.executable => entry.executable(),
                     _ => entry,

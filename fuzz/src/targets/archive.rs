@@ -9,8 +9,8 @@ use lunikernel_builder::assemble::deb as package;
 use lunikernel_builder::assemble::modules::modinfo::ModInfo;
 use lunikernel_builder::inspect::linux_version;
 use lunikernel_builder::overlay::{Limits, read_zip};
-use lunikernel_cache::{Digest, NodeKind};
 use lunikernel_cache::tree::is_name;
+use lunikernel_cache::{Digest, NodeKind};
 
 use super::store::{require_sound, scratch_cache};
 use crate::archives::{AR_MAGIC, TAR_BLOCK, deb_of};

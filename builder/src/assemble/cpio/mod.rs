@@ -11,8 +11,8 @@ mod read;
 mod write;
 
 pub use read::{CpioReader, Header, Member, ReadError, read_gzip};
-pub use write::{WriteError, write};
 pub(crate) use write::{Output, write_behind};
+pub use write::{WriteError, write};
 
 pub(crate) const MAGIC: &[u8; 6] = b"070701";
 pub(crate) const HEADER_SIZE: usize = 110;

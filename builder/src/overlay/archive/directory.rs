@@ -81,11 +81,7 @@ pub(super) struct Record {
 }
 
 /// Reads the directory and proves every local header. `label` is what errors call it.
-pub(super) fn read(
-    bytes: &dyn Bytes,
-    size: u64,
-    label: &str,
-) -> Result<Vec<Record>, ArchiveError> {
+pub(super) fn read(bytes: &dyn Bytes, size: u64, label: &str) -> Result<Vec<Record>, ArchiveError> {
     let reading = Reading { bytes, label };
     let (count, directory_at, directory) = reading.directory(size)?;
     let mut records = reading.records(&directory, count)?;
@@ -184,12 +180,7 @@ impl Reading<'_> {
         }
     }
 
-    fn record(
-        &self,
-        fields: Fields<'_>,
-        raw: &[u8],
-        extra: &[u8],
-    ) -> Result<Record, ArchiveError> {
+    fn record(&self, fields: Fields<'_>, raw: &[u8], extra: &[u8]) -> Result<Record, ArchiveError> {
         let flawed = |flaw| self.entry(raw, flaw);
         let (flags, method) = (fields.u16(8), fields.u16(10));
         let [system, _] = fields.u16(4).to_be_bytes();

@@ -103,7 +103,14 @@ fn read(
             EntryKind::File => Kind::File(unpack(record, content, blobs, label)?),
         };
         task.advance(record.size);
-        if !into.add(path, Item { mode, kind, link: None }) {
+        if !into.add(
+            path,
+            Item {
+                mode,
+                kind,
+                link: None,
+            },
+        ) {
             return Err(flawed(EntryFlaw::Twice));
         }
     }
@@ -229,9 +236,10 @@ impl Read for Unpacked<'_> {
             Inner::Deflated(decoder) => match decoder.read(part) {
                 Ok(count) => count,
                 // What is wrong is told by `judge`, as a flaw of the entry.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput
-                    || error.kind() == io::ErrorKind::InvalidData
-                    || error.kind() == io::ErrorKind::UnexpectedEof =>
+                Err(error)
+                    if error.kind() == io::ErrorKind::InvalidInput
+                        || error.kind() == io::ErrorKind::InvalidData
+                        || error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
                     self.failed = Some(error.to_string());
                     0
@@ -270,5 +278,8 @@ fn target(record: &Record, packed: Packed<'_>) -> Result<String, EntryFlaw> {
         .read_to_end(&mut bytes)
         .map_err(|error| EntryFlaw::Deflate(error.to_string()))?;
     content.judge(record)?;
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(EntryFlaw::Target)
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains('\0'))
+        .ok_or(EntryFlaw::Target)
 }

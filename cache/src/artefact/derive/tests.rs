@@ -94,6 +94,9 @@ fn what_is_derived_is_what_would_have_been_sealed() {
     let mut wrong = changed.clone();
     wrong[0].content = Content::Behind(new);
     let error = derived(&wrong).unwrap_err();
-    assert!(matches!(error, DeriveError::Seal(SealError::Content { .. })), "{error}");
+    assert!(
+        matches!(error, DeriveError::Seal(SealError::Content { .. })),
+        "{error}"
+    );
     assert!(artefact.check_keeping("none", &Silent).is_err());
 }

@@ -303,6 +303,51 @@ fn what_was_laid_over_it_is_told_as_data() {
         serde_json::json!([answer["overlaid"]])
     );
     assert_eq!(inspected["digest"], answer["artefact"]);
+
+    // Its recipe does not make it, and so nothing pretends that it does.
+    for (verb, code) in [("build", 3), ("verify-reproducibility", 11)] {
+        let output = luni(here).args([verb, "out.zip"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", transcript(&output));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains("what was laid over it is not in its recipe"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_second_implementation_finds_every_byte_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    content(here);
+    fs::create_dir_all(here.join("second/etc")).unwrap();
+    fs::create_dir_all(here.join("second/lib")).unwrap();
+    fs::write(here.join("second/lib/more.sh"), "more\n").unwrap();
+    fs::write(here.join("second/etc/.wh.secret"), "").unwrap();
+    fs::hard_link(
+        here.join("second/lib/more.sh"),
+        here.join("second/lib/again"),
+    )
+    .unwrap();
+    let laid = overlay(here, &["content", "second", "-o", "out.zip"]);
+    assert!(laid.status.success(), "{}", transcript(&laid));
+    let checked = Command::new("python3")
+        .arg(project("tests/overlay/second_overlay.py"))
+        .args(["out.zip", "base.luni.zip", "content", "second"])
+        .current_dir(here)
+        .output();
+    let Ok(checked) = checked else {
+        let name = "overlay::a_second_implementation_finds_every_byte_right";
+        lunikernel_testing::left_out(name, "python3 is not installed");
+        return;
+    };
+    assert!(checked.status.success(), "{}", transcript(&checked));
+    assert_eq!(
+        String::from_utf8_lossy(&checked.stdout),
+        digest(&laid) + "\n"
+    );
 }
 
 /// A service that takes the place of hello's.

@@ -145,12 +145,12 @@ impl Reading<'_> {
             return Err(self.refused(ArchiveFlaw::Empty));
         }
         let (size, from) = (u64::from(directory_size), u64::from(directory_at));
-        if size > MAX_DIRECTORY || from + size != end_at {
-            return Err(self.refused(ArchiveFlaw::Directory {
-                size,
-                expected: end_at,
-                actual: from + size,
-            }));
+        if size > MAX_DIRECTORY {
+            return Err(self.refused(ArchiveFlaw::DirectorySize(size)));
+        }
+        let (expected, actual) = (end_at, from + size);
+        if expected != actual {
+            return Err(self.refused(ArchiveFlaw::Directory { expected, actual }));
         }
         Ok((count.into(), from, self.at(from, size)?))
     }

@@ -61,13 +61,14 @@ pub enum ArchiveFlaw {
     /// It has no entries.
     #[error("it has no entries")]
     Empty,
-    /// The directory is not where the end record says, or larger than it may be.
+    /// The directory is larger than is read.
+    #[error("its directory has {0} bytes, and {MAX_DIRECTORY} is the limit")]
+    DirectorySize(u64),
+    /// The directory is not right before the end record.
     #[error(
-        "its directory of {size} bytes should end at byte {expected}, where its end record begins, but ends at byte {actual}; more than {MAX_DIRECTORY} bytes are not read"
+        "its directory should end at byte {expected}, where its end record begins, but ends at byte {actual}"
     )]
     Directory {
-        /// Its size.
-        size: u64,
         /// Where the end record begins.
         expected: u64,
         /// Where the directory ends.
@@ -103,8 +104,8 @@ pub enum EntryFlaw {
     /// Two fields give it two names.
     #[error("has another name in an extra field")]
     TwoNames,
-    /// Its name leads out of the root, or nowhere. Continues "is refused: …".
-    #[error("is refused: {0}")]
+    /// Its name leads out of the root, or nowhere.
+    #[error("cannot have that name: {0}")]
     Name(String),
     /// The separators of its name are those of another system.
     #[error("has backslashes in its name, and was made on a system where these separate folders")]

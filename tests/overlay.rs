@@ -97,7 +97,7 @@ fn content(folder: &Path) -> PathBuf {
     for path in ["etc", "etc/empty", "lib", "opt", "opt/bin"] {
         fs::set_permissions(top.join(path), PermissionsExt::from_mode(0o755)).unwrap();
     }
-    std::os::unix::fs::symlink("../etc/motd", top.join("opt/link")).unwrap();
+    fs::os::unix::fs::symlink("../etc/motd", top.join("opt/link")).unwrap();
     top
 }
 

@@ -203,16 +203,16 @@ impl OverlayError {
     /// Whether something given is at fault, not the machine.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        match self {
+        !matches!(
+            self,
             Self::Artefact(ArtefactError::Io { .. })
-            | Self::Archive(ArchiveError::Io { .. } | ArchiveError::Cache(_))
-            | Self::Folder(FolderError::Io { .. } | FolderError::Cache(_))
-            | Self::Write(WriteError::Cache(_) | WriteError::Io { .. })
-            | Self::Derive(_)
-            | Self::Cache(_)
-            | Self::Rewrite { .. }
-            | Self::Json(_) => false,
-            _ => true,
-        }
+                | Self::Archive(ArchiveError::Io { .. } | ArchiveError::Cache(_))
+                | Self::Folder(FolderError::Io { .. } | FolderError::Cache(_))
+                | Self::Write(WriteError::Cache(_) | WriteError::Io { .. })
+                | Self::Derive(_)
+                | Self::Cache(_)
+                | Self::Rewrite { .. }
+                | Self::Json(_)
+        )
     }
 }

@@ -152,12 +152,9 @@ impl Laying {
 
     /// Which part of `path` is in its way.
     fn leads_nowhere(&self, label: &str, path: &str) -> OverlayError {
-        let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-        let at = above
-            .clone()
-            .find(|folder| self.now.folder(folder).is_none())
-            .or_else(|| above.last())
-            .unwrap_or(path);
+        let mut above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        let at = above.find(|folder| self.now.folder(folder).is_none());
+        let at = at.unwrap_or(path);
         let found = self.now.find(at).and_then(|(_, there)| there);
         OverlayError::Clash {
             overlay: label.to_owned(),

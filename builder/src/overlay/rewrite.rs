@@ -60,7 +60,7 @@ pub(super) fn rewrite<R: BufRead>(
     let mut out = Output::new(out, 0);
     let (mut number, mut segment) = (0, 0);
     let mut waiting: BTreeMap<Inode, Header> = BTreeMap::new();
-    let mut spooled: BTreeMap<Inode, (u32, std::fs::File)> = BTreeMap::new();
+    let mut spooled = BTreeMap::new();
     while let Some(mut header) = reader.next_header()? {
         while segment < header.segment {
             out.trailer()?;
@@ -210,3 +210,6 @@ fn copy(header: &Header, content: &mut dyn Read, out: &mut Output<'_>) -> Result
     }
     Ok(out.pad(path, 4)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ impl Bench {
             }
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             match content.strip_prefix("->") {
-                Some(target) => std::os::unix::fs::symlink(target, &path).unwrap(),
+                Some(target) => fs::os::unix::fs::symlink(target, &path).unwrap(),
                 None => fs::write(&path, content).unwrap(),
             }
         }
@@ -360,7 +360,8 @@ fn what_does_not_fit_is_refused() {
         ("lib", Node::symlink("usr/lib")),
         ("nowhere", Node::symlink("not/there")),
     ]);
-    let cases: [(&str, &[(&str, &str)], &str); 9] = [
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Files<'_>, &str); 9] = [
         (
             "file over folder",
             &[("etc", "x")],
@@ -426,7 +427,7 @@ fn a_base_without_initramfs_says_so() {
     let multiboot = bench.sealed(Protocol::Multiboot, Overlay::None {}, None);
     let overlay = bench.overlay("overlay", &[("a", "b")]);
     for (base, what) in [(solo5, "a disk `storage`"), (multiboot, "nothing can be")] {
-        let Err(error) = bench.lay(&base, &[overlay.clone()]) else {
+        let Err(error) = bench.lay(&base, std::slice::from_ref(&overlay)) else {
             panic!("it has no initramfs");
         };
         assert!(error.to_string().contains(what), "{error}");

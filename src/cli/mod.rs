@@ -1,9 +1,11 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod attest;
 mod build;
 mod cache;
 mod check;
 mod context;
+mod diff;
 mod doctor;
 mod fetch;
 mod help;
@@ -13,6 +15,7 @@ mod new;
 mod output;
 mod overlay;
 mod run;
+mod sandbox;
 mod schema;
 mod shell;
 mod verify;
@@ -46,8 +49,10 @@ pub(crate) enum Verb {
     Shell(shell::Args),
     Inspect(inspect::Args),
     Overlay(overlay::Args),
+    Diff(diff::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
+    Attest(attest::Args),
     Run(run::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
@@ -66,7 +71,9 @@ impl Verb {
             Self::Shell(args) => shell::run(args, context),
             Self::Inspect(args) => inspect::run(args, context),
             Self::Overlay(args) => overlay::run(args, context),
+            Self::Diff(args) => diff::run(args, context),
             Self::Verify(args) => verify::run(args, context),
+            Self::Attest(args) => attest::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
             Self::Doctor(args) => doctor::run(args, context),

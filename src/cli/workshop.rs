@@ -128,7 +128,7 @@ pub(crate) fn builder(
     let sink: LogSink = Arc::new(move |piece: &[u8]| progress.output(piece));
     Ok(Builder {
         fetcher: fetcher(context, &cache)?,
-        sandbox: Arc::new(sandbox(&cache).with_log(sink)),
+        sandbox: super::sandbox::chosen(context, &cache, sink)?,
         progress: context.progress(),
         apt_root: apt_root(),
         snapshots: std::env::var("LUNI_SNAPSHOT_URL").ok(),

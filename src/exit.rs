@@ -31,13 +31,15 @@ pub(crate) enum Exit {
     Unvouched,
     /// Those who are trusted contradict each other, or the file at hand.
     Contradicted,
+    /// A rebuild gave the same bytes, but not all that was to be varied could be.
+    Unvaried,
     /// As a command that was run on the user's behalf ended.
     Passed(u8),
 }
 
 impl Exit {
     /// Every way to end, in the order of the codes.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -49,6 +51,7 @@ impl Exit {
         Self::Undecided,
         Self::Unvouched,
         Self::Contradicted,
+        Self::Unvaried,
     ];
 
     /// The number that the shell sees.
@@ -65,6 +68,7 @@ impl Exit {
             Self::Undecided => 11,
             Self::Unvouched => 12,
             Self::Contradicted => 13,
+            Self::Unvaried => 14,
             Self::Passed(code) => code,
         }
     }
@@ -85,6 +89,7 @@ impl Exit {
             Self::Contradicted => {
                 "attest verify: the attestations contradict each other or the file"
             }
+            Self::Unvaried => "verify --strict: GOOD, but something could not be varied",
             Self::Passed(_) => "shell: as the command in the sandbox ended",
         }
     }

@@ -184,7 +184,7 @@ impl Explain for VerifyError {
 
     fn log(&self) -> Option<Log<'_>> {
         match self {
-            Self::Build { source, .. } => source.log(),
+            Self::Build { source, .. } | Self::Trial(source) => source.log(),
             _ => None,
         }
     }

@@ -45,6 +45,8 @@ pub const TARGETS: &[Target] = &[
     of("manifest", store::manifest),
     of("modinfo", archive::modinfo),
     of("overlay", archive::overlay),
+    of("overlay_history", archive::overlay_history),
+    of("overlay_paths", archive::overlay_paths),
     of("packages", apt::packages),
     of("policy", attest::policy),
     of("recipe", recipe::recipe),

@@ -86,11 +86,12 @@ impl Context {
             "" | "auto" => Ok(SandboxChoice::Auto),
             "native" => Ok(SandboxChoice::Native),
             "docker" => Ok(SandboxChoice::Docker),
+            "mix" => Ok(SandboxChoice::Mix),
             other => Err(Failure::new(
                 Exit::Usage,
                 format!("`{other}` in LUNI_SANDBOX is no sandbox"),
             )
-            .with_hint("use `auto`, `native` or `docker`")),
+            .with_hint("use `auto`, `native`, `docker` or `mix`")),
         }
     }
 

@@ -25,6 +25,31 @@ pub(crate) enum SandboxChoice {
     Native,
     /// Containers of Docker, Podman, or another engine with Docker's API
     Docker,
+    /// For verify: each of the two that answers, in turn; else as auto
+    Mix,
+}
+
+impl SandboxChoice {
+    /// What it is called in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Docker => "docker",
+            Self::Mix => "mix",
+        }
+    }
+}
+
+/// The sandboxes that take turns where the command line asks for several.
+pub(crate) fn in_turn(context: &Context) -> Result<Vec<SandboxChoice>, Failure> {
+    Ok(match context.sandbox()? {
+        SandboxChoice::Mix => match context.engine().get() {
+            Ok(_) => vec![SandboxChoice::Native, SandboxChoice::Docker],
+            Err(_) => vec![SandboxChoice::Native],
+        },
+        one => vec![one],
+    })
 }
 
 /// The connection to an engine, made when first needed and kept.
@@ -58,17 +83,18 @@ impl Engine {
 /// Whether a signal is ending this process.
 static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
-/// The sandbox that the command line asks for.
+/// The sandbox that was chosen.
 pub(crate) fn chosen(
+    choice: SandboxChoice,
     context: &Context,
     cache: &Cache,
     sink: LogSink,
 ) -> Result<Arc<dyn Sandbox>, Failure> {
     let native = workshop::sandbox(cache).with_log(Arc::clone(&sink));
-    Ok(match context.sandbox()? {
+    Ok(match choice {
         SandboxChoice::Native => Arc::new(native),
         SandboxChoice::Docker => in_docker(&context.engine().get()?, cache, sink),
-        SandboxChoice::Auto => Arc::new(Auto {
+        SandboxChoice::Auto | SandboxChoice::Mix => Arc::new(Auto {
             native,
             engine: context.engine().clone(),
             cache: cache.clone(),

@@ -381,9 +381,11 @@ impl OwnEngine {
     /// The part of the engine that does not end with it when it is killed.
     fn end_containerd(&self, signal: rustix::process::Signal) {
         let file = self.folder.path().join("exec/containerd/containerd.pid");
-        let Ok(text) = fs::read_to_string(file) else {
+        let Ok(text) = fs::read_to_string(&file) else {
             return;
         };
+        // The engine takes one that ended and was not waited for as one that runs.
+        let _ = fs::remove_file(&file);
         let pid = text
             .trim()
             .parse()

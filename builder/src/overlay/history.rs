@@ -58,24 +58,26 @@ impl History {
             return Ok(Self::default());
         }
         let bytes = read_entry(artefact, HISTORY, MAX_HISTORY)?;
-        let history = serde_json::from_slice::<Self>(&bytes).ok();
-        let is_canonical = |it: &Self| it.to_json().is_ok_and(|json| json == bytes);
-        history
-            .filter(|it| is_canonical(it) && it.is_possible(artefact))
+        let has_initramfs = artefact.manifest().entries.contains_key(INITRAMFS);
+        Self::parse(&bytes)
+            .filter(|_| has_initramfs)
             .ok_or_else(|| OverlayError::History {
                 artefact: artefact.label().to_owned(),
             })
     }
 
+    /// Reads an entry [`HISTORY`]; `None` where it is not as it should be.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let history = serde_json::from_slice::<Self>(bytes).ok()?;
+        let sound = |it: &Overlaid| !it.content.is_empty() && it.removed.is_sorted();
+        let is_possible = !history.overlays.is_empty() && history.overlays.iter().all(sound);
+        (is_possible && history.to_json().ok()? == bytes).then_some(history)
+    }
+
     /// Canonical JSON (RFC 8785).
     pub(super) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json_canonicalizer::to_vec(self)
-    }
-
-    fn is_possible(&self, artefact: &Artefact) -> bool {
-        let has_initramfs = artefact.manifest().entries.contains_key(INITRAMFS);
-        let sound = |it: &Overlaid| !it.content.is_empty() && it.removed.is_sorted();
-        has_initramfs && !self.overlays.is_empty() && self.overlays.iter().all(sound)
     }
 }
 

@@ -159,6 +159,17 @@ pub fn read_zip(
     collector.finish(label, blobs)
 }
 
+/// Reads a list of paths and finds each of them; false where it is refused. For fuzzing.
+#[doc(hidden)]
+#[must_use]
+pub fn fuzz_paths(bytes: &[u8]) -> bool {
+    Paths::of_json(bytes).is_some_and(|paths| {
+        let is_found = |path: &str| matches!(paths.find(path), Some((_, Some(_))));
+        assert!(paths.iter().all(is_found), "a path is lost");
+        true
+    })
+}
+
 impl Prepared<'_> {
     /// What it does to the base.
     #[must_use]

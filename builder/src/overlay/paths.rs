@@ -6,7 +6,7 @@ use std::io::{BufRead, Read};
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, Sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::assemble::cpio::{Header, ReadError, file_type, read_gzip};
+use crate::assemble::cpio::{Header, PATH_MAX, ReadError, file_type, read_gzip};
 
 /// As much as is unpacked: no initramfs that fits into a memory comes near.
 const MAX_UNPACKED: u64 = 16 << 30;
@@ -102,6 +102,11 @@ impl Paths {
         Ok(())
     }
 
+    /// Every path, sorted.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.root.nodes().map(|(path, _)| path)
+    }
+
     /// What stands where a member for `path` would be unpacked: its real path, with the
     /// links among its folders followed, and what is there. `None` where these links lead
     /// nowhere.
@@ -132,8 +137,7 @@ impl Paths {
     /// Removes what is at this real path, and all below it; returns what that was.
     pub(super) fn remove(&mut self, path: &str) -> Vec<String> {
         let below = format!("{path}/");
-        let paths = self.root.nodes().map(|(path, _)| path);
-        let gone: Vec<String> = paths
+        let gone: Vec<String> = (self.iter())
             .filter(|it| *it == path || it.starts_with(&below))
             .map(str::to_owned)
             .collect();
@@ -198,7 +202,10 @@ impl Paths {
         let mut paths = Self::default();
         for (path, stands) in stands {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            if !paths.is_folder(folder) {
+            // As the kernel has it; so no path takes long to follow either.
+            let is_long = |text: &str| text.len() >= PATH_MAX;
+            let to_long = matches!(&stands, Stands::Link(target) if is_long(target));
+            if !paths.is_folder(folder) || is_long(&path) || to_long {
                 return None;
             }
             paths.root.insert(&path, stands.node()).ok()?;

@@ -451,4 +451,7 @@ fn a_list_of_paths_that_is_no_canonical_one_is_refused() {
     ] {
         assert!(Paths::of_json(bad.as_bytes()).is_none(), "{bad}");
     }
+    let link = |length| format!(r#"{{"a":{{"link":"{}"}}}}"#, "x".repeat(length));
+    assert!(Paths::of_json(link(4095).as_bytes()).is_some());
+    assert!(Paths::of_json(link(4096).as_bytes()).is_none());
 }

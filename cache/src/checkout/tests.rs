@@ -126,7 +126,7 @@ fn permissions_taken_away_do_not_hide_an_output() {
     assert_eq!(
         tree.get("closed/file"),
         Some(&Entry::File {
-            digest: crate::Digest::of(b"x"),
+            digest: Digest::of(b"x"),
             executable: false
         })
     );

@@ -8,7 +8,7 @@ use lunikernel_builder::assemble::cpio::CpioReader;
 use lunikernel_builder::assemble::deb as package;
 use lunikernel_builder::assemble::modules::modinfo::ModInfo;
 use lunikernel_builder::inspect::linux_version;
-use lunikernel_builder::overlay::{Limits, read_zip};
+use lunikernel_builder::overlay::{History, Limits, fuzz_paths, read_zip};
 use lunikernel_cache::tree::is_name;
 use lunikernel_cache::{Digest, NodeKind};
 
@@ -155,6 +155,22 @@ pub(crate) fn overlay(data: &[u8]) -> bool {
         assert!(path.split('/').all(is_name), "{path:?} leaves the root");
     }
     true
+}
+
+/// What a zip says was laid over it: an accepted one is its own canonical form.
+pub(crate) fn overlay_history(data: &[u8]) -> bool {
+    let Some(history) = History::parse(data) else {
+        return false;
+    };
+    let json = serde_json::to_vec(&history).expect("what was read can be written");
+    let again: History = serde_json::from_slice(&json).expect("what was written can be read");
+    assert_eq!(again, history);
+    true
+}
+
+/// What a zip says are the paths of its initramfs.
+pub(crate) fn overlay_paths(data: &[u8]) -> bool {
+    fuzz_paths(data)
 }
 
 /// A kernel module: as an ELF file, and as the section itself.

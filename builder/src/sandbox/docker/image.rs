@@ -17,6 +17,9 @@ use crate::sandbox::SandboxError;
 /// What images of roots are called; the tag is the root's digest.
 const REPOSITORY: &str = "localhost/lunikernel-root";
 
+/// How often an import is tried again that another process spoiled.
+const RETRIES: usize = 3;
+
 /// The images that this process has imported, by root.
 pub(super) type Images = Mutex<BTreeMap<Sha256, String>>;
 
@@ -34,7 +37,14 @@ impl Docker {
         if let Some(image) = images.get(&root.sha256) {
             return Ok(image.clone());
         }
-        let image = self.import(blobs, root, tree).await?;
+        let mut image = self.import(blobs, root, &tree).await;
+        for _ in 0..RETRIES {
+            if !image.as_ref().is_err_and(lost_its_layer) {
+                break;
+            }
+            image = self.import(blobs, root, &tree).await;
+        }
+        let image = image?;
         images.insert(root.sha256, image.clone());
         Ok(image)
     }
@@ -43,13 +53,13 @@ impl Docker {
         &self,
         blobs: &BlobStore,
         root: &Digest,
-        tree: Tree,
+        tree: &Tree,
     ) -> Result<String, SandboxError> {
         let attempted = || format!("import the root {} as an image", root.sha256);
         let failed = |trouble: EngineTrouble| trouble.at(attempted(), self.address());
         let client = self.client()?;
 
-        let blobs = blobs.clone();
+        let (blobs, tree) = (blobs.clone(), tree.clone());
         let sum = Arc::new(std::sync::Mutex::new(None));
         let (body, writing) =
             pack::stream(move |builder| pack::append_tree(builder, &blobs, &tree, ""));
@@ -109,6 +119,15 @@ impl Docker {
         }
         Ok(image)
     }
+}
+
+/// Whether another process removed an image of the same root at just the wrong moment:
+/// Podman shares the files of both, and then misses them.
+fn lost_its_layer(error: &SandboxError) -> bool {
+    matches!(error, SandboxError::Engine {
+        source: EngineTrouble::Refused { message },
+        ..
+    } if message.contains("layer not known"))
 }
 
 /// The same stream; at its end `tell` gets the SHA-256 of all of it, in hex.

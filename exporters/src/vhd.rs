@@ -29,7 +29,7 @@ enum Kind {
 /// `identity`, labelled `vhd`, as that of a dynamic one does.
 ///
 /// # Errors
-/// [`WriteError::Size`] where the disk is no multiple of 512 bytes or larger than
+/// [`WriteError::Size`] where the disk is empty, no multiple of 512 bytes or larger than
 /// 2040 GiB; else where the content cannot be read or the result not be written.
 pub fn write_fixed(
     disk: &Disk,
@@ -87,13 +87,13 @@ pub fn write_dynamic(
 
 fn check(disk: &Disk) -> Result<(), WriteError> {
     let size = disk.size();
-    if size <= MAX_SIZE && size.is_multiple_of(SECTOR) {
+    if size > 0 && size <= MAX_SIZE && size.is_multiple_of(SECTOR) {
         return Ok(());
     }
     Err(WriteError::Size {
         format: FORMAT,
         size,
-        expected: "a multiple of 512, at most 2040 GiB",
+        expected: "a multiple of 512, at most 2040 GiB, and not 0",
     })
 }
 

@@ -37,15 +37,15 @@ const FOOTER: u32 = 3;
 /// `identity`, labelled `vmdk content`.
 ///
 /// # Errors
-/// [`WriteError::Size`] where the disk is no multiple of 512 bytes or larger than
+/// [`WriteError::Size`] where the disk is empty, no multiple of 512 bytes or larger than
 /// 2000 GiB; else where the content cannot be read or the result not be written.
 pub fn write(disk: &Disk, identity: &Identity, out: &mut impl Sink) -> Result<(), WriteError> {
     let size = disk.size();
-    if size > MAX_SIZE || !size.is_multiple_of(SECTOR) {
+    if size == 0 || size > MAX_SIZE || !size.is_multiple_of(SECTOR) {
         return Err(WriteError::Size {
             format: FORMAT,
             size,
-            expected: "a multiple of 512, at most 2000 GiB",
+            expected: "a multiple of 512, at most 2000 GiB, and not 0",
         });
     }
     let failed = WriteError::write(FORMAT);

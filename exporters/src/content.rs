@@ -9,6 +9,8 @@ use std::sync::Arc;
 use fs_err::File;
 use lunikernel_cache::artefact::{Artefact, ArtefactError};
 
+use crate::disk::Disk;
+
 /// Something that is read from any place in it. Its bytes must not change while it is
 /// used: most formats are written in two passes.
 pub trait ReadAt: Send + Sync {
@@ -31,6 +33,20 @@ impl ReadAt for Vec<u8> {
         let bytes = from.and_then(|from| from.get(..buffer.len()));
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+}
+
+/// So that what is put together from pieces can be content itself.
+impl ReadAt for Disk {
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.read_at(buffer, at)
+    }
+}
+
+impl From<Disk> for Content {
+    fn from(disk: Disk) -> Self {
+        let len = disk.size();
+        Self::new(Arc::new(disk), 0, len)
     }
 }
 

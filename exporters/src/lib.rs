@@ -39,6 +39,7 @@ pub mod output;
 pub mod qcow2;
 pub mod raw;
 pub mod sink;
+pub mod uki;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `PATH` is a path in the EFI system partition. With `-` for the size the disk is the
-//! smallest that holds the files. `digest` as format prints the block digest instead, to
+//! smallest that holds the files. A `FILE` that is `uki:STUB:INITRAMFS:KERNEL:CMDLINE` is
+//! the unified kernel image of these. `digest` as format prints the block digest instead, to
 //! which `OUT` is nothing.
 
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::path::Path;
 use lunikernel_cache::Sha256;
 use lunikernel_exporters::hybrid::{Bios, Layout};
 use lunikernel_exporters::qcow2::Clusters;
+use lunikernel_exporters::uki::Uki;
 use lunikernel_exporters::{
     BlockMap, Content, Existing, Identity, Output, gce, qcow2, raw, vdi, vhd, vhdx, vmdk,
 };
@@ -30,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut images = Vec::new();
     for argument in files {
         match argument.split_once('=') {
-            Some((path, file)) => layout.files.add(path, Content::file(Path::new(file))?)?,
+            Some((path, file)) => layout.files.add(path, content(file)?)?,
             None => images.push(fs_err::read(argument)?),
         }
     }
@@ -66,4 +68,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     output.commit()?;
     Ok(())
+}
+
+fn content(file: &str) -> Result<Content, Box<dyn Error>> {
+    let Some(pieces) = file.strip_prefix("uki:") else {
+        return Ok(Content::file(Path::new(file))?);
+    };
+    let pieces: Vec<&str> = pieces.splitn(4, ':').collect();
+    let [stub, initramfs, kernel, cmdline] = pieces.as_slice() else {
+        return Err("a unified kernel image is uki:STUB:INITRAMFS:KERNEL:CMDLINE".into());
+    };
+    let uki = Uki {
+        stub: fs_err::read(stub)?,
+        os_release: "ID=lunikernel\n".to_owned(),
+        cmdline: (*cmdline).to_owned(),
+        initramfs: Content::file(Path::new(initramfs))?,
+        kernel: Content::file(Path::new(kernel))?,
+    };
+    Ok(uki.build()?)
 }

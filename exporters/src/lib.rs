@@ -24,6 +24,7 @@
 //! digest by an [`Identity`].
 
 pub mod blocks;
+pub mod checks;
 pub mod content;
 mod deflate;
 pub mod disk;

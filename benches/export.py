@@ -31,9 +31,8 @@ def run(argv, **options):
     """Runs a command and what it starts; returns wall and CPU seconds and peak MB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    child = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENV, **options
-    )
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} | options
+    child = subprocess.Popen(argv, env=ENV, **options)
     errors = child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)
     wall = time.perf_counter() - start
@@ -83,12 +82,12 @@ def inputs(folder):
             if size > 58_000_000:
                 break
             with open(file, "rb") as source:
-                size += out.write(packed.compress(source.read(16 << 20)))
+                while piece := source.read(1 << 20):
+                    size += out.write(packed.compress(piece))
         out.write(packed.flush())
     with open(sys.executable, "rb") as source:
         (folder / "BOOTX64.EFI").write_bytes(source.read(1 << 20))
-    with open(folder / "initrd.img", "rb") as source:
-        (folder / "vmlinuz").write_bytes(source.read(8 << 20))
+    run(["head", "-c", "8M", "initrd.img"], cwd=folder, stdout=open(folder / "vmlinuz", "wb"))
 
 
 def main():

@@ -86,16 +86,13 @@ impl<P: Patch> Image<'_, P> {
         {
             self.put_table()?;
         }
-        let entry = match clusters {
-            Clusters::Compressed if !is_dense(bytes) => {
-                let packed = raw(bytes, WINDOW_BITS)?;
-                if packed.len() < bytes.len() {
-                    self.put_compressed(&packed)?
-                } else {
-                    self.put_plain(bytes)? | COPIED
-                }
-            }
-            _ => self.put_plain(bytes)? | COPIED,
+        let mut packed = None;
+        if clusters == Clusters::Compressed && !is_dense(bytes) {
+            packed = Some(raw(bytes, WINDOW_BITS)?).filter(|it| it.len() < bytes.len());
+        }
+        let entry = match packed {
+            Some(packed) => self.put_compressed(&packed)?,
+            None => self.put_plain(bytes)? | COPIED,
         };
         let empty = || (number / PER_TABLE, vec![0; CLUSTER as usize]);
         let (_, table) = self.table.get_or_insert_with(empty);

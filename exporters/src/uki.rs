@@ -292,12 +292,13 @@ mod tests {
 
     #[test]
     fn other_stubs_are_refused() {
-        let refused = |change: &dyn Fn(&mut Vec<u8>)| {
+        type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+        let refused = |change: Change<'_>| {
             let mut stub = stub();
             change(&mut stub);
             uki(stub).build().unwrap_err()
         };
-        let stubs: [&dyn Fn(&mut Vec<u8>); 9] = [
+        let stubs: [Change<'_>; 9] = [
             &|it| it.clear(),
             &|it| it[0] = 0,
             &|it| it[0x3c..0x40].fill(0xff),

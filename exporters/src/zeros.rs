@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(steps(4), [1..2, 3..4, 9..10, 40..41]);
         assert_eq!(steps(3), [0..4, 8..10, 40..42]);
         assert_eq!(steps(2), [0..16, 40..48]);
-        assert_eq!(steps(1), [0..64]);
+        assert_eq!(steps(1), vec![0..64; 1]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(super) fn long_entries(name: &str, short: &Short) -> Vec<[u8; 32]> {
         let mut entry = [0; 32];
         let end = before + 1 == last;
         // At most 20 parts.
-        entry[0] = before as u8 + 1 | if end { 0x40 } else { 0 };
+        entry[0] = (before as u8 + 1) | if end { 0x40 } else { 0 };
         entry[11] = 0x0f;
         entry[13] = sum;
         let places = (1..11)

@@ -23,17 +23,23 @@ pub(crate) enum Exit {
     Unavailable,
     /// A command of a step failed in the sandbox.
     Step,
-    /// A rebuild gave other bytes.
+    /// A rebuild gave other bytes, or two that were compared differ.
     Differs,
     /// It could not be decided whether a rebuild gives the same bytes.
     Undecided,
+    /// Too few of those who are trusted vouch for an artefact.
+    Unvouched,
+    /// Those who are trusted contradict each other, or the file at hand.
+    Contradicted,
+    /// A rebuild gave the same bytes, but not all that was to be varied could be.
+    Unvaried,
     /// As a command that was run on the user's behalf ended.
     Passed(u8),
 }
 
 impl Exit {
     /// Every way to end, in the order of the codes.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -43,6 +49,9 @@ impl Exit {
         Self::Step,
         Self::Differs,
         Self::Undecided,
+        Self::Unvouched,
+        Self::Contradicted,
+        Self::Unvaried,
     ];
 
     /// The number that the shell sees.
@@ -57,6 +66,9 @@ impl Exit {
             Self::Step => 6,
             Self::Differs => 10,
             Self::Undecided => 11,
+            Self::Unvouched => 12,
+            Self::Contradicted => 13,
+            Self::Unvaried => 14,
             Self::Passed(code) => code,
         }
     }
@@ -71,8 +83,13 @@ impl Exit {
             Self::Lock => "the lock is missing or not current",
             Self::Unavailable => "inputs cannot be had",
             Self::Step => "a step failed in the sandbox",
-            Self::Differs => "verify: DIFFERS",
+            Self::Differs => "verify: DIFFERS; diff: two differ",
             Self::Undecided => "verify: FAILED, no verdict",
+            Self::Unvouched => "attest verify: too few of the keys vouch for it",
+            Self::Contradicted => {
+                "attest verify: the attestations contradict each other or the file"
+            }
+            Self::Unvaried => "verify --strict: GOOD, but something could not be varied",
             Self::Passed(_) => "shell: as the command in the sandbox ended",
         }
     }

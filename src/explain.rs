@@ -1,6 +1,7 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
 use lunikernel_builder::fetch::{FetchError, Missing};
@@ -9,7 +10,8 @@ use lunikernel_builder::lock::{LockError, SourceError};
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
-use lunikernel_builder::verify::VerifyError;
+use lunikernel_builder::source::git::GitError;
+use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
 
@@ -57,6 +59,37 @@ impl Explain for DebError {
     fn hint(&self) -> Option<String> {
         self.hint()
     }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch { source, .. } => source.exit(),
+            // The archive was had and believed, and what the recipe asks for is not to
+            // be had from it: another day or mirror would not help.
+            Self::NoComponent { .. }
+            | Self::Request { .. }
+            | Self::Contradiction { .. }
+            | Self::NoPackage { .. }
+            | Self::Virtual { .. }
+            | Self::NoVersion { .. }
+            | Self::Unsolvable { .. } => Exit::BadInput,
+            _ => Exit::Unavailable,
+        }
+    }
+}
+
+impl Explain for GitError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch(error) => error.exit(),
+            Self::Cache(_) => Exit::Failed,
+            Self::Address { .. } | Self::Rev { .. } | Self::Content { .. } => Exit::BadInput,
+            Self::Git { .. } | Self::Changed { .. } => Exit::Unavailable,
+        }
+    }
 }
 
 impl Explain for LockError {
@@ -71,6 +104,8 @@ impl Explain for LockError {
             Self::Artefact(error) => error.exit(),
             Self::Source { source, .. } => match source.as_ref() {
                 SourceError::Fetch(error) => error.exit(),
+                SourceError::Deb(error) => error.exit(),
+                SourceError::Git(error) => error.exit(),
                 SourceError::File(_) => Exit::BadInput,
                 _ => Exit::Unavailable,
             },
@@ -106,7 +141,7 @@ impl Explain for BuildError {
         match self {
             Self::Fetch(error) => error.exit(),
             Self::Lock(error) => error.exit(),
-            Self::Git { .. } => Exit::Unavailable,
+            Self::Git { source, .. } => source.exit(),
             Self::StepFailed { .. } => Exit::Step,
             Self::NothingToRemove { .. }
             | Self::NoSuchMaterial { .. }
@@ -146,8 +181,22 @@ impl Explain for VerifyError {
 
     fn log(&self) -> Option<Log<'_>> {
         match self {
-            Self::Build { source, .. } => source.log(),
+            Self::Build { source, .. } | Self::Trial(source) => source.log(),
             _ => None,
+        }
+    }
+}
+
+impl Explain for CompareError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Artefact(error) => error.exit(),
+            Self::Read { .. } | Self::Contradiction { .. } => Exit::BadInput,
+            Self::File { .. } | Self::Copy(_) => Exit::Failed,
         }
     }
 }
@@ -182,6 +231,26 @@ impl Explain for InspectError {
 
     fn exit(&self) -> Exit {
         Exit::BadInput
+    }
+}
+
+impl Explain for AttestError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Random(_) | Self::Encode(_) => Exit::Failed,
+            Self::Threshold { .. } => Exit::Usage,
+            Self::TooFew { .. } => Exit::Unvouched,
+            Self::Conflict { .. } => Exit::Contradicted,
+            _ => Exit::BadInput,
+        }
+    }
+
+    fn complaints(&self) -> &[Complaint] {
+        self.complaints()
     }
 }
 

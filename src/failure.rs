@@ -125,6 +125,11 @@ impl Failure {
                 serde_json::json!({ "error": error })
             );
         }
+        self.tell();
+    }
+
+    /// Tells people alone, where programs have been told already.
+    pub(crate) fn tell(&self) {
         paint::show(&self.complaints);
         paint::tell(&self.to_string());
     }

@@ -26,7 +26,9 @@ fn main() -> ExitCode {
             return u8::try_from(usage.exit_code()).unwrap_or(1).into();
         }
     };
-    match verb.run(&context) {
+    let outcome = verb.run(&context);
+    context.engine().leave();
+    match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.report(&context);

@@ -5,10 +5,15 @@ mod support;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use lunikernel_builder::lock::LockedRecipe;
+use lunikernel_builder::plan::unpack_action;
+use lunikernel_builder::recipe::Recipe;
+use lunikernel_cache::Cache;
 use support::hello::{built_digest, golden, luni, luni_at, mirror, recipe};
+use support::small::Small;
 use support::transcript;
 
 #[test]
@@ -124,6 +129,62 @@ fn two_builds_at_once_do_the_work_once() {
         let zip = fs::read(folder.path().join(name)).unwrap();
         assert_eq!(lunikernel_cache::Sha256::of(&zip).hex(), golden());
     }
+}
+
+#[test]
+fn two_recipes_at_once_unpack_their_common_packages_once() {
+    let name = "build::two_recipes_at_once_unpack_their_common_packages_once";
+    let steps =
+        "  - name: only\n    root: [base, shell]\n    run: echo made > out\n    outputs: [out]\n";
+    let Some(small) = Small::new(name, steps) else {
+        return;
+    };
+    let text = fs::read_to_string(small.path("recipe/recipe.yaml")).unwrap();
+    fs::create_dir(small.path("another")).unwrap();
+    fs::copy(
+        small.path("recipe/recipe.lock"),
+        small.path("another/recipe.lock"),
+    )
+    .unwrap();
+    let text = text.replace("name: small\n", "name: another\n");
+    fs::write(small.path("another/recipe.yaml"), text).unwrap();
+
+    // Both are kept from their first package until both are there.
+    let cache = Cache::open(&small.path("cache")).unwrap();
+    let read = Recipe::read(&small.path("recipe/recipe.yaml")).unwrap();
+    let locked = LockedRecipe::open(read, &cache).unwrap();
+    let first = locked.inputs().min().unwrap();
+    let turn = cache
+        .lock(&unpack_action(&first).encode().digest.sha256)
+        .unwrap();
+    let mut children = ["recipe", "another"].map(|recipe| {
+        let said = small.path(&format!("{recipe}.log"));
+        let mut command = small.luni("build");
+        command
+            .arg(recipe)
+            .stderr(fs::File::create(&said).unwrap().into_file());
+        command.stdout(std::process::Stdio::null());
+        (said, command.spawn().unwrap())
+    });
+    let said = |path: &Path| fs::read_to_string(path).unwrap();
+    let start = Instant::now();
+    while !children
+        .iter()
+        .all(|(path, _)| said(path).contains("waiting for another luni"))
+    {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(turn);
+    let mut recalled = 0;
+    for (path, child) in &mut children {
+        assert!(child.wait().unwrap().success(), "{}", said(path));
+        let text = said(path);
+        let mut lines = text.lines();
+        let unpacking = lines.find(|line| line.contains("unpacking 3 packages"));
+        recalled += usize::from(unpacking.unwrap().ends_with("(cached)"));
+    }
+    assert_eq!(recalled, 1);
 }
 
 #[test]

@@ -294,6 +294,19 @@ fn files_addresses_and_repositories_are_locked_and_fetched_again() {
         5,
         &["page", "tool_1.0_amd64.deb", "linux-small_1.0_amd64.deb"],
     );
+    // All that is missing is told at once, the commit too, and what can be had is kept.
+    let away = world.path("repository away");
+    fs::rename(world.path("repository"), &away).unwrap();
+    fs::rename(world.path("served/page"), world.path("a page")).unwrap();
+    let missing = world.run("half empty", "fetch", &[]);
+    fails(&missing, 5, &["2 inputs", "/page: ", &first, "repository"]);
+    fs::rename(world.path("a page"), world.path("served/page")).unwrap();
+    fs::rename(&away, world.path("repository")).unwrap();
+    fails(
+        &world.run("half empty", "fetch", &["--offline"]),
+        5,
+        &["1 input:", "page"],
+    );
     succeeds(&world.run("empty", "fetch", &[]));
     succeeds(&world.run("empty", "fetch", &["--offline"]));
 
@@ -301,4 +314,43 @@ fn files_addresses_and_repositories_are_locked_and_fetched_again() {
     assert_eq!(world.locked().matches(&second).count(), 1);
     write(&world.path("served/page"), b"another page\n");
     fails(&world.run("empty again", "fetch", &[]), 5, &["page", &page]);
+
+    // Without a network a repository elsewhere is missing like everything else.
+    for file in ["recipe/recipe.yaml", "recipe/recipe.lock"] {
+        let text = fs::read_to_string(world.path(file)).unwrap();
+        let local = format!("file://{}", world.path("repository").display());
+        fs::write(
+            world.path(file),
+            text.replace(&local, "http://git.invalid/x"),
+        )
+        .unwrap();
+    }
+    let offline = world.run("empty thrice", "fetch", &["--offline"]);
+    let commit = format!("commit {second} of http://git.invalid/x");
+    fails(
+        &offline,
+        5,
+        &["5 inputs:", "page", "tool_1.0_amd64.deb", &commit],
+    );
+}
+
+#[test]
+fn a_recipe_that_asks_for_what_is_not_there_is_wrong_and_an_archive_out_of_reach_is_not() {
+    let mut world = World::new();
+    world.archive.add("needy", "1.0", &package("needy", "1.0"));
+    world.archive.last_needs("nowhere");
+    world.archive.publish(&key(1), "");
+    let lock = |packages: &str| {
+        let path = world.path("recipe/recipe.yaml");
+        world.recipe("");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("[other, tool]", packages)).unwrap();
+        world.lock(&[])
+    };
+    fails(&lock("[other, tol]"), 3, &["no package `tol`", "tool"]);
+    fails(&lock("[other, tool=9]"), 3, &["no version 9", "1.0"]);
+    fails(&lock("[needy]"), 3, &["cannot be installed", "nowhere"]);
+    fs::remove_dir_all(world.path("served/debian/dists")).unwrap();
+    fails(&lock("[other]"), 5, &["release `test`"]);
+    assert!(!world.path("recipe/recipe.lock").exists());
 }

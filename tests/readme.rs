@@ -41,7 +41,11 @@ fn every_verb_and_option_that_is_mentioned_exists() {
     assert!(mentioned.len() > 15, "{mentioned:?}");
     for command in mentioned {
         let words: Vec<&str> = command.split_whitespace().collect();
-        let verb_words = if words[0] == "cache" { 2 } else { 1 };
+        let verb_words = if ["attest", "cache"].contains(&words[0]) {
+            2
+        } else {
+            1
+        };
         let verb = &words[..verb_words.min(words.len())];
         let help = luni(&project(""))
             .args(verb)

@@ -59,16 +59,25 @@ fn what_depends_on_its_surroundings_differs_and_is_pointed_at() {
     };
     let same = small.run("verify", &["--vary", "none"]);
     assert_eq!(same.status.code(), Some(0), "{}", transcript(&same));
-    assert!(stdout(&same).ends_with("\nGOOD\n"), "{}", transcript(&same));
+    let text = stdout(&same);
+    assert!(
+        text.starts_with("GOOD in 2 rounds over 0 variations\n"),
+        "{text}"
+    );
 
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    for (variation, left, right) in [
-        ("host-name", "lunikernel", "elsewhere-1"),
-        ("umask", "644", "664"),
-        ("time-zone", "1980-01-01T00:00:00", "1980-01-01T14:00:00"),
-        ("locale", "C.UTF-8", "C"),
-        ("cpus", "", "1"),
-        ("entry-order", "", ""),
+    for (variation, class, left, right) in [
+        ("host-name", "host-name", "lunikernel", "elsewhere-1"),
+        ("umask", "umask", "644", "664"),
+        (
+            "time-zone",
+            "time-zone",
+            "1980-01-01T00:00:00",
+            "1980-01-01T14:00:00",
+        ),
+        ("locale", "locale", "C.UTF-8", "C"),
+        ("cpus", "cpus", "", "1"),
+        ("entry-order", "ordering", "", ""),
     ] {
         if variation == "cpus" && processors == 1 {
             lunikernel_testing::left_out(name, "cpus: there is only one processor");
@@ -77,17 +86,33 @@ fn what_depends_on_its_surroundings_differs_and_is_pointed_at() {
         let output = small.run("verify", &["--vary", variation]);
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(10), "{}", transcript(&output));
-        assert!(text.ends_with("\nDIFFERS\n"), "{text}");
-        assert!(text.contains(&format!("varied   {variation}\n")), "{text}");
-        // The entry of the zip, the member of the initramfs, the byte.
-        let place = format!(
-            "\ninitramfs.gz: member `made/{variation}`: its content differs: first different byte at "
-        );
+        // The steps' root has no language that sorts in another way, which is said.
+        let varied = if variation == "locale" {
+            "0 variations"
+        } else {
+            "1 variation"
+        };
+        let first = format!("DIFFERS in 2 rounds over {varied}\n");
+        assert!(text.starts_with(&first), "{text}");
+        // The entry of the zip, the member of the initramfs, the line.
+        let place =
+            format!("\nwhere       initramfs.gz: member `made/{variation}`: line 1 differs");
         let (_, found) = text.split_once(&place).unwrap_or_else(|| panic!("{text}"));
         for (side, value) in [("left:", left), ("right:", right)] {
             let line = found.lines().find(|line| line.trim().starts_with(side));
             assert!(line.unwrap().contains(value), "{side} {value}: {text}");
         }
+        assert!(
+            text.contains(&format!("\nwhy         {class} (certain): ")),
+            "{text}"
+        );
+        let enough = format!("- it is enough to vary `{variation}`\n");
+        assert!(text.contains(&enough), "{text}");
+        assert!(
+            text.contains(&format!("\nstep        `{variation}` ")),
+            "{text}"
+        );
+        assert!(text.contains("\nwhat to do  "), "{text}");
     }
 }
 
@@ -102,7 +127,16 @@ fn what_depends_on_nothing_is_good_whatever_varies() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["verdict"], "GOOD", "{report:#}");
     assert_eq!(report["difference"], Value::Null);
-    assert_eq!(report["varied"].as_array().unwrap().len(), 6);
+    assert_eq!(report["causes"], serde_json::json!([]));
+    assert_eq!(report["bisection"], Value::Null);
+    let variations = report["variations"].as_array().unwrap();
+    assert_eq!(variations.len(), 22);
+    // With one kind of sandbox it cannot be varied, and that is said.
+    let sandbox = variations
+        .iter()
+        .find(|one| one["name"] == "sandbox")
+        .unwrap();
+    assert_eq!(sandbox["state"], "unable", "{report:#}");
     let rounds = report["rounds"].as_array().unwrap();
     assert_eq!(rounds.len(), 3);
     // It is what a build gives, and the rounds were really set apart.
@@ -111,7 +145,11 @@ fn what_depends_on_nothing_is_good_whatever_varies() {
     let mut host_names = std::collections::BTreeSet::new();
     for round in rounds {
         assert_eq!(round["artefact"], built["artefact"], "{report:#}");
-        host_names.insert(round["surroundings"]["hostname"].as_str().unwrap());
+        host_names.insert(
+            round["conditions"]["surroundings"]["hostname"]
+                .as_str()
+                .unwrap(),
+        );
     }
     assert_eq!(host_names.len(), 3, "{report:#}");
 }
@@ -129,8 +167,16 @@ fn a_difference_as_json_has_its_place() {
     assert_eq!(report["verdict"], "DIFFERS");
     let found = &report["difference"]["found"];
     assert_eq!(report["difference"]["entry"], "initramfs.gz", "{report:#}");
-    assert_eq!(found["kind"], "member", "{report:#}");
-    assert_eq!(found["path"], "made/only", "{report:#}");
+    assert_eq!(found["kind"], "line", "{report:#}");
+    assert_eq!(report["difference"]["path"][1]["name"], "made/only");
+    assert_eq!(report["step"], "only");
+    let cause = &report["causes"][0];
+    assert_eq!(cause["class"], "host-name", "{report:#}");
+    assert_eq!(cause["confidence"], "certain");
+    assert_eq!(cause["guilty"], serde_json::json!(["host-name"]));
+    let trials = report["bisection"]["trials"].as_array().unwrap();
+    // Nothing, the suspect alone, all but the suspect, and nothing again.
+    assert_eq!(trials.len(), 4, "{report:#}");
     let digests: Vec<_> = report["rounds"]
         .as_array()
         .unwrap()
@@ -150,7 +196,7 @@ fn without_two_builds_there_is_no_verdict() {
         let Some(small) = Small::new(name, &one_step(run)) else {
             return;
         };
-        let output = small.run("verify", &[]);
+        let output = small.run("verify", &["--json"]);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(11), "{}", transcript(&output));
         assert!(
@@ -161,7 +207,21 @@ fn without_two_builds_there_is_no_verdict() {
             text.contains("step `only` failed: it ended with exit code 1"),
             "{text}"
         );
-        assert!(!stdout(&output).contains("GOOD"), "{}", transcript(&output));
+        // It can be told as data too, to be signed.
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["verdict"], "FAILED");
+        assert_eq!(report["failure"]["round"], round);
+        assert_eq!(report["failure"]["step"], "only");
+        assert_eq!(report["rounds"].as_array().unwrap().len(), round - 1);
+        let page = small.path("failed.html");
+        let shown = small.run("verify", &["--report", page.to_str().unwrap()]);
+        assert_eq!(shown.status.code(), Some(11), "{}", transcript(&shown));
+        assert!(stdout(&shown).starts_with("FAILED: nothing is known\n"));
+        assert!(
+            fs_err::read_to_string(&page)
+                .unwrap()
+                .contains("<h1>FAILED</h1>")
+        );
     }
 }
 
@@ -194,6 +254,110 @@ fn a_lunikernel_alone_is_enough_to_verify_it() {
     assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
     let digest = lunikernel_cache::Sha256::of(&fs_err::read(&zip).unwrap());
     let text = stdout(&verified);
-    assert!(text.starts_with(&format!("expected {digest}\n")), "{text}");
-    assert!(text.ends_with("GOOD\n"), "{text}");
+    assert!(text.starts_with("GOOD in 2 rounds over "), "{text}");
+    assert!(
+        text.contains(&format!("\nexpected    {digest}\n")),
+        "{text}"
+    );
+    // Its digest in the cache names it as well, whole or only the beginning of it.
+    fs_err::remove_file(&zip).unwrap();
+    let beginning = &digest.hex()[..12];
+    for named in [digest.to_string().as_str(), beginning] {
+        let options = ["--vary", "umask", "--no-bisect"];
+        let verified = small.luni("verify").arg(named).args(options).output();
+        let verified = verified.unwrap();
+        assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
+    }
+    let unknown = small
+        .luni("verify")
+        .arg("0123456789abcdef")
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(11), "{}", transcript(&unknown));
+    let text = String::from_utf8_lossy(&unknown.stderr);
+    assert!(text.contains("nothing in the cache begins with"), "{text}");
+}
+
+/// Builds the recipe that writes `word`, in a cache of its own; where the zip is.
+fn built(name: &str, word: &str) -> Option<(Small, std::path::PathBuf)> {
+    let small = Small::new(name, &one_step(&format!("echo {word} > out")))?;
+    let built = small.run("build", &[]);
+    assert!(built.status.success(), "{}", transcript(&built));
+    let zip = small.path("small.luni.zip");
+    Some((small, zip))
+}
+
+#[test]
+fn two_lunikernels_are_compared_without_building_one() {
+    let name = "verify::two_lunikernels_are_compared_without_building_one";
+    let Some((one, left)) = built(name, "one") else {
+        return;
+    };
+    let Some((_two, right)) = built(name, "two") else {
+        return;
+    };
+    let url = format!("file://{}", right.display()).replace(' ', "%20");
+    for against in [right.to_str().unwrap(), &url] {
+        let output = one
+            .luni("verify")
+            .arg(&left)
+            .args(["--rounds", "0", "--json", "--against", against])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(10), "{}", transcript(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["verdict"], "DIFFERS");
+        assert_eq!(report["rounds"], serde_json::json!([]));
+        assert_eq!(report["difference"]["entry"], "recipe.yaml", "{report:#}");
+        assert_ne!(report["given"], report["expected"]);
+    }
+    let same = one
+        .luni("verify")
+        .arg(&left)
+        .args(["--rounds", "0", "--against", left.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(same.status.code(), Some(0), "{}", transcript(&same));
+
+    // Rebuilt, it agrees with itself and not with the other.
+    let rebuilt = one
+        .luni("verify")
+        .arg(&left)
+        .args(["--against", right.to_str().unwrap(), "--json"])
+        .output()
+        .unwrap();
+    assert_eq!(rebuilt.status.code(), Some(10), "{}", transcript(&rebuilt));
+    let report: Value = serde_json::from_slice(&rebuilt.stdout).unwrap();
+    assert_eq!(report["rounds"].as_array().unwrap().len(), 2);
+    let hint = report["causes"][0]["hint"].as_str().unwrap();
+    assert!(hint.contains("another recipe or lock"), "{hint}");
+
+    let recipe = one.run(
+        "verify",
+        &["--rounds", "0", "--against", left.to_str().unwrap()],
+    );
+    assert_eq!(recipe.status.code(), Some(2), "{}", transcript(&recipe));
+}
+
+#[test]
+fn what_cannot_be_varied_does_not_count_as_passed() {
+    let name = "verify::what_cannot_be_varied_does_not_count_as_passed";
+    let Some(small) = Small::new(name, &one_step("echo the same > out")) else {
+        return;
+    };
+    // There is one kind of sandbox to run it in.
+    let vary = ["--vary", "umask,sandbox"];
+    let usual = small.run("verify", &vary);
+    assert_eq!(usual.status.code(), Some(0), "{}", transcript(&usual));
+    let text = stdout(&usual);
+    let line = "GOOD in 2 rounds over 1 variation; 1 could not be varied: sandbox\n";
+    assert!(text.starts_with(line), "{text}");
+    assert!(
+        text.contains("\nnot varied  sandbox: only one kind"),
+        "{text}"
+    );
+    let strict = small.run("verify", &[&vary[..], &["--strict"]].concat());
+    assert_eq!(strict.status.code(), Some(14), "{}", transcript(&strict));
+    let all_had = small.run("verify", &["--vary", "umask", "--strict"]);
+    assert_eq!(all_had.status.code(), Some(0), "{}", transcript(&all_had));
 }

@@ -6,6 +6,7 @@
 //! [`verify`] does it all again to compare.
 
 pub mod assemble;
+pub mod attest;
 pub mod boot;
 pub mod build;
 pub mod fetch;

@@ -55,6 +55,30 @@ impl BlobStore {
         })
     }
 
+    /// Every blob whose SHA-256 begins with these hexadecimal digits, at least two of
+    /// them, in order.
+    ///
+    /// # Errors
+    /// [`CacheError`] where the store cannot be listed.
+    pub fn beginning_with(&self, digits: &str) -> Result<Vec<Sha256>, CacheError> {
+        let Some(folder) = digits.get(..2) else {
+            return Ok(Vec::new());
+        };
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(CacheError::io("list blobs")(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(CacheError::io("list blobs"))?.file_name();
+            let name = name.to_str().filter(|name| name.starts_with(digits));
+            found.extend(name.and_then(|name| name.parse::<Sha256>().ok()));
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Opens a blob for reading and marks it as used now.
     ///
     /// # Errors

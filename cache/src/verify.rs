@@ -189,8 +189,24 @@ fn check_blob(item: &Item, advance: &dyn Fn(u64)) -> io::Result<Option<Fault>> {
 }
 
 fn check_checkout(item: &Item, advance: &dyn Fn(u64)) -> io::Result<Option<Fault>> {
+    let parts = ["tree", "other"].map(|part| item.path.join(part));
+    let mut there = parts.iter().filter(|part| part.exists()).peekable();
+    if there.peek().is_none() {
+        return check_part(item, &item.path.join("tree"), advance);
+    }
+    for part in there {
+        let fault = check_part(item, part, advance)?;
+        if fault.is_some() {
+            return Ok(fault);
+        }
+    }
+    Ok(None)
+}
+
+/// Checks one of the checkouts that a tree has for the users as whom commands run.
+fn check_part(item: &Item, part: &Path, advance: &dyn Fn(u64)) -> io::Result<Option<Fault>> {
     let mut tree = Tree::new();
-    lay_in(&mut tree, &item.path.join("tree"), advance)?;
+    lay_in(&mut tree, part, advance)?;
     let fault = compare(item.sha256, tree.digest());
     let fits = fault.is_none()
         || without_mount_points(&tree).any(|digest| Some(digest.sha256) == item.sha256);

@@ -10,7 +10,7 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{apt, archive, recipe, store};
+use targets::{apt, archive, attest, compare, recipe, store};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,14 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     of("action_cache_entry", store::action_cache_entry),
     of("apt_conf", apt::apt_conf),
+    of("attestation", attest::attestation),
     of("codec", archive::codec),
+    of("compare_ar", compare::ar),
+    of("compare_cpio", compare::cpio),
+    of("compare_elf", compare::elf),
+    of("compare_gzip", compare::gzip),
+    of("compare_tar", compare::tar),
+    of("compare_zip", compare::zip),
     of("control", archive::control),
     of("cpio", archive::cpio),
     of("deb", archive::deb),
@@ -38,9 +45,11 @@ pub const TARGETS: &[Target] = &[
     of("manifest", store::manifest),
     of("modinfo", archive::modinfo),
     of("packages", apt::packages),
+    of("policy", attest::policy),
     of("recipe", recipe::recipe),
     of("relations", apt::relations),
     of("release", apt::release),
+    of("report", attest::report),
     of("rootfs", store::rootfs),
     of("signature", apt::signature),
     of("sources", apt::sources),

@@ -10,6 +10,7 @@ use lunikernel_cache::{Cache, Progress};
 use serde::Serialize;
 use url::Url;
 
+use super::sandbox::{Engine, SandboxChoice};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::paint;
@@ -33,6 +34,11 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     offline: bool,
 
+    /// What steps run in: auto is native where that works, else docker, which is any
+    /// engine with Docker's API [default: $LUNI_SANDBOX, else auto]
+    #[arg(long, global = true, value_name = "WHICH")]
+    sandbox: Option<SandboxChoice>,
+
     /// How much is done at once [default: the number of processors]
     #[arg(long, short, global = true, value_name = "N", value_parser = jobs)]
     jobs: Option<NonZeroUsize>,
@@ -55,6 +61,7 @@ pub(crate) struct Options {
 pub(crate) struct Context {
     options: Options,
     progress: Arc<dyn Progress>,
+    engine: Engine,
 }
 
 #[allow(
@@ -66,7 +73,31 @@ impl Context {
         Self {
             progress: progress::for_terminal(options.quiet),
             options,
+            engine: Engine::default(),
         }
+    }
+
+    /// What steps run in.
+    pub(crate) fn sandbox(&self) -> Result<SandboxChoice, Failure> {
+        if let Some(choice) = self.options.sandbox {
+            return Ok(choice);
+        }
+        match std::env::var("LUNI_SANDBOX").unwrap_or_default().as_str() {
+            "" | "auto" => Ok(SandboxChoice::Auto),
+            "native" => Ok(SandboxChoice::Native),
+            "docker" => Ok(SandboxChoice::Docker),
+            "mix" => Ok(SandboxChoice::Mix),
+            other => Err(Failure::new(
+                Exit::Usage,
+                format!("`{other}` in LUNI_SANDBOX is no sandbox"),
+            )
+            .with_hint("use `auto`, `native`, `docker` or `mix`")),
+        }
+    }
+
+    /// The engine of containers.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Opens the cache.

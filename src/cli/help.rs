@@ -4,7 +4,7 @@ use clap::Command;
 
 /// Which verbs belong together, in the order in which they are used.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("recipes", &["new", "check", "schema", "lock"]),
+    ("recipes", &["new", "check", "lock"]),
     ("builds", &["fetch", "build", "shell"]),
     (
         "results",
@@ -55,6 +55,8 @@ pub(crate) fn overview(command: &Command) -> String {
             label = "";
         }
     }
+    // Only by name, so that the page stays one.
+    text += &format!("{:<9}{}\n", "more", rest(command).join("  "));
     text += "\nOptions: --cache DIR --mirror URL --offline --jobs N --json --quiet --version\n";
     text += "More:    luni help VERB";
     text
@@ -64,21 +66,24 @@ fn has(command: &Command, verb: &str) -> bool {
     command.find_subcommand(verb).is_some()
 }
 
-/// The verbs that there are, by group; those without one come last.
+/// The verbs of each group, as far as they exist.
 fn groups(command: &Command) -> Vec<(&'static str, Vec<&str>)> {
-    let mut groups: Vec<_> = GROUPS
+    GROUPS
         .iter()
         .map(|(group, verbs)| {
             let verbs = verbs.iter().copied().filter(|verb| has(command, verb));
             (*group, verbs.collect())
         })
-        .collect();
-    let rest = command
+        .collect()
+}
+
+/// The verbs that are in no group.
+fn rest(command: &Command) -> Vec<&str> {
+    command
         .get_subcommands()
         .filter(|verb| !verb.is_hide_set())
         .map(Command::get_name)
         .filter(|name| *name != "help")
-        .filter(|name| !GROUPS.iter().any(|(_, verbs)| verbs.contains(name)));
-    groups.push(("more", rest.collect()));
-    groups
+        .filter(|name| !GROUPS.iter().any(|(_, verbs)| verbs.contains(name)))
+        .collect()
 }

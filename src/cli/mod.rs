@@ -1,9 +1,11 @@
 //! The command line: one file per verb, each with its `Args` and its `run`.
 
+mod attest;
 mod build;
 mod cache;
 mod check;
 mod context;
+mod diff;
 mod doctor;
 mod fetch;
 mod help;
@@ -12,6 +14,7 @@ mod lock;
 mod new;
 mod output;
 mod run;
+mod sandbox;
 mod schema;
 mod shell;
 mod verify;
@@ -44,8 +47,10 @@ pub(crate) enum Verb {
     Build(build::Args),
     Shell(shell::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
+    Attest(attest::Args),
     Run(run::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
@@ -63,7 +68,9 @@ impl Verb {
             Self::Build(args) => build::run(args, context),
             Self::Shell(args) => shell::run(args, context),
             Self::Inspect(args) => inspect::run(args, context),
+            Self::Diff(args) => diff::run(args, context),
             Self::Verify(args) => verify::run(args, context),
+            Self::Attest(args) => attest::run(args, context),
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
             Self::Doctor(args) => doctor::run(args, context),

@@ -16,6 +16,7 @@ use lunikernel_cache::regular::open_regular;
 use lunikernel_cache::{Cache, Digest, Sha256};
 
 use super::Context;
+use super::sandbox::{self, SandboxChoice};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -124,11 +125,21 @@ pub(crate) fn builder(
     cache: Cache,
     surroundings: Surroundings,
 ) -> Result<Builder, Failure> {
+    builder_in(context.sandbox()?, context, cache, surroundings)
+}
+
+/// The same, whatever sandbox the command line asks for.
+pub(crate) fn builder_in(
+    choice: SandboxChoice,
+    context: &Context,
+    cache: Cache,
+    surroundings: Surroundings,
+) -> Result<Builder, Failure> {
     let progress = context.progress();
     let sink: LogSink = Arc::new(move |piece: &[u8]| progress.output(piece));
     Ok(Builder {
         fetcher: fetcher(context, &cache)?,
-        sandbox: Arc::new(sandbox(&cache).with_log(sink)),
+        sandbox: sandbox::chosen(choice, context, &cache, sink)?,
         progress: context.progress(),
         apt_root: apt_root(),
         snapshots: std::env::var("LUNI_SNAPSHOT_URL").ok(),

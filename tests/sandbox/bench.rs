@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use lunikernel_builder::plan::property;
-use lunikernel_builder::sandbox::{Native, Outcome, Sandbox, Surroundings};
+use lunikernel_builder::sandbox::{Docker, Native, Outcome, Sandbox, Surroundings};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Cache, Digest, Tree, reapi};
 use prost::Message as _;
@@ -30,11 +30,11 @@ pub(crate) fn probe() -> &'static [u8] {
             return fs::read(Path::new(&path)).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox/probe.c");
+        let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox");
         let program = folder.path().join("probe");
         let output = Command::new("cc")
-            .args(["-static", "-O1", "-w", "-o"])
-            .args([&program, &source])
+            .args(["-static-pie", "-fPIE", "-O1", "-w", "-o"])
+            .args([&program, &suite.join("probe.c"), &suite.join("around.c")])
             .output()
             .expect("the suite needs a C compiler: `apt-get install gcc libc6-dev`");
         assert!(
@@ -50,6 +50,7 @@ pub(crate) fn probe() -> &'static [u8] {
 pub(crate) struct Bench {
     pub(crate) cache: Cache,
     pub(crate) native: Native,
+    sandbox: Box<dyn Sandbox>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -59,6 +60,7 @@ pub(crate) struct Ask {
     outputs: Vec<String>,
     env: Vec<(String, String)>,
     inputs: Tree,
+    root: Tree,
     workdir: String,
     properties: Vec<(&'static str, u64)>,
     timeout: Duration,
@@ -77,6 +79,7 @@ pub(crate) fn ask_for(argv: Vec<String>) -> Ask {
         outputs: vec![],
         env: vec![],
         inputs: Tree::new(),
+        root: Tree::new(),
         workdir: "build".to_owned(),
         properties: vec![],
         timeout: Duration::from_secs(60),
@@ -95,6 +98,11 @@ impl Ask {
     }
     pub(crate) fn input(mut self, path: &str, entry: Entry) -> Self {
         self.inputs.insert(path, entry).unwrap();
+        self
+    }
+    /// Puts more into the root.
+    pub(crate) fn root(mut self, path: &str, entry: Entry) -> Self {
+        self.root.insert(path, entry).unwrap();
         self
     }
     pub(crate) fn workdir(mut self, path: &str) -> Self {
@@ -146,17 +154,35 @@ impl Bench {
         }
     }
 
+    /// In the engine that the environment variable `name` gives the address of; `None`
+    /// where it is not set, with the test left out.
+    pub(crate) fn in_engine(name: &str) -> Option<Self> {
+        let Ok(address) = std::env::var(name) else {
+            let test = lunikernel_testing::this_test();
+            lunikernel_testing::left_out(&test, &format!("{name} names no engine"));
+            return None;
+        };
+        let docker = Docker::connect_to(&address).unwrap();
+        let bench = Self::new();
+        let sandbox = docker.sandbox(bench.cache.clone(), luni());
+        Some(Self {
+            sandbox: Box::new(sandbox),
+            ..bench
+        })
+    }
+
     /// Over a cache that outlives it.
     pub(crate) fn at(cache: Cache) -> Self {
         Self {
             native: Native::new(cache.clone(), luni()),
+            sandbox: Box::new(Native::new(cache.clone(), luni())),
             cache,
             _folder: None,
         }
     }
 
     pub(crate) fn sandbox(&self) -> &dyn Sandbox {
-        &self.native
+        &*self.sandbox
     }
 
     pub(crate) fn file(&self, content: &str) -> Entry {
@@ -169,7 +195,7 @@ impl Bench {
     /// Stores the action and returns its digest.
     pub(crate) fn store(&self, ask: &Ask) -> Digest {
         let blobs = self.cache.blobs();
-        let mut root = Tree::new();
+        let mut root = ask.root.clone();
         let probe = Entry::File {
             digest: blobs.put(probe()).unwrap(),
             executable: true,

@@ -1,11 +1,21 @@
 //! Outputs are taken as they are, and hostile ones are refused.
 
-use lunikernel_builder::sandbox::{EntryOrder, Failure, Sandbox as _, SandboxError, Surroundings};
+use lunikernel_builder::sandbox::{EntryOrder, Failure, SandboxError, Surroundings};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Tree, reapi};
 use prost::Message as _;
 
 use crate::bench::{Bench, ask, ask_for};
+
+in_every_sandbox! {
+    a_result_is_the_same_for_everyone,
+    outputs_are_relative_to_the_working_folder_and_their_folders_exist,
+    an_output_that_is_not_there_is_named,
+    hostile_outputs_are_refused,
+    a_link_to_the_outside_stays_a_link,
+    inputs_that_lead_outside_do_not,
+    actions_that_cannot_be_run_are_refused_with_a_reason,
+}
 
 fn made(ran: crate::bench::Ran) -> reapi::ActionResult {
     assert_eq!(ran.outcome.failure, None, "{}", ran.log);
@@ -17,9 +27,7 @@ fn made(ran: crate::bench::Ran) -> reapi::ActionResult {
 const SAME_FOR_EVERYONE: &str =
     "sha256:d2b337476bce515f7acfde102d9ddd74ba8a7c656244dd249aa2495f19e6c115";
 
-#[test]
-fn a_result_is_the_same_for_everyone() {
-    let bench = Bench::new();
+fn a_result_is_the_same_for_everyone(bench: &Bench) {
     let script = "mkdir out/d , write out/d/file one , write out/program two , \
         chmod 755 out/program , symlink d/file out/link , mkdir out/empty , \
         write single three , symlink out/d way , mkdir out/d/x , write out/d/x/y four";
@@ -63,9 +71,7 @@ fn a_result_is_the_same_for_everyone() {
     }
 }
 
-#[test]
-fn outputs_are_relative_to_the_working_folder_and_their_folders_exist() {
-    let bench = Bench::new();
+fn outputs_are_relative_to_the_working_folder_and_their_folders_exist(bench: &Bench) {
     let ask = ask("write a/b/c x , ls /build")
         .workdir("build/sub")
         .output("a/b/c");
@@ -74,9 +80,7 @@ fn outputs_are_relative_to_the_working_folder_and_their_folders_exist() {
     assert_eq!(made(ran).output_files[0].path, "a/b/c");
 }
 
-#[test]
-fn an_output_that_is_not_there_is_named() {
-    let bench = Bench::new();
+fn an_output_that_is_not_there_is_named(bench: &Bench) {
     let ran = bench.run(&ask("write one x").output("one").output("two"));
     assert_eq!(
         ran.outcome.failure,
@@ -84,9 +88,7 @@ fn an_output_that_is_not_there_is_named() {
     );
 }
 
-#[test]
-fn hostile_outputs_are_refused() {
-    let bench = Bench::new();
+fn hostile_outputs_are_refused(bench: &Bench) {
     for (script, path, why) in [
         ("mkfifo out/pipe", "out/pipe", "pipe"),
         ("socket out/socket", "out/socket", "socket"),
@@ -112,18 +114,14 @@ fn hostile_outputs_are_refused() {
     }
 }
 
-#[test]
-fn a_link_to_the_outside_stays_a_link() {
-    let bench = Bench::new();
+fn a_link_to_the_outside_stays_a_link(bench: &Bench) {
     let ran = bench.run(&ask("symlink /etc/passwd out").output("out"));
     let result = made(ran);
     assert_eq!(result.output_symlinks[0].target, "/etc/passwd");
     assert!(result.output_files.is_empty());
 }
 
-#[test]
-fn inputs_that_lead_outside_do_not() {
-    let bench = Bench::new();
+fn inputs_that_lead_outside_do_not(bench: &Bench) {
     let ask = ask("write out/file x").output("out/file").input(
         "out",
         Entry::Symlink {
@@ -136,9 +134,7 @@ fn inputs_that_lead_outside_do_not() {
     ));
 }
 
-#[test]
-fn actions_that_cannot_be_run_are_refused_with_a_reason() {
-    let bench = Bench::new();
+fn actions_that_cannot_be_run_are_refused_with_a_reason(bench: &Bench) {
     for (ask, reason) in [
         (ask_for(vec![]), "no program"),
         (ask("say").workdir("etc"), "working directory"),
@@ -158,6 +154,6 @@ fn actions_that_cannot_be_run_are_refused_with_a_reason() {
         }
     }
     let missing = Digest::of(b"no such action");
-    let error = bench.native.run(&missing, &Surroundings::default());
+    let error = bench.sandbox().run(&missing, &Surroundings::default());
     assert!(matches!(error, Err(SandboxError::Cache(_))));
 }

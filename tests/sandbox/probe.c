@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 extern char **environ;
+extern int around(const char *verb, const char *one);
 
 static void say(const char *name, long result) {
     printf("%s: %s\n", name, result < 0 ? strerrorname_np(errno) : "done");
@@ -221,6 +222,35 @@ static void nest(const char *name, int levels) {
     chdir("/build");
 }
 
+/* Many processes for a moment, again and again: each round starts as many as it may,
+ * tells them to end, and waits for the last. Prints how many there were at most, the
+ * first one included, and whether there were ever fewer than could be wished for. */
+static void blink(int rounds) {
+    enum { WISH = 2000 };
+    int most = 0, refused = 0;
+    while (rounds-- > 0) {
+        int gate[2], started = 0;
+        pipe(gate);
+        for (pid_t child; started < WISH; started++) {
+            if ((child = fork()) < 0) { refused = errno == EAGAIN; break; }
+            if (!child) { char byte; close(gate[1]); read(gate[0], &byte, 1); _exit(0); }
+        }
+        if (started + 1 > most) most = started + 1;
+        close(gate[0]);
+        close(gate[1]);
+        while (wait(0) > 0) {}
+    }
+    printf("most %d, refused %d\n", most, refused);
+}
+
+/* Each process starts two more and ends at once; the first stays. */
+static void flare(void) {
+    fflush(stdout);
+    if (fork()) { for (;;) sleep(1); }
+    while (!fork() || !fork()) {}
+    _exit(0);
+}
+
 static int run(int count, char **words) {
     const char *verb = words[0], *one = count > 1 ? words[1] : "", *two = count > 2 ? words[2] : "";
     if (!strcmp(verb, "exit")) { fflush(stdout); _exit(atoi(one)); }
@@ -259,11 +289,16 @@ static int run(int count, char **words) {
     } else if (!strcmp(verb, "bomb")) {
         fflush(stdout);
         for (;;) if (fork() < 0) sleep(1);
+    } else if (!strcmp(verb, "blink")) blink(atoi(one));
+    else if (!strcmp(verb, "flare")) flare();
+    else if (!strcmp(verb, "flood")) {
+        for (long i = 0; i < atol(one) / 8; i++) printf("%07ld\n", i);
+        fflush(stdout);
     } else if (!strcmp(verb, "yell")) {
         static char noise[1 << 16];
         memset(noise, 'y', sizeof noise);
         for (;;) if (write(1, noise, sizeof noise) < 0) _exit(1);
-    } else { printf("no verb %s\n", verb); return 2; }
+    } else if (!around(verb, one)) { printf("no verb %s\n", verb); return 2; }
     fflush(stdout);
     return 0;
 }

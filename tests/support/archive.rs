@@ -93,6 +93,13 @@ impl Archive {
         path
     }
 
+    /// The package that was added last needs the one called `name`.
+    pub(crate) fn last_needs(&mut self, name: &str) {
+        let end = self.packages.trim_end().len();
+        self.packages
+            .replace_range(end.., &format!("\nDepends: {name}\n\n"));
+    }
+
     /// Writes the signed index of suite `test`; `more` are further lines of the
     /// release file.
     pub(crate) fn publish(&self, key: &SignedSecretKey, more: &str) {

@@ -38,12 +38,17 @@ pub(crate) fn luni_at(program: &Path, cache: &Path) -> Command {
 /// the network. The first test that asks fetches them, the way a user would; `None`
 /// where this machine cannot get Debian packages, with the test `name` left out.
 pub(crate) fn mirror(name: &str) -> Option<String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hello");
+    mirror_of(name, "hello", &recipe())
+}
+
+/// The same for the recipe in another folder; `called` tells mirrors apart.
+pub(crate) fn mirror_of(name: &str, called: &str, recipe: &Path) -> Option<String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(called);
     fs::create_dir_all(folder.join("mirror/sha256")).unwrap();
     let lock = fs::File::create(folder.join("lock")).unwrap().into_file();
     lock.lock().unwrap();
     let cache = folder.join("cache");
-    let fetch = luni(&cache).arg("fetch").arg(recipe()).output().unwrap();
+    let fetch = luni(&cache).arg("fetch").arg(recipe).output().unwrap();
     if !fetch.status.success() {
         let why = String::from_utf8_lossy(&fetch.stderr).into_owned();
         // Only inputs that cannot be had are the machine's fault (exit code 5).
@@ -51,7 +56,7 @@ pub(crate) fn mirror(name: &str) -> Option<String> {
         lunikernel_testing::left_out(name, &format!("Debian packages cannot be had: {why}"));
         return None;
     }
-    for hex in input_digests() {
+    for hex in input_digests(recipe) {
         let blob = cache.join("cas-v1").join(&hex[..2]).join(&hex);
         let link = folder.join("mirror/sha256").join(&hex);
         if blob.exists() && !link.exists() {
@@ -62,8 +67,8 @@ pub(crate) fn mirror(name: &str) -> Option<String> {
 }
 
 /// Every SHA-256 in the recipe's lock.
-fn input_digests() -> Vec<String> {
-    let text = fs::read_to_string(recipe().join("recipe.lock")).unwrap();
+fn input_digests(recipe: &Path) -> Vec<String> {
+    let text = fs::read_to_string(recipe.join("recipe.lock")).unwrap();
     text.split(|c: char| !c.is_ascii_hexdigit())
         .filter(|word| word.len() == 64)
         .map(str::to_owned)

@@ -23,17 +23,63 @@ impl Small {
     /// packages, with the test `name` left out.
     pub(crate) fn new(name: &str, steps: &str) -> Option<Self> {
         let debian = hello::mirror(name)?;
+        let lock = lock_of(&hello::recipe().join("recipe.lock"), |source| {
+            source == "base"
+        });
+        let small = Self::lay(debian, &lock, |_| true);
+        fs::write(small.path("recipe/recipe.yaml"), recipe(steps)).unwrap();
+        Some(small)
+    }
+
+    /// A copy of the recipe in the folder `of`, whose sources `linux` and `shell` are
+    /// those of the others here. Its other packages are locked under the same names in
+    /// the recipe in the folder `packages`. `None` as for [`Small::new`].
+    pub(crate) fn copy(name: &str, of: &Path, packages: &Path) -> Option<Self> {
+        let debian = hello::mirror_of(name, "packages", packages)?;
+        let recipe = fs::read_to_string(of.join("recipe.yaml")).unwrap();
+        let has = |source: &str| recipe.contains(&format!("\n  {source}:\n    deb:\n"));
+        let mut lock = lock_of(&packages.join("recipe.lock"), &has);
+        let files = of.join("files");
+        let mut names: Vec<_> = fs::read_dir(&files)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        for file in &names {
+            let bytes = fs::read(files.join(file)).unwrap();
+            let (sha256, size) = (Sha256::of(&bytes), bytes.len());
+            lock += &format!(
+                "  {file}:\n    file:\n      path: files/{file}\n      kind: file\n      digest:\n        sha256: {sha256}\n        size: {size}\n"
+            );
+        }
+        let small = Self::lay(debian, &lock, has);
+        fs::write(small.path("recipe/recipe.yaml"), &recipe).unwrap();
+        for file in names {
+            fs::create_dir_all(small.path("recipe/files")).unwrap();
+            let to = small.path("recipe/files").join(&file);
+            fs::copy(files.join(&file), to).unwrap();
+        }
+        Some(small)
+    }
+
+    /// The folder with everything but the recipe itself; `lock` is the lock without the
+    /// small packages, of which those of `wanted` sources are added.
+    fn lay(debian: String, lock: &str, wanted: impl Fn(&str) -> bool) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("a small one ")
             .tempdir()
             .unwrap();
         let mirror = folder.path().join("mirror/sha256");
         fs::create_dir_all(&mirror).unwrap();
-        let mut lock = hello_lock_head();
+        let mut lock = lock.to_owned();
         for (source, package, bytes) in [
             ("linux", "linux-image-small", kernel()),
             ("shell", "sh-small", shell()),
         ] {
+            if !wanted(source) {
+                continue;
+            }
             let sha256 = Sha256::of(&bytes).hex();
             fs::write(mirror.join(&sha256), &bytes).unwrap();
             lock += &locked(source, package, &sha256, bytes.len());
@@ -46,9 +92,8 @@ impl Small {
             folder,
         };
         fs::create_dir(small.path("recipe")).unwrap();
-        fs::write(small.path("recipe/recipe.yaml"), recipe(steps)).unwrap();
         fs::write(small.path("recipe/recipe.lock"), lock).unwrap();
-        Some(small)
+        small
     }
 
     /// A path in the folder: `recipe/` is the recipe's, `cache` the cache.
@@ -118,18 +163,25 @@ fn shell() -> Vec<u8> {
     deb("sh-small", "1.0", &items)
 }
 
-/// The lock of recipes/debian/hello up to and with its source `base`, so that the
-/// same busybox is used.
-fn hello_lock_head() -> String {
-    let path = hello::recipe().join("recipe.lock");
-    let text = fs::read_to_string(Path::new(&path)).unwrap();
-    let (head, rest) = text.split_once("\n  base:\n").unwrap();
-    let base: String = rest
-        .lines()
-        .take_while(|line| line.starts_with("    "))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    format!("{head}\n  base:\n{base}")
+/// The head of a lock, and those of its sources that are `wanted`.
+fn lock_of(path: &Path, wanted: impl Fn(&str) -> bool) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let (head, sources) = text.split_once("\nsources:\n").unwrap();
+    let mut kept = format!("{head}\nsources:\n");
+    let mut keeps = false;
+    for line in sources.lines() {
+        if let Some(name) = line
+            .strip_prefix("  ")
+            .and_then(|line| line.strip_suffix(':'))
+            && !name.starts_with(' ')
+        {
+            keeps = wanted(name);
+        }
+        if keeps {
+            kept += &format!("{line}\n");
+        }
+    }
+    kept
 }
 
 /// One source of a lock, with one package of an archive that exists nowhere.

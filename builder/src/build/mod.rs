@@ -26,6 +26,7 @@ use serde::Serialize;
 pub use error::BuildError;
 pub use materials::Material;
 pub use recall::Recall;
+pub(crate) use sbom::purl;
 pub use steps::StepReport;
 
 use crate::fetch::Fetcher;
@@ -149,27 +150,31 @@ impl Builder {
     /// Gets every input of `locked` that is not in the cache, and says how many.
     ///
     /// # Errors
-    /// [`BuildError`] where one cannot be had.
+    /// [`BuildError::Fetch`] with all of those that cannot be had.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
         let wants = locked.missing(
             self.cache.blobs(),
             || AptConfig::read(&self.apt_root),
             self.snapshots.as_deref(),
         )?;
-        let mut fetched = self.fetcher.fetch(&wants).await?.fetched;
+        let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
+        let mut fetched = report.fetched;
         for (name, source) in &locked.lock().sources {
             if let LockedSource::Git(locked) = source
                 && !self.cache.blobs().contains(&locked.tree)
             {
-                git::fetch(&self.fetcher, locked)
-                    .await
-                    .map_err(|source| BuildError::Git {
-                        source_name: name.clone(),
-                        source,
-                    })?;
-                fetched += 1;
+                match git::fetch(&self.fetcher, locked).await {
+                    Ok(()) => fetched += 1,
+                    Err(error) => {
+                        missing.push(error.missing(locked).map_err(|source| BuildError::Git {
+                            source_name: name.clone(),
+                            source,
+                        })?);
+                    }
+                }
             }
         }
+        self.fetcher.accept(missing)?;
         Ok(fetched)
     }
 

@@ -67,10 +67,15 @@ fn package(id: &str, input: &Input) -> Value {
         package["externalRefs"] = json!([{
             "referenceCategory": "PACKAGE-MANAGER",
             "referenceType": "purl",
-            "referenceLocator": format!("pkg:deb/debian/{}@{}", input.name, percent(version)),
+            "referenceLocator": purl(&input.name, version),
         }]);
     }
     package
+}
+
+/// The package URL of a Debian package.
+pub(crate) fn purl(name: &str, version: &str) -> String {
+    format!("pkg:deb/debian/{name}@{}", percent(version))
 }
 
 /// Percent-encodes what a package URL's version may not hold as it is.

@@ -21,6 +21,8 @@ pub struct StepReport {
     pub name: String,
     /// The digest of its action.
     pub action: Digest,
+    /// The digest of the folder with everything that it made.
+    pub outputs: Digest,
     /// Whether its result was known already.
     pub cached: bool,
     /// What of the surroundings it did not have.
@@ -54,10 +56,12 @@ impl Builder {
                 }
             };
             let outputs = self.outputs(&result, &action.digest)?;
+            let digest = outputs.digest();
             materials.insert(&step.name, Material::Entry(Entry::Folder(outputs)));
             reports.push(StepReport {
                 name: step.name.clone(),
                 action: action.digest,
+                outputs: digest,
                 cached: unable.is_none(),
                 unable: unable.unwrap_or_default(),
             });

@@ -16,6 +16,9 @@ use crate::source::deb::LockedDeb;
 /// How many packages are unpacked at once, at most: xz takes up to 64 MiB for each.
 const AT_ONCE: usize = 4;
 
+/// How many packages are locked at once, at most: each lock is an open file.
+const LOCKED_AT_ONCE: usize = 256;
+
 /// A package, and what has to be recorded about it, unless it is known already.
 struct Unpacked {
     package: Package,
@@ -49,52 +52,92 @@ impl Builder {
         let task = self
             .progress
             .start("unpacking", &label(&total.to_string()), None);
-        // The largest first: the last one to be done keeps nobody waiting.
-        let mut order: Vec<&LockedDeb> = wanted.values().copied().collect();
-        order.sort_by_key(|deb| Reverse(deb.size));
         let done = AtomicUsize::new(0);
+        let count = || {
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            task.rename(&label(&format!("{done} of {total}")));
+        };
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads.min(AT_ONCE))
             .build()
             .map_err(|error| BuildError::Threads(error.to_string()))?;
-        let mut results: BTreeMap<Digest, Result<Unpacked, BuildError>> = pool.install(|| {
-            let each = order.into_iter().par_bridge().map(|deb| {
-                let result = self.unpack_package(deb);
-                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                task.rename(&label(&format!("{done} of {total}")));
-                (deb.digest(), result)
+        let known = pool.install(|| {
+            let each = wanted.par_iter().map(|(digest, deb)| {
+                let known = self.known_package(deb)?;
+                known.iter().for_each(|_| count());
+                Ok((*digest, known))
             });
-            each.collect()
-        });
-        // Errors are told in the order of the lock, whichever came first.
+            each.collect::<Result<BTreeMap<_, _>, BuildError>>()
+        })?;
         let mut packages = BTreeMap::new();
-        let mut records = Vec::new();
-        for digest in locked.inputs() {
-            if let Some(result) = results.remove(&digest) {
-                let unpacked = result?;
-                records.extend(unpacked.record);
-                packages.insert(digest, unpacked.package);
+        let mut unknown = Vec::new();
+        for (digest, known) in known {
+            match known {
+                Some(package) => drop(packages.insert(digest, package)),
+                None => unknown.extend(wanted.get(&digest).copied()),
             }
         }
-        let cached = records.is_empty();
-        self.record_all(records, UNPACKED)?;
+        let mut cached = true;
+        for batch in unknown.chunks(LOCKED_AT_ONCE) {
+            // Another recipe may have the same packages. Everyone takes the locks in the
+            // order of the packages' digests, so that no two wait for each other.
+            let turns = batch.iter().map(|deb| {
+                let action = unpack_action(&deb.digest()).encode();
+                self.turn(&action.digest, &format!("unpacking {}", deb.file_name()))
+            });
+            let turns = turns.collect::<Result<Vec<_>, _>>()?;
+            // The largest first: the last one to be done keeps nobody waiting.
+            let mut order = batch.to_vec();
+            order.sort_by_key(|deb| Reverse(deb.size));
+            let mut results: BTreeMap<Digest, Result<Unpacked, BuildError>> = pool.install(|| {
+                let each = order.into_iter().par_bridge().map(|deb| {
+                    let result = self.unpack_package(deb);
+                    count();
+                    (deb.digest(), result)
+                });
+                each.collect()
+            });
+            // Errors are told in the order of the lock, whichever came first.
+            let mut records = Vec::new();
+            for digest in locked.inputs() {
+                if let Some(result) = results.remove(&digest) {
+                    let unpacked = result?;
+                    records.extend(unpacked.record);
+                    packages.insert(digest, unpacked.package);
+                }
+            }
+            cached &= records.is_empty();
+            self.record_all(records, UNPACKED)?;
+            drop(turns);
+        }
         task.rename(&label(&total.to_string()));
         task.finish(if cached { "cached" } else { "" });
         Ok(packages)
     }
 
-    fn unpack_package(&self, locked: &LockedDeb) -> Result<Unpacked, BuildError> {
+    /// What was in a package, if it was unpacked before and all of it is still there.
+    fn known_package(&self, locked: &LockedDeb) -> Result<Option<Package>, BuildError> {
         let blobs = self.cache.blobs();
         let action = unpack_action(&locked.digest()).encode();
         if let Some(json) = self.recall(&action, UNPACKED)?
             && let Ok(package) = serde_json::from_slice::<Package>(&blobs.read(&json)?)
             && contents(&package.root).all(|content| blobs.contains(&content))
         {
+            return Ok(Some(package));
+        }
+        Ok(None)
+    }
+
+    /// Unpacks a package, unless someone else did while its lock was waited for.
+    fn unpack_package(&self, locked: &LockedDeb) -> Result<Unpacked, BuildError> {
+        if let Some(package) = self.known_package(locked)? {
             return Ok(Unpacked {
                 package,
                 record: None,
             });
         }
+        let blobs = self.cache.blobs();
+        let action = unpack_action(&locked.digest()).encode();
         let expected = Expected {
             package: locked.name.clone(),
             version: locked.version.clone(),

@@ -1,6 +1,8 @@
 //! The HTTP client, and bodies that come from it or from a local file.
 
 use std::error::Error as _;
+use std::ffi::CStr;
+use std::io;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -66,8 +68,8 @@ impl Opener {
         let path = url
             .to_file_path()
             .map_err(|()| Answer::Unusable("it names no local file".to_owned()))?;
-        let unusable = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Answer::NotThere,
+        let unusable = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Answer::NotThere,
             _ => Answer::Unusable(format!("it cannot be read: {error}")),
         };
         let meta = tokio::fs::metadata(&path).await.map_err(unusable)?;
@@ -113,6 +115,7 @@ impl Opener {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_redirect() => Err(Answer::Redirect(reason(error))),
             Ok(Err(error)) if error.is_builder() => Err(Answer::Unusable(reason(error))),
+            Ok(Err(error)) if is_no_such_name(&error) => Err(Answer::NoSuchName(reason(error))),
             Ok(Err(error)) => Err(Answer::Unreachable(reason(error))),
             Err(_) => Err(Answer::Stalled(self.idle_timeout)),
         }
@@ -212,6 +215,23 @@ fn reason(error: reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Whether the server's name does not exist. A name service that does not answer is
+/// another matter: it may do so in a while.
+fn is_no_such_name(error: &reqwest::Error) -> bool {
+    // The standard library keeps the C library's words and not its number.
+    // SAFETY: it takes any number, and returns a text that lives as long as the program.
+    let words = unsafe { CStr::from_ptr(libc::gai_strerror(libc::EAI_NONAME)) };
+    let words = words.to_string_lossy();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<io::Error>() && error.to_string().ends_with(words.as_ref()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Statuses that only a request with a range gets.

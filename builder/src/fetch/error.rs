@@ -21,6 +21,8 @@ pub enum Answer {
     },
     /// No connection could be made, or the exchange broke before an answer came.
     Unreachable(String),
+    /// There is no server of its name, as whoever knows the names said for certain.
+    NoSuchName(String),
     /// Nothing, or next to nothing, came for that long.
     Stalled(Duration),
     /// The connection ended before the end of the file.
@@ -43,6 +45,13 @@ pub enum Answer {
     WrongBytes(Digest),
     /// It is a local file that cannot be read, or an address that cannot be used.
     Unusable(String),
+    /// It is a repository out of which a commit cannot be had.
+    Repository {
+        /// What git says.
+        why: String,
+        /// What the user can do about it.
+        hint: Option<String>,
+    },
 }
 
 impl Answer {
@@ -59,7 +68,10 @@ impl Answer {
     /// Whether it is the whole server that fails, so that its other files are better
     /// looked for elsewhere first.
     pub(crate) fn is_about_server(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Stalled(_))
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::NoSuchName(_) | Self::Stalled(_)
+        )
     }
 }
 
@@ -68,7 +80,9 @@ impl fmt::Display for Answer {
         match self {
             Self::NotThere => write!(f, "it is not there"),
             Self::Status { code, .. } => write!(f, "it answered with HTTP status {code}"),
-            Self::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
+            Self::Unreachable(why) | Self::NoSuchName(why) => {
+                write!(f, "it cannot be reached: {why}")
+            }
             Self::Stalled(time) => write!(f, "it stalled for {} s", time.as_secs_f64()),
             Self::Cut { got, expected } => match expected {
                 Some(expected) => write!(f, "it stopped after {got} of {expected} bytes"),
@@ -82,7 +96,7 @@ impl fmt::Display for Answer {
                 )
             }
             Self::WrongBytes(digest) => write!(f, "it has other bytes: {digest}"),
-            Self::Unusable(why) => f.write_str(why),
+            Self::Unusable(why) | Self::Repository { why, .. } => f.write_str(why),
         }
     }
 }
@@ -216,9 +230,12 @@ impl FetchError {
                  `--mirror file:///FOLDER`"
                     .to_owned(),
             ),
-            Self::Unavailable(_) => Some(
-                "try again later, or name a mirror that has them with `--mirror URL`".to_owned(),
-            ),
+            Self::Unavailable(missing) => {
+                missing.iter().find_map(Missing::hint).or_else(|| {
+                    let usual = "try again later, or name a mirror that has them with `--mirror URL`";
+                    Some(usual.to_owned())
+                })
+            }
             Self::NoNetwork { .. } => {
                 Some("it is not in the cache: leave `--offline` out".to_owned())
             }
@@ -238,6 +255,16 @@ impl Missing {
     pub fn is_out_of_reach(&self) -> bool {
         let mut attempts = self.attempts.iter();
         !self.attempts.is_empty() && attempts.all(|attempt| attempt.answer.is_about_server())
+    }
+
+    /// What one of the places has to say about it.
+    fn hint(&self) -> Option<String> {
+        self.attempts
+            .iter()
+            .find_map(|attempt| match &attempt.answer {
+                Answer::Repository { hint, .. } => hint.clone(),
+                _ => None,
+            })
     }
 
     fn has_no_trust(&self) -> bool {

@@ -139,6 +139,20 @@ impl Fetcher {
     /// be had, in the order of `wants`; [`FetchError::Cache`] at once where the cache
     /// fails.
     pub async fn fetch(&self, wants: &[Want]) -> Result<FetchReport, FetchError> {
+        let (report, missing) = self.fetch_what_there_is(wants).await?;
+        self.accept(missing)?;
+        Ok(report)
+    }
+
+    /// As [`Fetcher::fetch`], but what could not be had is returned, so that inputs
+    /// which are fetched in other ways can be told of together with it.
+    ///
+    /// # Errors
+    /// [`FetchError::Cache`] at once where the cache fails.
+    pub async fn fetch_what_there_is(
+        &self,
+        wants: &[Want],
+    ) -> Result<(FetchReport, Vec<Missing>), FetchError> {
         let wants = merge(wants);
         let mut all = self.all_of(&wants);
         let mut running: FuturesUnordered<_> = wants
@@ -180,13 +194,22 @@ impl Fetcher {
                 }
             }
         }
-        if missing.is_empty() {
-            if let Some(all) = all {
-                all.finish();
-            }
-            return Ok(report);
+        if missing.is_empty()
+            && let Some(all) = all
+        {
+            all.finish();
         }
-        let missing = missing.into_values().collect();
+        Ok((report, missing.into_values().collect()))
+    }
+
+    /// Goes on if nothing is missing.
+    ///
+    /// # Errors
+    /// [`FetchError::Unavailable`] or [`FetchError::Offline`] with all of `missing`.
+    pub fn accept(&self, missing: Vec<Missing>) -> Result<(), FetchError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
         Err(if self.inner.options.offline {
             FetchError::Offline(missing)
         } else {

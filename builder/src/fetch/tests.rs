@@ -435,3 +435,21 @@ async fn redirects_are_followed_within_bounds() {
     assert!(server.requests().len() < 20);
     site.gets(&[server.url("once")]).await;
 }
+
+#[tokio::test]
+async fn a_name_that_does_not_exist_is_not_tried_again() {
+    let site = site();
+    // Longer than a part of a name may be (RFC 1035 §2.3.4): nobody has to be asked.
+    let name = format!("http://{}.invalid/file.bin", "x".repeat(70));
+    let error = site
+        .fetcher()
+        .fetch(&[site.want(&[name.parse().unwrap()])])
+        .await
+        .unwrap_err();
+    let FetchError::Unavailable(missing) = &error else {
+        panic!("{error}");
+    };
+    let attempt = &missing[0].attempts[0];
+    assert!(matches!(attempt.answer, Answer::NoSuchName(_)), "{error}");
+    assert_eq!(attempt.tries, 1);
+}

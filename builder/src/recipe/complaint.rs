@@ -62,7 +62,7 @@ struct Excerpt {
 
 /// A complaint before it is known what file it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     pub(super) severity: Severity,
     pub(super) span: Range<usize>,
     pub(super) message: String,
@@ -71,7 +71,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn error(span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn error(span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             span,
@@ -81,12 +81,12 @@ impl Problem {
         }
     }
 
-    pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
+    pub(crate) fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -11,11 +11,12 @@ use serde_yaml::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError
 
 use super::complaint::{MOST, Problem};
 use super::path::{Path, Segment};
+use super::words::Words;
 
 /// How deep lists and mappings may be nested. The grammar has 6 levels.
 const MAX_DEPTH: usize = 32;
 
-/// How many values a recipe may have when its aliases are written out, so that a few
+/// How many values a file may have when its aliases are written out, so that a few
 /// lines of aliases of aliases do not become gigabytes.
 const MAX_NODES: usize = 100_000;
 
@@ -47,10 +48,11 @@ pub(super) struct Key {
 }
 
 /// Reads a text that must be exactly one document.
-pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
+pub(super) fn parse(text: &str, words: &Words) -> Result<Node, Vec<Problem>> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         text,
+        words: *words,
         anchors: BTreeMap::new(),
         nodes: 0,
         problems: Vec::new(),
@@ -68,6 +70,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
 struct Reader<'t> {
     parser: Parser<'t, serde_yaml::granit_parser::StrInput<'t>>,
     text: &'t str,
+    words: Words,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
     /// What is wrong but does not keep the rest from being read.
@@ -112,9 +115,10 @@ impl Reader<'_> {
     fn document(&mut self) -> Result<Node, Problem> {
         let (event, span) = self.next()?;
         if !matches!(event, Event::DocumentStart(..)) {
-            return Err(Problem::error(span, "the recipe is empty")
-                .expected("a mapping that begins with `apiVersion: lunikernel/v1`")
-                .hint("have one to start from written with `luni new NAME`"));
+            let Words { one, begins, .. } = self.words;
+            return Err(Problem::error(span, format!("the {one} is empty"))
+                .expected(format!("a mapping that begins with `{begins}`"))
+                .hint(self.words.start));
         }
         let (event, span) = self.next()?;
         let node = self.node(event, span, 0)?;
@@ -122,7 +126,7 @@ impl Reader<'_> {
         match self.next()? {
             (Event::StreamEnd, _) => Ok(node),
             (_, span) => Err(Problem::error(span, "a second document begins here")
-                .expected("one recipe per file")
+                .expected(format!("one {} per file", self.words.one))
                 .hint("move it to a file of its own")),
         }
     }
@@ -234,23 +238,28 @@ impl Reader<'_> {
         if self.nodes <= MAX_NODES {
             return Ok(());
         }
-        Err(
-            Problem::error(span.clone(), "the recipe is too large from here on").expected(format!(
-                "at most {MAX_NODES} values, with aliases written out"
-            )),
+        Err(Problem::error(
+            span.clone(),
+            format!("the {} is too large from here on", self.words.one),
         )
+        .expected(format!(
+            "at most {MAX_NODES} values, with aliases written out"
+        )))
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: &Range<usize>) {
         if tagged {
             self.problems.push(
-                Problem::error(span.clone(), "recipes have no tags such as `!!str`")
-                    .hint("remove the tag; a text that looks like a number goes in quotes"),
+                Problem::error(
+                    span.clone(),
+                    format!("{} have no tags such as `!!str`", self.words.many),
+                )
+                .hint("remove the tag; a text that looks like a number goes in quotes"),
             );
         }
     }
 
-    /// What the parser could not read, in words that fit a recipe.
+    /// What the parser could not read, in words that fit what people write here.
     fn not_yaml(&self, error: &ScanError) -> Problem {
         let at = error.marker().byte_offset().unwrap_or(0);
         let message = format!("this is not YAML: {}", error.info());
@@ -326,6 +335,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::words::RECIPE;
 
     #[test]
     fn alias_bombs_are_stopped() {
@@ -334,21 +344,21 @@ mod tests {
             let below = vec![format!("*a{}", level - 1); 10].join(", ");
             text += &format!("a{level}: &a{level} [{below}]\n");
         }
-        let problems = parse(&text).unwrap_err();
+        let problems = parse(&text, &RECIPE).unwrap_err();
         assert!(problems[0].message.contains("too large"), "{problems:?}");
     }
 
     #[test]
     fn deep_nesting_is_stopped() {
         for text in ["[".repeat(10_000), "- ".repeat(10_000), "{a: ".repeat(200)] {
-            assert!(parse(&text).is_err());
+            assert!(parse(&text, &RECIPE).is_err());
         }
     }
 
     #[test]
     fn places_are_found_by_path() {
         let text = "steps:\n  - name: é\n    inputs: {\"hello.c\": x}\n";
-        let node = parse(text).unwrap();
+        let node = parse(text, &RECIPE).unwrap();
         let path = Path::new()
             .key("steps")
             .index(0)

@@ -11,14 +11,22 @@ mod path;
 mod quoted;
 mod read;
 mod schema;
+mod typed;
+mod words;
 
 pub use check::is_recipe_name as is_name;
+pub(crate) use complaint::Problem;
 pub use complaint::{Complaint, Severity};
 pub use model::{
     ApiVersion, Arch, Boot, BootTest, DebSource, Device, DeviceKind, FileSpec, FlavourName,
     GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step, UrlSource,
     User,
 };
+pub(crate) use path::Path;
 pub use quoted::quoted;
-pub use read::{FILE_NAME, MAX_SIZE, ReadRecipe, RecipeError};
+pub use read::{FILE_NAME, ReadRecipe, RecipeError};
+pub(crate) use schema::schema_of;
 pub use schema::{schema, schema_text};
+pub use typed::MAX_SIZE;
+pub(crate) use typed::{Finding, read as read_typed};
+pub(crate) use words::Words;

@@ -13,24 +13,24 @@ pub(super) enum Segment {
 
 /// Where something is in a recipe.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Path {
+pub(crate) struct Path {
     segments: Vec<Segment>,
     of_key: bool,
 }
 
 impl Path {
     /// The recipe itself.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// The value of `key` in what this leads to.
-    pub(super) fn key(&self, key: &str) -> Self {
+    pub(crate) fn key(&self, key: &str) -> Self {
         self.with(Segment::Key(key.to_owned()))
     }
 
     /// The value with that index in what this leads to.
-    pub(super) fn index(&self, index: usize) -> Self {
+    pub(crate) fn index(&self, index: usize) -> Self {
         self.with(Segment::Index(index))
     }
 

@@ -6,21 +6,18 @@ use std::sync::LazyLock;
 
 use lunikernel_cache::regular::read_bounded;
 use schemars::Schema;
-use serde_yaml::Options;
 
 use super::Recipe;
-use super::complaint::{Complaint, MOST, Problem, Severity};
-use super::{check, document, grammar, schema};
+use super::complaint::{Complaint, Severity};
+use super::typed::MAX_SIZE;
+use super::words::RECIPE;
+use super::{check, schema, typed};
 
 /// The grammar; generated once, because a farm reads many recipes.
 static GRAMMAR: LazyLock<Schema> = LazyLock::new(schema);
 
 /// What a recipe is called in its folder.
 pub const FILE_NAME: &str = "recipe.yaml";
-
-/// How large a recipe may be, in bytes. The largest ones have a few KiB; who
-/// reaches this has named the wrong file.
-pub const MAX_SIZE: u64 = 1 << 20;
 
 /// A recipe that was read from a file and found right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,109 +143,16 @@ impl Recipe {
         name: &str,
         folder: Option<&FilePath>,
     ) -> Result<(Self, String, Vec<Complaint>), Vec<Complaint>> {
-        let text = text_of(bytes)
-            .map_err(|problem| vec![problem.locate(name, &String::from_utf8_lossy(bytes))])?;
-        let (recipe, mut problems) = parse(text, folder);
-        problems.truncate(MOST);
-        let mut complaints: Vec<Complaint> = problems
-            .into_iter()
-            .map(|problem| problem.locate(name, text))
-            .collect();
-        complaints.sort_by_key(|complaint| (complaint.line, complaint.column));
-        match recipe {
-            Some(recipe) if complaints.iter().all(|c| c.severity == Severity::Warning) => {
-                Ok((recipe, text.to_owned(), complaints))
-            }
-            _ => Err(complaints),
-        }
-    }
-}
-
-/// The text, if it is one that a recipe can be.
-fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(Problem::error(0..1, "the file is too large for a recipe")
-            .expected("at most 1 MiB")
-            .hint("is this the file that you meant?"));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        Problem::error(at..at + 1, "the file is not UTF-8 from here on")
-            .expected("a text in UTF-8")
-            .hint("save it as UTF-8 in the editor")
-    })?;
-    match text.find('\0') {
-        Some(at) => Err(Problem::error(at..at + 1, "the file has a NUL byte here")
-            .expected("a text")
-            .hint("is this the file that you meant?")),
-        None => Ok(text),
-    }
-}
-
-/// The recipe, as far as it could be read, and everything that is wrong with it.
-fn parse(text: &str, folder: Option<&FilePath>) -> (Option<Recipe>, Vec<Problem>) {
-    let document = match document::parse(text) {
-        Ok(document) => document,
-        Err(problems) => return (None, problems),
-    };
-    let problems = grammar::check(&document, GRAMMAR.as_value());
-    if !problems.is_empty() {
-        return (None, problems);
-    }
-    match serde_yaml::from_str_with_options::<Recipe>(text, options()) {
-        Ok(recipe) => {
-            let problems = check::check(&recipe, folder)
-                .into_iter()
-                .map(|finding| finding.place(&document))
-                .collect();
-            (Some(recipe), problems)
-        }
-        Err(error) => (None, vec![typed(&error, text)]),
-    }
-}
-
-fn options() -> Options {
-    serde_yaml::options! {
-        strict_booleans: true,
-        with_snippet: false,
-    }
-}
-
-/// What only the typed reader noticed, such as a digest that is none.
-fn typed(error: &serde_yaml::Error, text: &str) -> Problem {
-    let at = error.location().map_or(0, |location| {
-        let line = usize::try_from(location.line()).unwrap_or(1);
-        let column = usize::try_from(location.column()).unwrap_or(1);
-        let start: usize = text
-            .split_inclusive('\n')
-            .take(line.saturating_sub(1))
-            .map(str::len)
-            .sum();
-        let rest = text.get(start..).unwrap_or_default();
-        start
-            + rest
-                .char_indices()
-                .nth(column.saturating_sub(1))
-                .map_or(0, |(offset, _)| offset)
-    });
-    let rest = text.get(at..).unwrap_or_default();
-    let width = rest.find(['\n', '#']).unwrap_or(rest.len());
-    let message = match error.without_snippet() {
-        serde_yaml::Error::Message { msg, .. } => msg.clone(),
-        other => other.to_string(),
-    };
-    match message
-        .split_once(": expected ")
-        .or(message.split_once(", expected "))
-    {
-        Some((message, expected)) => Problem::error(at..at + width, message).expected(expected),
-        None => Problem::error(at..at + width, message),
+        typed::read(bytes, name, &RECIPE, &GRAMMAR, |recipe| {
+            check::check(recipe, folder)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::complaint::MOST;
 
     const RIGHT: &str = "apiVersion: lunikernel/v1
 name: hello

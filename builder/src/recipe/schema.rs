@@ -1,8 +1,8 @@
 //! The JSON Schema of recipes, generated from the types.
 
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform as _};
+use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use super::Recipe;
@@ -10,9 +10,14 @@ use super::Recipe;
 /// The JSON Schema (draft 2020-12) of recipes.
 #[must_use]
 pub fn schema() -> Schema {
+    schema_of::<Recipe>()
+}
+
+/// The JSON Schema of what `T` reads: a grammar for [`super::typed::read`].
+pub(crate) fn schema_of<T: JsonSchema>() -> Schema {
     let mut schema = SchemaSettings::draft2020_12()
         .into_generator()
-        .into_root_schema_for::<Recipe>();
+        .into_root_schema_for::<T>();
     RecursiveTransform(left_out_rather_than_null).transform(&mut schema);
     RecursiveTransform(one_line_descriptions).transform(&mut schema);
     schema

@@ -74,6 +74,12 @@ impl Job {
         Ok(job)
     }
 
+    /// Its working folder, relative to `/build`; empty for that itself.
+    pub(super) fn below_build(&self) -> &str {
+        let below = self.workdir.strip_prefix(BUILD).unwrap_or_default();
+        below.trim_start_matches('/')
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.argv.first().is_none_or(String::is_empty) {
             return Err("its command names no program".to_owned());

@@ -7,7 +7,7 @@ use lunikernel_cache::{BlobStore, BlobWriter, CacheError, Digest};
 
 /// Most that is kept of a log: enough for the longest of builds, and little enough
 /// that a command that writes without end does not fill the disk.
-const MAX_LOG: u64 = 64 << 20;
+pub(super) const MAX_LOG: u64 = 64 << 20;
 
 /// Gets a command's output while it runs, in the pieces in which it comes.
 pub type LogSink = Arc<dyn Fn(&[u8]) + Send + Sync>;

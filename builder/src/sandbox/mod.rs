@@ -4,8 +4,11 @@
 //! takes it, shows its command exactly the input root and nothing of the host, and
 //! returns the outputs by digest.
 
+pub mod docker;
 mod environment;
+mod frames;
 mod job;
+mod locale;
 mod log;
 pub mod native;
 mod surroundings;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use lunikernel_cache::{Digest, reapi};
 
+pub use docker::{Docker, InDocker};
 pub use environment::environment;
 pub use log::LogSink;
 pub use native::Native;
@@ -107,6 +111,19 @@ pub enum SandboxError {
         /// What helps.
         hint: Option<String>,
     },
+    /// An engine of containers did not do what it was asked for.
+    #[error("could not {attempted}: {engine}")]
+    Engine {
+        /// What was being done.
+        attempted: String,
+        /// Where the engine is.
+        engine: String,
+        /// Why not.
+        #[source]
+        source: docker::EngineTrouble,
+        /// What helps.
+        hint: Option<String>,
+    },
     /// The action is not one that this sandbox can run.
     #[error("the action {digest} cannot be run: {why}")]
     BadAction {
@@ -123,7 +140,7 @@ impl SandboxError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Cache(error) => error.hint(),
-            Self::Setup { hint, .. } => hint.clone(),
+            Self::Setup { hint, .. } | Self::Engine { hint, .. } => hint.clone(),
             Self::BadAction { .. } => None,
         }
     }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is around a command without being part of its action, and so not of its
 /// digest: what `verify-reproducibility` varies. The default is what every build has.
 ///
 /// Each field is one [`Facet`]. A sandbox that cannot provide what a field asks for
 /// runs the command all the same, and says so in [`super::Outcome::unable`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surroundings {
     /// Host name inside.
     pub hostname: String,
@@ -78,7 +78,7 @@ impl Default for Surroundings {
 }
 
 /// Whose identity a command has outside; inside it is always user 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UserId {
     /// That of whoever started it, or for root one that owns nothing.
@@ -88,7 +88,7 @@ pub enum UserId {
 }
 
 /// In which order `PATH` names its folders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathOrder {
     /// As the plan has it.
@@ -98,7 +98,7 @@ pub enum PathOrder {
 }
 
 /// In which order folders list their entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryOrder {
     /// As the file system has it after creating them in sorted order.
@@ -110,7 +110,7 @@ pub enum EntryOrder {
 }
 
 /// One of the things that [`Surroundings`] are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Facet {
     /// [`Surroundings::hostname`]
@@ -207,7 +207,7 @@ impl fmt::Display for Facet {
 }
 
 /// Something that a command was to have around it and did not.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Unable {
     /// What.
     pub facet: Facet,

@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::ffi::{CStr, CString, OsString};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
+use fs_err::{self as fs, File};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use lunikernel_cache::tree::{Entry, is_name};
@@ -18,6 +22,14 @@ const MAX_DEPTH: usize = 127;
 /// Files up to this size are read at once, so that nothing is written for those that
 /// the cache has already.
 const SMALL: u64 = 1 << 20;
+
+/// Folders are opened so that they, and not what a link leads to, are read.
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+/// What is wrong with something that is another thing each time one looks.
+const CHANGING: &str = "was replaced while it was read";
 
 /// A file or folder beside the recipe, pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,18 +137,12 @@ fn read(
         });
     }
     let reader = Reader { store };
-    let meta = fs::metadata(&full).map_err(io)?;
-    let (kind, digest) = if meta.is_dir() {
-        let tree = reader.folder(&full, path, MAX_DEPTH)?;
-        (FileKind::Folder, reader.put_tree(&tree)?)
-    } else if meta.is_file() {
-        let kind = match is_executable(&meta) {
-            true => FileKind::Executable,
-            false => FileKind::File,
-        };
-        (kind, reader.file(&full, path, meta.len())?)
-    } else {
-        return Err(unfit(path, "is neither a file nor a folder"));
+    let (folder, name) = open_parent(&top, &full).map_err(io)?;
+    let (kind, digest) = match reader.entry(&folder, &name, path, MAX_DEPTH)? {
+        Entry::Folder(tree) => (FileKind::Folder, reader.put_tree(&tree)?),
+        Entry::File { digest, executable } if executable => (FileKind::Executable, digest),
+        Entry::File { digest, .. } => (FileKind::File, digest),
+        Entry::Symlink { .. } => return Err(unfit(path, CHANGING)),
     };
     Ok(LockedFile {
         path: path.to_owned(),
@@ -145,8 +151,19 @@ fn read(
     })
 }
 
-fn is_executable(meta: &std::fs::Metadata) -> bool {
-    meta.permissions().mode() & 0o100 != 0
+/// Opens the folder in which `full`, a path without links below `top`, is, and says
+/// what it is called there. From here on everything is reached through descriptors,
+/// so that what was examined is what is read, whatever is put in its place meanwhile.
+fn open_parent(top: &Path, full: &Path) -> io::Result<(OwnedFd, CString)> {
+    let mut folder = rustix::fs::open(top, FOLDER, Mode::empty())?;
+    let mut parts = full.strip_prefix(top).unwrap_or(full).iter().peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return Ok((folder, CString::new(part.as_bytes())?));
+        }
+        folder = rustix::fs::openat(&folder, part, FOLDER, Mode::empty())?;
+    }
+    Err(io::ErrorKind::NotFound.into())
 }
 
 fn unfit(path: &str, why: &'static str) -> FileError {
@@ -162,39 +179,69 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads the folder at `full`, which messages call `path`.
-    fn folder(&self, full: &Path, path: &str, depth: usize) -> Result<Tree, FileError> {
+    /// Reads what is called `name` in `folder`; messages call it `path`. It may have up
+    /// to `depth` levels of folders, itself included.
+    fn entry(
+        &self,
+        folder: &OwnedFd,
+        name: &CStr,
+        path: &str,
+        depth: usize,
+    ) -> Result<Entry, FileError> {
+        let io = |errno: Errno| FileError::Io {
+            path: path.to_owned(),
+            source: errno.into(),
+        };
+        // Examined before it is opened, since opening a device may do something.
+        let seen = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io)?;
+        let seen = FileType::from_raw_mode(seen.st_mode);
+        match seen {
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(folder, name, Vec::new()).map_err(io)?;
+                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+                return self.link(target, path, MAX_DEPTH - depth);
+            }
+            FileType::Directory | FileType::RegularFile => {}
+            _ => return Err(unfit(path, "is neither a file, a folder nor a link")),
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(folder, name, flags, Mode::empty()).map_err(io)?;
+        let meta = rustix::fs::fstat(&opened).map_err(io)?;
+        if FileType::from_raw_mode(meta.st_mode) != seen {
+            return Err(unfit(path, CHANGING));
+        }
+        if seen == FileType::Directory {
+            return Ok(Entry::Folder(self.folder(&opened, path, depth)?));
+        }
+        let size = u64::try_from(meta.st_size).unwrap_or(0);
+        Ok(Entry::File {
+            digest: self.file(File::from_parts(opened.into(), path), path, size)?,
+            executable: meta.st_mode & 0o100 != 0,
+        })
+    }
+
+    fn folder(&self, folder: &OwnedFd, path: &str, depth: usize) -> Result<Tree, FileError> {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(unfit(path, "is nested too deeply"));
         };
-        let io = |source| FileError::Io {
+        let io = |errno: Errno| FileError::Io {
             path: path.to_owned(),
-            source,
+            source: errno.into(),
         };
         let mut tree = Tree::new();
-        for entry in fs::read_dir(full).map_err(io)? {
+        for entry in Dir::read_from(folder).map_err(io)? {
             let entry = entry.map_err(io)?;
-            let Ok(name) = entry.file_name().into_string() else {
-                let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+            let raw = entry.file_name();
+            if matches!(raw.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let Ok(name) = raw.to_str() else {
+                let path = format!("{path}/{}", raw.to_string_lossy());
                 return Err(unfit(&path, "has a name that is not UTF-8"));
             };
             let inner = format!("{path}/{name}");
-            let meta = entry.metadata().map_err(io)?;
-            let kind = meta.file_type();
-            let entry = if kind.is_dir() {
-                Entry::Folder(self.folder(&entry.path(), &inner, depth)?)
-            } else if kind.is_file() {
-                Entry::File {
-                    digest: self.file(&entry.path(), &inner, meta.len())?,
-                    executable: is_executable(&meta),
-                }
-            } else if kind.is_symlink() {
-                let target = fs::read_link(entry.path()).map_err(io)?;
-                self.link(target, &inner, MAX_DEPTH - depth)?
-            } else {
-                return Err(unfit(&inner, "is neither a file, a folder nor a link"));
-            };
-            tree.insert(&name, entry)
+            let entry = self.entry(folder, raw, &inner, depth)?;
+            tree.insert(name, entry)
                 .map_err(|_| unfit(&inner, "has a name that no tree can hold"))?;
         }
         Ok(tree)
@@ -209,7 +256,7 @@ impl Reader<'_> {
         let Some(text) = target.to_str() else {
             return Err(unfit(path, "links to a name that is not UTF-8"));
         };
-        let mut above = level - 1;
+        let mut above = level.saturating_sub(1);
         if text.starts_with('/') {
             return Err(leads_out());
         }
@@ -225,12 +272,11 @@ impl Reader<'_> {
         })
     }
 
-    fn file(&self, full: &Path, path: &str, size: u64) -> Result<Digest, FileError> {
+    fn file(&self, mut file: File, path: &str, size: u64) -> Result<Digest, FileError> {
         let io = |source| FileError::Io {
             path: path.to_owned(),
             source,
         };
-        let mut file = fs::File::open(full).map_err(io)?;
         if size <= SMALL {
             let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
             file.read_to_end(&mut bytes).map_err(io)?;

@@ -20,7 +20,7 @@ use lunikernel_cache::{Cache, CacheError, Digest, Sha256, Tree, reapi};
 use prost::Message as _;
 
 use super::file::has_files;
-use crate::fetch::{FetchError, Fetcher, Missing, Want, blocking};
+use crate::fetch::{Answer, Attempt, FetchError, Fetcher, Missing, Want, blocking};
 use crate::recipe::GitSource;
 use content::Checkout;
 use repository::Address;
@@ -84,11 +84,9 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
     }
     let address = Address::parse(&locked.url)?;
     if !address.is_local() && fetcher.options().offline {
-        return Err(GitError::Fetch(FetchError::Offline(vec![Missing {
-            name: format!("commit {} of {}", locked.commit, address.shown()),
-            sha256: locked.tree.sha256,
-            attempts: Vec::new(),
-        }])));
+        return Err(GitError::Fetch(FetchError::Offline(vec![
+            locked.missing(Vec::new()),
+        ])));
     }
     let commit = git2::Oid::from_str(&locked.commit).map_err(|_| GitError::Rev {
         url: address.shown(),
@@ -101,7 +99,7 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
             url: locked.url.clone(),
             commit: locked.commit.clone(),
             expected: locked.tree.sha256,
-            actual: tree.sha256,
+            actual: tree,
         });
     }
     Ok(())
@@ -231,7 +229,8 @@ pub enum GitError {
     },
     /// The commit's content is not what was locked.
     #[error(
-        "commit {commit} of {url} has other content than was locked: expected {expected}, got {actual}"
+        "commit {commit} of {url} has other content than was locked: expected {expected}, got {}",
+        actual.sha256
     )]
     Changed {
         /// The repository.
@@ -241,7 +240,7 @@ pub enum GitError {
         /// The tree that was locked.
         expected: Sha256,
         /// The tree that came.
-        actual: Sha256,
+        actual: Digest,
     },
     /// Fetching failed.
     #[error(transparent)]
@@ -251,7 +250,43 @@ pub enum GitError {
     Cache(#[from] CacheError),
 }
 
+impl LockedGit {
+    /// This commit as an input that could not be had.
+    fn missing(&self, attempts: Vec<Attempt>) -> Missing {
+        Missing {
+            name: format!("commit {} of {}", self.commit, shown(&self.url)),
+            sha256: self.tree.sha256,
+            attempts,
+        }
+    }
+}
+
 impl GitError {
+    /// `locked` as an input that could not be had, where this error of [`fetch`] means
+    /// that; otherwise the error, after which nothing else is worth trying.
+    ///
+    /// # Errors
+    /// The error itself.
+    pub fn missing(self, locked: &LockedGit) -> Result<Missing, Self> {
+        let answer = match self {
+            Self::Fetch(FetchError::Unavailable(missing) | FetchError::Offline(missing)) => {
+                let attempts = missing.into_iter().flat_map(|part| part.attempts);
+                return Ok(locked.missing(attempts.collect()));
+            }
+            Self::Changed { actual, .. } => Answer::WrongBytes(actual),
+            Self::Git { .. } | Self::Rev { .. } | Self::Content { .. } => Answer::Repository {
+                why: self.to_string(),
+                hint: self.hint(),
+            },
+            Self::Address { .. } | Self::Fetch(_) | Self::Cache(_) => return Err(self),
+        };
+        Ok(locked.missing(vec![Attempt {
+            place: shown(&locked.url),
+            answer,
+            tries: 1,
+        }]))
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -2,109 +2,38 @@
 //! entry, the member of its initramfs, the field or the byte.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io::{self, BufReader};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use lunikernel_cache::Digest;
 use lunikernel_cache::artefact::{
-    Artefact, ArtefactError, EntryReader, FILES, INITRAMFS, LOCK, MANIFEST, RECIPE,
+    Artefact, ArtefactError, FILES, INITRAMFS, LOCK, MANIFEST, RECIPE,
 };
-use serde::Serialize;
+use lunikernel_cache::regular::open_regular;
 
+mod ar;
+mod archive;
 mod bytes;
-mod initramfs;
+mod content;
+mod cpio;
+mod elf;
+mod found;
 mod json;
+mod packed;
 mod show;
+mod tar;
+mod text;
+mod walk;
+mod zip;
 
-pub use bytes::Bytes;
-pub use initramfs::{GzipField, MemberChange};
+use bytes::first_difference;
+use content::{Content, MAX_COPIED, Pair, Sided, pair, side_of};
+use walk::Walk;
 
-/// The first difference between two Lunikernels, in the order of what explains
-/// what: first what went in, then what came out, and the manifest, which differs
-/// whenever anything does, at last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The entry that it is in.
-    pub entry: String,
-    /// What it is.
-    pub found: Found,
-    /// The other entries that differ.
-    pub others: Vec<String>,
-}
-
-/// What is different in an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Found {
-    /// Only one of the two has the entry.
-    Presence {
-        /// Which one.
-        only_in: Side,
-    },
-    /// A value of the manifest.
-    Value {
-        /// Where, as a JSON pointer (RFC 6901).
-        pointer: String,
-        /// What the left one has there, as JSON, if it has anything.
-        left: Option<String>,
-        /// What the right one has there.
-        right: Option<String>,
-    },
-    /// A field of a gzip header (RFC 1952, 2.3).
-    Gzip {
-        /// The field.
-        field: GzipField,
-        /// What the left one has there.
-        left: String,
-        /// What the right one has there.
-        right: String,
-    },
-    /// A member of the initramfs.
-    Member {
-        /// Its path, without a leading slash; the left one's where they differ.
-        path: String,
-        /// What is different about it.
-        change: MemberChange,
-    },
-    /// All members are the same; only how they are packed differs.
-    Packing {
-        /// The first byte of the packed form that differs.
-        bytes: Bytes,
-    },
-    /// One of the two has an initramfs that cannot be unpacked.
-    Unreadable {
-        /// Which one.
-        side: Side,
-        /// Why.
-        why: String,
-        /// The first byte of the packed form that differs.
-        bytes: Bytes,
-    },
-    /// A byte.
-    Content {
-        /// The first one that differs.
-        bytes: Bytes,
-    },
-}
-
-/// One of the two that are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The first one.
-    Left,
-    /// The second one.
-    Right,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Left => "left",
-            Self::Right => "right",
-        })
-    }
-}
+pub use bytes::{Bytes, Extent, Window};
+pub use found::{
+    Difference, Format, Found, Other, Place, Role, Section, Side, Symbol, Units, Whole,
+};
 
 /// Two Lunikernels could not be compared.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +50,18 @@ pub enum CompareError {
         #[source]
         source: io::Error,
     },
+    /// A file that is compared could not be read.
+    #[error("could not open {} to compare it", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// A part could not be copied to be taken apart, or its copy not be read.
+    #[error("could not copy a part to compare it")]
+    Copy(#[from] io::Error),
     /// The manifests say that an entry differs, and its content does not.
     #[error("the entry `{entry}` is the same in both, and their manifests give it two digests")]
     Contradiction {
@@ -135,6 +76,11 @@ impl CompareError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Artefact(error) => error.hint(),
+            Self::Copy(_) => Some(
+                "there must be room in the folder for temporary files; `TMPDIR` names another"
+                    .to_owned(),
+            ),
+            Self::File { .. } => None,
             Self::Read { .. } | Self::Contradiction { .. } => {
                 Some("check each of them with `luni inspect`".to_owned())
             }
@@ -145,24 +91,60 @@ impl CompareError {
 /// Compares two Lunikernels; `None` where they are the same. Which entries differ is
 /// taken from their manifests, so nothing of an entry that is the same is read.
 ///
+/// What differs is taken apart as far as its formats are known, in memory that does not
+/// grow with it; larger parts are copied into the folder for temporary files.
+///
 /// # Errors
 /// [`CompareError`] where an entry cannot be read or is damaged.
 pub fn compare(left: &Artefact, right: &Artefact) -> Result<Option<Difference>, CompareError> {
     let mut names = differing(left, right);
     names.sort_by_key(|(name, _)| rank(name));
-    let mut names = names.into_iter();
-    let Some((entry, only_in)) = names.next() else {
-        return Ok(None);
+    let mut walk = Walk::default();
+    for (entry, only_in) in names {
+        walk.enter(&entry);
+        match only_in {
+            Some(only_in) => walk.note(Found::Presence { only_in }),
+            None => entries(&mut walk, &entry, left, right)?,
+        }
+    }
+    Ok(walk.finish())
+}
+
+/// Compares two files of any kind, as [`compare`] does entries; `None` where they are
+/// the same.
+///
+/// # Errors
+/// [`CompareError`] where one of them cannot be read.
+pub fn compare_files(left: &Path, right: &Path) -> Result<Option<Difference>, CompareError> {
+    let open = |path: &Path| {
+        let opened = open_regular(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size, file) = opened.map_err(|source| CompareError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok::<_, CompareError>(Content::of_file(file, size))
     };
-    let found = match only_in {
-        Some(only_in) => Found::Presence { only_in },
-        None => descend(&entry, left, right)?,
-    };
-    Ok(Some(Difference {
-        entry,
-        found,
-        others: names.map(|(name, _)| name).collect(),
-    }))
+    let mut walk = Walk::default();
+    let name = left.file_name().unwrap_or(left.as_os_str());
+    walk.enter(&name.to_string_lossy());
+    walk.contents(&open(left)?, &open(right)?)?;
+    Ok(walk.finish())
+}
+
+/// Compares two contents that are in memory, as [`compare`] does entries; `None` where
+/// they are the same. `name` is what the difference calls them.
+///
+/// # Errors
+/// [`CompareError`] where what they unpack to could not be copied.
+pub fn compare_bytes(
+    name: &str,
+    left: Vec<u8>,
+    right: Vec<u8>,
+) -> Result<Option<Difference>, CompareError> {
+    let mut walk = Walk::default();
+    walk.enter(name);
+    walk.contents(&Content::of_bytes(left), &Content::of_bytes(right))?;
+    Ok(walk.finish())
 }
 
 /// The names of all entries that differ, and for those that only one has, which one.
@@ -199,30 +181,51 @@ fn rank(name: &str) -> u8 {
     }
 }
 
-fn descend(entry: &str, left: &Artefact, right: &Artefact) -> Result<Found, CompareError> {
-    match entry {
-        MANIFEST => Ok(json::compare(left.manifest(), right.manifest())),
-        INITRAMFS => initramfs::compare(left, right),
-        _ => Ok(Found::Content {
-            bytes: raw(entry, left, right)?,
-        }),
-    }
-}
-
-/// The first byte of an entry that differs.
-fn raw(entry: &str, left: &Artefact, right: &Artefact) -> Result<Bytes, CompareError> {
-    bytes::first_difference(left.entry(entry)?, right.entry(entry)?)
-        .map_err(read_error(entry))?
-        .ok_or_else(|| CompareError::Contradiction {
-            entry: entry.to_owned(),
-        })
-}
-
-fn buffered<'a>(
-    artefact: &'a Artefact,
+/// Notes what differs between two entries of one name.
+fn entries(
+    walk: &mut Walk,
     entry: &str,
-) -> Result<BufReader<EntryReader<'a>>, CompareError> {
-    Ok(BufReader::with_capacity(256 << 10, artefact.entry(entry)?))
+    left: &Artefact,
+    right: &Artefact,
+) -> Result<(), CompareError> {
+    if entry == MANIFEST {
+        walk.note(json::compare(left.manifest(), right.manifest()));
+        return Ok(());
+    }
+    let bytes = || {
+        let bytes = first_difference(left.entry(entry)?, right.entry(entry)?);
+        bytes
+            .map_err(read_error(entry))?
+            .ok_or_else(|| CompareError::Contradiction {
+                entry: entry.to_owned(),
+            })
+    };
+    if entry == INITRAMFS {
+        // Read as it is unpacked: it is the largest, and seldom is much of it different.
+        let one = || Ok(Box::new(left.entry(entry)?) as Box<dyn Read>);
+        let two = || Ok(Box::new(right.entry(entry)?) as Box<dyn Read>);
+        return walk.take_apart(Format::Gzip, bytes, |walk| {
+            packed::compare(walk, Format::Gzip, &one, &two)
+        });
+    }
+    let mut one = Sided(left.entry(entry)?, Side::Left);
+    let mut two = Sided(right.entry(entry)?, Side::Right);
+    match pair(&mut one, &mut two, MAX_COPIED) {
+        Ok(Pair::Copied(one, two)) => walk.contents(&one, &two).map(drop),
+        Ok(Pair::Read(bytes)) => {
+            walk.note(Found::Content {
+                bytes,
+                reordered: None,
+                whole: Some(Whole::TooLarge),
+            });
+            Ok(())
+        }
+        Ok(Pair::Same) => Err(CompareError::Contradiction {
+            entry: entry.to_owned(),
+        }),
+        Err(error) if side_of(&error).is_none() => Err(CompareError::Copy(error)),
+        Err(error) => Err(read_error(entry)(error)),
+    }
 }
 
 fn read_error(entry: &str) -> impl FnOnce(io::Error) -> CompareError {
@@ -234,3 +237,5 @@ fn read_error(entry: &str) -> impl FnOnce(io::Error) -> CompareError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_with_tools;

@@ -1,174 +1,230 @@
-//! Verifying that a recipe and its lock give the same bits, whatever is around them.
+//! Verifying that a recipe and its lock give the same bits, whatever is around them,
+//! and finding out why where they do not.
 //!
 //! A round is a cold build in a cache of its own: the locked inputs are copied into it
 //! and hashed again on the way, nothing else is shared, and no result is recalled.
-//! What an honest build must not depend on differs from round to round.
+//! What an honest build must not depend on differs from round to round. Where two
+//! rounds differ, trials in a laboratory find the variations that it takes, and the
+//! bytes around the difference tell what kind of cause it is.
 
+mod bisect;
+mod cause;
 pub mod compare;
+mod error;
+mod evidence;
+mod hint;
+mod lab;
+mod moment;
+mod page;
+mod report;
 mod round;
+mod search;
+mod tally;
 mod variation;
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::sync::Arc;
 
-use lunikernel_cache::artefact::{Artefact, ArtefactError};
-use lunikernel_cache::{Cache, CacheError, Digest, Silent};
-use serde::Serialize;
+use lunikernel_cache::artefact::Artefact;
+use lunikernel_cache::{Cache, Digest, Progress, Silent};
 
+pub use cause::{Cause, Class, Confidence};
 pub use compare::{CompareError, Difference, compare};
+pub use error::VerifyError;
+pub use moment::Span;
+pub use page::page;
+pub use report::{
+    Bisection, FailureReport, Outcome, Report, RoundReport, State, Subject, TrialReport,
+    VariationReport, Verdict,
+};
 pub use round::{MakeBuilder, Round, round};
 pub use variation::{Conditions, Variation};
 
 use crate::build::BuildError;
 use crate::lock::LockedRecipe;
-use crate::sandbox::Unable;
 
-/// What verifying came to. Where it cannot be decided there is an error instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Verdict {
-    /// Every round gave the same bytes.
-    Good,
-    /// Two rounds gave different bytes.
-    Differs,
+/// Verifies one locked recipe. Its inputs must be in `cache` already.
+pub struct Verifier<'a> {
+    /// Where the inputs are, and below which rounds are built.
+    pub cache: &'a Cache,
+    /// What is built.
+    pub locked: &'a LockedRecipe,
+    /// How many cold builds are made, at least 2.
+    pub rounds: usize,
+    /// What differs from round to round.
+    pub varied: &'a [Variation],
+    /// What the rounds are to make, where that is known.
+    pub expected: Option<&'a Artefact>,
+    /// Names of the sandboxes that take turns; [`Conditions::sandbox`] counts on and on,
+    /// and `make` takes the one that it is that many places behind the first.
+    pub sandboxes: &'a [String],
+    /// Whether trials are made to find the guilty variations of a difference.
+    pub bisect: bool,
+    /// Hears what is being done.
+    pub progress: Arc<dyn Progress>,
+    /// Makes a builder for each round.
+    pub make: MakeBuilder<'a>,
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Good => "GOOD",
-            Self::Differs => "DIFFERS",
-        })
+/// What verifying came to, and where that is FAILED, the error that led to it.
+#[derive(Debug)]
+pub struct Verified {
+    /// What was found.
+    pub report: Report,
+    /// Why there is no verdict.
+    pub error: Option<VerifyError>,
+}
+
+impl Verifier<'_> {
+    /// Builds the rounds, compares what they made, and finds out why they differ if
+    /// they do.
+    ///
+    /// # Errors
+    /// [`VerifyError`] where nothing could be begun, or what was built cannot be read.
+    /// A round that cannot be built is a verdict.
+    pub async fn verify(&self) -> Result<Verified, VerifyError> {
+        if self.rounds < 2 {
+            return Err(VerifyError::TooFewRounds(self.rounds));
+        }
+        let expected = match self.expected {
+            Some(artefact) => Some((artefact, artefact.check(&Silent)?.digest)),
+            None => None,
+        };
+        let mut report = self.report(expected.map(|(_, digest)| digest));
+        let mut first: Option<Round> = None;
+        // The first round that differs from the first one, or else from what is expected.
+        let mut other: Option<(usize, Round)> = None;
+        for number in 0..self.rounds {
+            let this = match self.round(number).await {
+                Ok(this) => this,
+                Err(error) => {
+                    report.verdict = Verdict::Failed;
+                    report.failure = error.report();
+                    self.tally(&mut report);
+                    return match report.failure {
+                        Some(_) => Ok(Verified {
+                            report,
+                            error: Some(error),
+                        }),
+                        None => Err(error),
+                    };
+                }
+            };
+            report.rounds.push(self.round_report(&this));
+            match &first {
+                None => {
+                    // Time stamps are to differ between the first round and the next.
+                    lab::wait_apart(this.span.end).await;
+                    first = Some(this);
+                }
+                Some(first) if other.is_none() && first.built.artefact != this.built.artefact => {
+                    other = Some((number, this));
+                }
+                Some(_) => {}
+            }
+        }
+        self.tally(&mut report);
+        let Some(first) = first else {
+            return Err(VerifyError::TooFewRounds(self.rounds));
+        };
+        match (other, expected) {
+            (Some((number, other)), _) => {
+                self.explain(&mut report, &first, number, &other).await?;
+            }
+            (None, Some((artefact, digest))) if digest != first.built.artefact => {
+                report.verdict = Verdict::Differs;
+                report.difference = compare(artefact, &first.artefact()?)?;
+                let causes = report.difference.clone().map(cause::of_expected);
+                report.causes.extend(causes);
+            }
+            _ => {}
+        }
+        let error = None;
+        Ok(Verified { report, error })
+    }
+
+    /// Builds round `number`.
+    async fn round(&self, number: usize) -> Result<Round, VerifyError> {
+        let conditions = Conditions::of_round(number, self.varied);
+        round(self.cache, self.locked, number, conditions, self.make).await
+    }
+
+    /// Says how and why round `number`, which is `other`, differs from the first.
+    async fn explain(
+        &self,
+        report: &mut Report,
+        first: &Round,
+        number: usize,
+        other: &Round,
+    ) -> Result<(), VerifyError> {
+        report.verdict = Verdict::Differs;
+        let Some(difference) = compare(&first.artefact()?, &other.artefact()?)? else {
+            return Ok(());
+        };
+        report.step = guilty_step(first, other);
+        let findings = if self.bisect {
+            search::search(self, first, other, number, &difference).await?
+        } else {
+            search::by_bytes(difference.clone(), first, other)
+        };
+        report.difference = Some(difference);
+        report.causes = findings.causes;
+        report.bisection = findings.bisection;
+        Ok(())
     }
 }
 
-/// What verifying found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    /// What it came to.
-    pub verdict: Verdict,
-    /// The artefact of each round.
-    pub rounds: Vec<RoundReport>,
-    /// What was varied.
-    pub varied: Vec<Variation>,
-    /// The artefact that the rounds were to make, where one was given.
-    pub expected: Option<Digest>,
-    /// The first difference that was found: between the expected artefact, or else the
-    /// first round, and the first round that differs from it.
-    pub difference: Option<Difference>,
+/// The first step that made different things in two rounds of the same inputs.
+fn guilty_step(one: &Round, two: &Round) -> Option<String> {
+    let mut steps = one.built.steps.iter().zip(&two.built.steps);
+    steps
+        .find(|(one, two)| one.action == two.action && one.outputs != two.outputs)
+        .map(|(one, _)| one.name.clone())
 }
 
-/// One round.
-#[derive(Debug, Clone, Serialize)]
-pub struct RoundReport {
-    /// The artefact that it made.
-    pub artefact: Digest,
-    /// Under which conditions.
-    pub conditions: Conditions,
-    /// What of them could not be had.
-    pub unable: Vec<Unable>,
-}
-
-/// No verdict was reached.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The store failed, or holds an input that is not what the lock says.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    /// A round could not be built.
-    #[error("could not build round {round}")]
-    Build {
-        /// Which, counted from 1.
-        round: usize,
-        /// Why not.
-        #[source]
-        source: Box<BuildError>,
-    },
-    /// An artefact that was just built cannot be read.
-    #[error(transparent)]
-    Artefact(#[from] ArtefactError),
-    /// Two artefacts differ, but could not be compared.
-    #[error(transparent)]
-    Compare(#[from] CompareError),
-    /// A builder could not be made.
-    #[error("could not prepare a round: {0}")]
-    Prepare(String),
-    /// Fewer than two rounds compare nothing.
-    #[error("{0} rounds compare nothing: expected at least 2")]
-    TooFewRounds(usize),
+/// The report of a comparison of two artefacts, of which nothing is built again.
+///
+/// # Errors
+/// [`VerifyError`] where one of them is damaged.
+pub fn compare_only(given: &Artefact, expected: &Artefact) -> Result<Report, VerifyError> {
+    let digests: [Digest; 2] = [
+        given.check(&Silent)?.digest,
+        expected.check(&Silent)?.digest,
+    ];
+    let mut report = Report::empty();
+    let [one, two] = digests;
+    report.given = Some(one);
+    report.expected = Some(two);
+    if one != two {
+        report.verdict = Verdict::Differs;
+        report.difference = compare(given, expected)?;
+    }
+    Ok(report)
 }
 
 impl VerifyError {
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Cache(error) => error.hint(),
-            Self::Build { source, .. } => source.hint(),
-            Self::Artefact(error) => error.hint(),
-            Self::Compare(_) | Self::Prepare(_) => None,
-            Self::TooFewRounds(_) => Some("leave `--rounds` out for two of them".to_owned()),
-        }
-    }
-}
-
-/// Builds `locked` in `rounds` cold rounds, with `varied` different from round to round,
-/// and compares what comes out, with one another and with `expected`, if there is one. The
-/// inputs must be in `main` already.
-///
-/// # Errors
-/// [`VerifyError`] where a round could not be built: then there is no verdict.
-pub async fn verify(
-    main: &Cache,
-    locked: &LockedRecipe,
-    rounds: usize,
-    varied: &[Variation],
-    expected: Option<&Artefact>,
-    make: MakeBuilder<'_>,
-) -> Result<Report, VerifyError> {
-    if rounds < 2 {
-        return Err(VerifyError::TooFewRounds(rounds));
-    }
-    let mut reports = Vec::new();
-    let mut difference = None;
-    let expected = match expected {
-        Some(artefact) => Some((artefact, artefact.check(&Silent)?.digest)),
-        None => None,
-    };
-    let mut first: Option<Round> = None;
-    for number in 0..rounds {
-        let conditions = Conditions::of_round(number, varied);
-        let this = round(main, locked, number, conditions, make).await?;
-        reports.push(RoundReport {
-            artefact: this.built.artefact,
-            conditions: this.conditions.clone(),
-            unable: this.built.unable(),
-        });
-        if let Some((artefact, digest)) = expected
-            && difference.is_none()
-            && digest != this.built.artefact
-        {
-            difference = compare(artefact, &this.artefact()?)?;
-        }
-        match &first {
-            None => first = Some(this),
-            Some(first) if difference.is_none() && first.built.artefact != this.built.artefact => {
-                difference = compare(&first.artefact()?, &this.artefact()?)?;
+    /// For a report, if it is about a round that could not be built.
+    fn report(&self) -> Option<FailureReport> {
+        let Self::Build { round, source } = self else {
+            return None;
+        };
+        let mut message = source.to_string();
+        let mut next = std::error::Error::source(source.as_ref());
+        while let Some(error) = next {
+            let text = error.to_string();
+            if !message.ends_with(&text) {
+                message = format!("{message}: {text}");
             }
-            Some(_) => {}
+            next = error.source();
         }
+        let step = match source.as_ref() {
+            BuildError::StepFailed { step, .. } => Some(step.clone()),
+            _ => None,
+        };
+        Some(FailureReport {
+            round: *round,
+            step,
+            message,
+            hint: source.hint(),
+        })
     }
-    let mut made: BTreeSet<Digest> = reports.iter().map(|round| round.artefact).collect();
-    made.extend(expected.map(|(_, digest)| digest));
-    Ok(Report {
-        expected: expected.map(|(_, digest)| digest),
-        verdict: if made.len() == 1 {
-            Verdict::Good
-        } else {
-            Verdict::Differs
-        },
-        rounds: reports,
-        varied: varied.to_vec(),
-        difference,
-    })
 }

@@ -6,6 +6,7 @@ use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Scratch, Tree};
 
+use super::moment::{Span, now};
 use super::{Conditions, VerifyError};
 use crate::build::{BuildError, Builder, Built, Recall};
 use crate::lock::{LockedRecipe, LockedSource};
@@ -20,6 +21,8 @@ pub struct Round {
     pub built: Built,
     /// Under which conditions it was made.
     pub conditions: Conditions,
+    /// When it was made, all of it.
+    pub span: Span,
     /// Where it was made; the artefact is in its store.
     pub cache: Cache,
     _folder: Scratch,
@@ -48,16 +51,8 @@ pub async fn round(
     conditions: Conditions,
     make: MakeBuilder<'_>,
 ) -> Result<Round, VerifyError> {
-    let folder = main.scratch()?;
-    let mut place = folder.path().to_owned();
-    for _ in 0..conditions.depth {
-        place.push("deeper");
-    }
-    fs_err::create_dir_all(&place).map_err(CacheError::io("make a folder for a round"))?;
-    let cache = Cache::open(&place)?;
-    tokio::task::block_in_place(|| {
-        take_over(locked, conditions.reversed, main.blobs(), cache.blobs())
-    })?;
+    let begin = now();
+    let (folder, cache) = fresh(main, locked, &conditions)?;
     let builder = make(cache.clone(), &conditions)?;
     let failed = |source| VerifyError::Build {
         round: number + 1,
@@ -74,9 +69,29 @@ pub async fn round(
     Ok(Round {
         built,
         conditions,
+        span: Span { begin, end: now() },
         cache,
         _folder: folder,
     })
+}
+
+/// A cache in a new folder below that of `main`, with nothing in it but the locked inputs.
+pub(super) fn fresh(
+    main: &Cache,
+    locked: &LockedRecipe,
+    conditions: &Conditions,
+) -> Result<(Scratch, Cache), CacheError> {
+    let folder = main.scratch()?;
+    let mut place = folder.path().to_owned();
+    for _ in 0..conditions.depth {
+        place.push("deeper");
+    }
+    fs_err::create_dir_all(&place).map_err(CacheError::io("make a folder for a round"))?;
+    let cache = Cache::open(&place)?;
+    tokio::task::block_in_place(|| {
+        take_over(locked, conditions.reversed, main.blobs(), cache.blobs())
+    })?;
+    Ok((folder, cache))
 }
 
 /// The same error, with the log in a store that outlives the round.

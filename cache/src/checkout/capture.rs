@@ -9,15 +9,16 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{MAX_DEPTH, names_of, open_file, open_folder};
+use crate::digest::Digest;
 use crate::error::CacheError;
 use crate::store::BlobStore;
 use crate::tree::{Entry, Tree, is_name};
 
 /// Most entries that are taken; the same as can be read back.
-const MAX_ENTRIES: usize = 4_000_000;
+pub const MAX_ENTRIES: usize = 4_000_000;
 /// Most bytes that are taken, holes included: four times what a Lunikernel can hold. A
 /// command can make a file of any size in no time, and hashing it would take hours.
-const MAX_BYTES: u64 = 16 << 30;
+pub const MAX_BYTES: u64 = 16 << 30;
 
 /// Why something on disk cannot be taken into the store.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,23 @@ pub enum CaptureError {
 /// large to be read back; [`CaptureError::Cache`] where the disk fails.
 pub fn capture(
     blobs: &BlobStore,
+    folder: BorrowedFd<'_>,
+    path: &str,
+) -> Result<Option<Entry>, CaptureError> {
+    take(Some(blobs), folder, path)
+}
+
+/// As [`capture`], without reading any file: says whether there is something that can
+/// be taken. In what it returns every file has the digest of no bytes.
+///
+/// # Errors
+/// As [`capture`].
+pub fn survey(folder: BorrowedFd<'_>, path: &str) -> Result<Option<Entry>, CaptureError> {
+    take(None, folder, path)
+}
+
+fn take(
+    blobs: Option<&BlobStore>,
     folder: BorrowedFd<'_>,
     path: &str,
 ) -> Result<Option<Entry>, CaptureError> {
@@ -85,7 +103,8 @@ pub fn capture(
 }
 
 struct Taking<'a> {
-    blobs: &'a BlobStore,
+    /// `None` where only the shape is asked for.
+    blobs: Option<&'a BlobStore>,
     left: usize,
     bytes_left: u64,
     path: Vec<String>,
@@ -117,9 +136,13 @@ impl Taking<'_> {
                     .ok()
                     .and_then(|size| self.bytes_left.checked_sub(size))
                     .ok_or_else(|| self.refuse("all outputs together are larger than 16 GiB"))?;
+                let Some(blobs) = self.blobs else {
+                    let digest = Digest::of(b"");
+                    return Ok(Entry::File { digest, executable });
+                };
                 let file = open_file(at, name).map_err(|error| self.failed(error))?;
                 let mut file = File::from_parts(file.into(), self.path.join("/"));
-                let mut writer = self.blobs.writer()?;
+                let mut writer = blobs.writer()?;
                 io::copy(&mut file, &mut writer).map_err(|error| self.failed(error))?;
                 let digest = writer.commit()?;
                 Ok(Entry::File { digest, executable })

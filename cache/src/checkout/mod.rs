@@ -16,7 +16,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 
-pub use capture::{CaptureError, capture};
+pub use capture::{CaptureError, MAX_BYTES, MAX_ENTRIES, capture, survey};
 
 use crate::error::CacheError;
 use crate::store::{BlobStore, mark_used};
@@ -27,7 +27,7 @@ use crate::tree::{Entry, Tree};
 pub const EPOCH: i64 = 315_532_800;
 
 /// Deepest nesting that is copied and taken; a little less than can be read back.
-const MAX_DEPTH: usize = 120;
+pub const MAX_DEPTH: usize = 120;
 /// Where sandboxes mount something in a root. A root that lacks them gets them as
 /// empty folders when it is checked out, so its checkout may have these more than its
 /// digest says.

@@ -2,6 +2,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::PathBuf;
 
 use super::*;
+use crate::digest::Digest;
 use crate::disk::Cache;
 
 struct Place {
@@ -125,7 +126,7 @@ fn permissions_taken_away_do_not_hide_an_output() {
     assert_eq!(
         tree.get("closed/file"),
         Some(&Entry::File {
-            digest: crate::Digest::of(b"x"),
+            digest: Digest::of(b"x"),
             executable: false
         })
     );
@@ -140,4 +141,32 @@ fn nesting_has_an_end() {
         place.capture("out"),
         Err(CaptureError::Refused { why, .. }) if why.contains("deep")
     ));
+}
+
+#[test]
+fn a_survey_sees_what_a_capture_takes_and_stores_nothing() {
+    let place = Place::new();
+    let out = place.path("out");
+    fs::create_dir_all(out.join("d")).unwrap();
+    fs::write(out.join("d/f"), "content").unwrap();
+    fs::os::unix::fs::symlink("d", out.join("l")).unwrap();
+    let folder = fs::File::open(place.folder.path()).unwrap();
+    let survey = |path: &str| survey(folder.file().as_fd(), path);
+    let Some(Entry::Folder(tree)) = survey("out").unwrap() else {
+        panic!("no folder");
+    };
+    let digest = Digest::of(b"");
+    let executable = false;
+    assert_eq!(tree.get("d/f"), Some(&Entry::File { digest, executable }));
+    assert!(!place.cache.blobs().contains(&Digest::of(b"content")));
+    assert!(survey("nothing").unwrap().is_none());
+    for path in ["out/l/f", "out/../out"] {
+        let (one, other) = (survey(path), place.capture(path));
+        let (Err(CaptureError::Refused { why, .. }), Err(CaptureError::Refused { why: same, .. })) =
+            (one, other)
+        else {
+            panic!("{path} is taken");
+        };
+        assert_eq!(why, same);
+    }
 }

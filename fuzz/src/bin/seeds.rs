@@ -5,7 +5,9 @@ use std::path::Path;
 use fs_err as fs;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Tree, reapi};
-use lunikernel_fuzz::archives::{ar_of, deb_of, tar_of};
+use lunikernel_fuzz::archives::{
+    ar_of, cpio_member, cpio_of, deb_of, gzip_of, module_of, tar_of, zip_of,
+};
 use prost::Message as _;
 
 /// Writes a seed of a target.
@@ -61,13 +63,14 @@ fn main() -> std::io::Result<()> {
     seed("action_cache_entry", "empty", &[])?;
     seed("action_cache_entry", "bad-wire-type", &[0x0f])?;
     archives(&seed)?;
+    compared(&seed)?;
     seed(
         "modinfo",
         "good",
-        &module(b"depends=a,b\0alias=pci:v1*\0softdep=pre: c\0"),
+        &module_of(b"depends=a,b\0alias=pci:v1*\0softdep=pre: c\0"),
     )?;
-    seed("modinfo", "bad-alias", &module(b"alias=two words\0"))?;
-    seed("modinfo", "bad-depends", &module(b"depends=../x\0"))?;
+    seed("modinfo", "bad-alias", &module_of(b"alias=two words\0"))?;
+    seed("modinfo", "bad-depends", &module_of(b"depends=../x\0"))?;
     seed("modinfo", "bad-no-elf", b"depends=a\0alias=b\0")?;
     seed(
         "kernel",
@@ -142,19 +145,7 @@ fn archives(seed: &Seed<'_>) -> std::io::Result<()> {
     )?;
     seed("deb", "bad-truncated", &deb_of(&good)[..600])?;
 
-    let member = |name: &str, mode: u32, content: &[u8]| {
-        let mut bytes = b"070701".to_vec();
-        let (size, name_size) = (content.len() as u32, name.len() as u32 + 1);
-        for field in [1, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
-            bytes.extend_from_slice(format!("{field:08X}").as_bytes());
-        }
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.push(0);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes.extend_from_slice(content);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    };
+    let member = cpio_member;
     let end = member("TRAILER!!!", 0, b"");
     let folder = member("./a", 0o040_755, b"");
     let file = member("a/b", 0o100_644, b"hello");
@@ -179,42 +170,51 @@ fn archives(seed: &Seed<'_>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// An ELF file of 64 bits with a section `.modinfo`.
-fn module(modinfo: &[u8]) -> Vec<u8> {
-    let names = b"\0.modinfo\0.shstrtab\0";
-    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
-    bytes.resize(16, 0);
-    let sections = 64 + modinfo.len() + names.len();
-    for (number, width) in [
-        (1, 2),
-        (62, 2),
-        (1, 4),
-        (0, 8),
-        (0, 8),
-        (sections, 8),
-        (0, 4),
-        (64, 2),
-        (0, 2),
-        (0, 2),
-        (64, 2),
-        (3, 2),
-        (2, 2),
-    ] {
-        bytes.extend_from_slice(&(number as u64).to_le_bytes()[..width]);
+/// What is compared: archives in archives, and broken ones that begin as others do.
+fn compared(seed: &Seed<'_>) -> std::io::Result<()> {
+    const TEXT: &[u8] = b"some text\nof three\nlines\n";
+    let inner = gzip_of(&tar_of(&[(b'0', "inner", "", TEXT)]));
+    let elf = module_of(b"depends=a,c\0");
+    let good = [
+        (
+            "ar",
+            ar_of(&[("/", b"\0\0\0\0"), ("a.o", &elf), ("b.txt", TEXT)]),
+        ),
+        ("cpio", cpio_of(&[("a/b", TEXT), ("c", &inner)])),
+        ("elf", elf.clone()),
+        ("gzip", gzip_of(&cpio_of(&[("a", TEXT)]))),
+        (
+            "tar",
+            tar_of(&[(b'0', "a", "", &inner), (b'2', "b", "c", b"")]),
+        ),
+        ("zip", zip_of(&[("a", &inner), ("b.gz", TEXT)])),
+    ];
+    for (name, bytes) in good {
+        let target = format!("compare_{name}");
+        seed(&target, "good", &bytes)?;
+        seed(
+            &target,
+            "bad-cut-off",
+            bytes.get(..bytes.len() / 2).unwrap_or_default(),
+        )?;
+        seed(&target, "bad-text", TEXT)?;
     }
-    bytes.extend_from_slice(modinfo);
-    bytes.extend_from_slice(names);
-    let mut section = |name: u32, kind: u32, offset: usize, size: usize| {
-        bytes.extend_from_slice(&name.to_le_bytes());
-        bytes.extend_from_slice(&kind.to_le_bytes());
-        for number in [0, 0, offset, size, 0, 1, 0] {
-            bytes.extend_from_slice(&(number as u64).to_le_bytes());
-        }
-    };
-    section(0, 0, 0, 0);
-    section(1, 1, 64, modinfo.len());
-    section(10, 3, 64 + modinfo.len(), names.len());
-    bytes
+    let long = ar_of(&[
+        ("//", b"a-long-name/\n"),
+        ("/0", TEXT),
+        ("#1/4", b"nameTEXT"),
+    ]);
+    seed("compare_ar", "good-long-names", &long)?;
+    let text = String::from_utf8_lossy(&long).replace("8         `", "9999999999`");
+    seed("compare_ar", "bad-size", text.as_bytes())?;
+    let pax = b"12 path=x/y\n20 SCHILY.xattr.a=b\n";
+    let tar = tar_of(&[(b'x', "pax", "", pax), (b'0', "a", "", TEXT)]);
+    seed("compare_tar", "good-pax", &tar)?;
+    seed(
+        "compare_tar",
+        "bad-checksum",
+        &[&tar[..600], &[1; 600]].concat(),
+    )
 }
 
 /// The beginning of a kernel for x86, `pointer` bytes behind 0x200 its version.

@@ -2,5 +2,7 @@
 
 pub(crate) mod apt;
 pub(crate) mod archive;
+pub(crate) mod attest;
+pub(crate) mod compare;
 pub(crate) mod recipe;
 pub(crate) mod store;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use lunikernel_builder::lock::LockFile;
-use lunikernel_builder::recipe::{Recipe, Severity};
+use lunikernel_builder::recipe::{Complaint, Recipe, Severity};
 use lunikernel_builder::source::git::modules;
 
 /// A recipe: an accepted one is read back from what it is written as; about another
@@ -18,17 +18,22 @@ pub(crate) fn recipe(data: &[u8]) -> bool {
             true
         }
         Err(complaints) => {
-            let is_error = |severity| severity == Severity::Error;
-            assert!(complaints.iter().any(|it| is_error(it.severity)));
-            let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
-            for complaint in complaints {
-                let shown = complaint.to_string();
-                assert!((1..=lines).contains(&complaint.line), "{shown}");
-                let hidden = |c: char| c.is_control() && c != '\n';
-                assert!(!shown.contains(hidden), "{shown:?}");
-            }
+            check_complaints(data, &complaints);
             false
         }
+    }
+}
+
+/// One of them is an error, and each names a line that exists and is fit for a terminal.
+pub(crate) fn check_complaints(data: &[u8], complaints: &[Complaint]) {
+    let is_error = |severity| severity == Severity::Error;
+    assert!(complaints.iter().any(|it| is_error(it.severity)));
+    let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
+    for complaint in complaints {
+        let shown = complaint.to_string();
+        assert!((1..=lines).contains(&complaint.line), "{shown}");
+        let hidden = |c: char| c.is_control() && c != '\n';
+        assert!(!shown.contains(hidden), "{shown:?}");
     }
 }
 

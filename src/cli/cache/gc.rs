@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use indicatif::BinaryBytes;
+use lunikernel_builder::sandbox::Docker;
+use lunikernel_builder::sandbox::docker::Leftover;
 use lunikernel_cache::gc::{Plan, Policy, collect};
 use lunikernel_cache::inventory::Inventory;
 use lunikernel_cache::{Upkeep, WhenBusy};
@@ -15,7 +17,7 @@ use crate::failure::Failure;
 /// Remove what was used least recently.
 ///
 /// What a pin names stays. While another luni uses the cache nothing is removed:
-/// this one waits.
+/// this one waits. What killed builds left in an engine of containers goes too.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("limit").required(true).multiple(true))]
 pub(crate) struct Args {
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let inventory = Inventory::take(upkeep)?;
         Plan::new(upkeep, &inventory, &policy, SystemTime::now())
     };
+    let in_engine = leftovers(args.dry_run);
     let plan = if args.dry_run {
         plan_for(&Upkeep::open(&folder)?)?
     } else {
@@ -63,11 +66,31 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         plan
     };
     if context.json() {
-        context.print_json(&for_programs(&plan, args.dry_run))?;
+        let mut answer = for_programs(&plan, args.dry_run);
+        answer["in_engine"] = json!(in_engine);
+        context.print_json(&answer)?;
     } else {
         context.print(&for_people(&plan, args))?;
+        for left in &in_engine {
+            let verb = if args.dry_run {
+                "would remove"
+            } else {
+                "removed"
+            };
+            context.print(&format!(
+                "{verb} {} {} from the engine\n",
+                left.kind, left.name
+            ))?;
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// What killed processes left in the engine, if one answers; unless this is only to be
+/// listed it is removed.
+fn leftovers(dry_run: bool) -> Vec<Leftover> {
+    // Without an engine there is nothing in one.
+    Docker::sweep(dry_run).unwrap_or_default()
 }
 
 fn for_programs(plan: &Plan, dry_run: bool) -> serde_json::Value {

@@ -259,6 +259,15 @@ fn hostile_archives() {
     refused(&[file(b"ab")], "one NUL at its end");
     refused(&[file(b"caf\xe9\0")], "a name in UTF-8");
     refused(&[file(&[b'x'; 5000])], "a name of 1 to 4095 bytes");
+    // The longest name that Linux takes, one byte more, and one that is only announced.
+    let long = |size: usize| [vec![b'x'; size - 1], vec![0]].concat();
+    refused(&[file(&long(4096))], "a part of its path is longer");
+    refused(&[file(&long(4097))], "a name of 1 to 4095 bytes");
+    for size in ["00000000", "00000001", "00001001", "ffffffff"] {
+        let mut announced = file(b"x\0");
+        announced[6 + 11 * 8..6 + 12 * 8].copy_from_slice(size.as_bytes());
+        refused(&[announced], "a name of 1 to 4095 bytes");
+    }
     refused(&[raw(b"x\0", 0o100_644, u32::MAX, b"")], "more than");
     refused(
         &[raw(b"x\0", 0o100_644, 1 << 20, b"")],

@@ -14,9 +14,9 @@ use std::path::Path as FilePath;
 
 use super::Recipe;
 use super::complaint::{MOST, Problem, Severity};
-use super::document::Node;
 use super::near::nearest;
 use super::path::Path;
+use super::typed::Finding;
 
 /// Everything that is wrong with a recipe, or probably not meant. Files beside it are
 /// looked for in `folder`, if there is one.
@@ -58,21 +58,6 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>) -> Vec<Finding> 
     boot::check(recipe, &mut findings);
     sources::unused(recipe, &mut findings);
     findings.list
-}
-
-/// Something wrong at a path of the recipe.
-#[derive(Debug)]
-pub(super) struct Finding {
-    path: Path,
-    problem: Problem,
-}
-
-impl Finding {
-    /// Finds out where in the text it is.
-    pub(super) fn place(mut self, document: &Node) -> Problem {
-        self.problem.span = document.find(&self.path);
-        self.problem
-    }
 }
 
 /// What a name stands for.
@@ -134,7 +119,7 @@ impl Findings {
         if self.full() {
             return;
         }
-        self.list.push(Finding { path, problem });
+        self.list.push(Finding::new(path, problem));
     }
 
     /// A reference to a source.

@@ -12,12 +12,14 @@ use super::complaint::{MOST, Problem};
 use super::document::{Kind, Node};
 use super::near::nearest;
 use super::path::Path;
+use super::words::Words;
 use shape::{allows, array, constants, plain_type, strings, tagged, type_of};
 
 /// Everything in `document` that does not fit `schema`.
-pub(super) fn check(document: &Node, schema: &Value) -> Vec<Problem> {
+pub(super) fn check(document: &Node, schema: &Value, words: &Words) -> Vec<Problem> {
     let mut checker = Checker {
         document,
+        whole: words.one,
         root: schema,
         problems: Vec::new(),
     };
@@ -27,6 +29,8 @@ pub(super) fn check(document: &Node, schema: &Value) -> Vec<Problem> {
 
 struct Checker<'s> {
     document: &'s Node,
+    /// What the document as a whole is called.
+    whole: &'static str,
     root: &'s Value,
     problems: Vec<Problem>,
 }
@@ -160,7 +164,7 @@ impl<'s> Checker<'s> {
         for name in strings(schema, "required").filter(|name| !has(name)) {
             let mut problem = Problem::error(
                 self.document.find(&path.of_key()),
-                format!("{} has no `{name}`", described(path)),
+                format!("{} has no `{name}`", self.described(path)),
             );
             problem.expected = properties
                 .and_then(|properties| self.description(properties.get(name)?))
@@ -318,10 +322,18 @@ impl<'s> Checker<'s> {
         self.problems.push(
             Problem::error(
                 node.span.clone(),
-                format!("{} is {actual}", described(path)),
+                format!("{} is {actual}", self.described(path)),
             )
             .expected(expected),
         );
+    }
+
+    fn described(&self, path: &Path) -> String {
+        if path.segments().is_empty() {
+            format!("the {}", self.whole)
+        } else {
+            format!("`{path}`")
+        }
     }
 
     fn unknown_key(
@@ -357,14 +369,6 @@ impl<'s> Checker<'s> {
             .as_str()?;
         let first = text.split("\n\n").next()?.to_owned();
         Some(first.trim_end_matches('.').to_owned())
-    }
-}
-
-fn described(path: &Path) -> String {
-    if path.segments().is_empty() {
-        "the recipe".to_owned()
-    } else {
-        format!("`{path}`")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The last steps before the command: what it may use, and what it may not do.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -9,8 +10,10 @@ use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, CpuSet};
 
-use super::filter;
+use super::inside::Word;
 use super::spec::{Spec, Trouble};
+use super::terminal::Terminal;
+use super::{channel, filter, trace};
 
 /// Largest file: 64 GiB, more than any build makes and less than a disk.
 const MAX_FILE: u64 = 64 << 30;
@@ -23,11 +26,19 @@ const STACK: u64 = 8 << 20;
 const SPARE_PROCESSES: u64 = 16;
 
 /// Confines this process and becomes the command; returns only where that fails.
-pub(super) fn become_command(spec: &Spec) -> Result<io::Error, Trouble> {
-    if !spec.interactive {
-        rustix::process::setsid().map_err(Trouble::at("start a session"))?;
+/// `waiting` is the socket on which pid 1 waits for it to have started.
+pub(super) fn become_command(
+    spec: &Spec,
+    terminal: Option<&Terminal>,
+    waiting: &UnixStream,
+) -> Result<io::Error, Trouble> {
+    match terminal {
+        Some(terminal) => terminal.take().map_err(Trouble::at("take the terminal"))?,
+        None if spec.interactive => {}
+        None => drop(rustix::process::setsid().map_err(Trouble::at("start a session"))?),
     }
     set_surroundings(spec)?;
+    let traced = trace::is_needed(&spec.around) && ask_to_be_traced(waiting)?;
     set_limits(spec)?;
     join_empty_keyring();
     reset_signals();
@@ -36,7 +47,12 @@ pub(super) fn become_command(spec: &Spec) -> Result<io::Error, Trouble> {
     rustix::thread::set_no_new_privs(true)
         .map_err(Trouble::at("forbid the command to gain privileges"))?;
     // The filter is the last step: it forbids some of those before it.
-    for program in filter::programs().map_err(Trouble::at("compile the system-call filter"))? {
+    let failed = || Trouble::at("compile the system-call filter");
+    let mut programs = filter::programs().map_err(failed())?;
+    if traced {
+        programs.push(trace::program(&spec.around).map_err(failed())?);
+    }
+    for program in programs {
         seccompiler::apply_filter(&program)
             .map_err(io::Error::other)
             .map_err(Trouble::at("apply the system-call filter (seccomp)"))?;
@@ -52,6 +68,14 @@ pub(super) fn become_command(spec: &Spec) -> Result<io::Error, Trouble> {
         .exec())
 }
 
+/// Whether pid 1 traces this process from now on.
+fn ask_to_be_traced(waiting: &UnixStream) -> Result<bool, Trouble> {
+    let failed = || Trouble::at("ask to be traced");
+    channel::send(waiting, &Word::Traceable, None).map_err(failed())?;
+    let answer = channel::receive(waiting).map_err(failed())?;
+    Ok(answer.is_some_and(|(traced, _)| traced))
+}
+
 fn set_surroundings(spec: &Spec) -> Result<(), Trouble> {
     // Until here the process was closed to inspection; it has nothing to hide from
     // itself, and must write to its own folder in /proc.
@@ -61,12 +85,12 @@ fn set_surroundings(spec: &Spec) -> Result<(), Trouble> {
     fs::write("/proc/self/oom_score_adj", "500").map_err(Trouble::at(
         "offer the command to the kernel should memory run out",
     ))?;
-    if let Some(count) = spec.cpus {
+    if let Some(count) = spec.around.cpus {
         restrict_processors(count).map_err(Trouble::at("restrict the processors"))?;
     }
     rustix::process::chdir(format!("/{}", spec.workdir))
         .map_err(Trouble::at(format!("enter /{}", spec.workdir)))?;
-    rustix::process::umask(Mode::from_raw_mode(spec.umask & 0o777));
+    rustix::process::umask(Mode::from_raw_mode(spec.around.umask & 0o777));
     Ok(())
 }
 
@@ -125,12 +149,29 @@ fn join_empty_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) };
 }
 
-/// A command must not notice which signals its caller ignored.
+/// Whether this process has no capability and cannot get one.
+fn none_can_be_had() -> rustix::io::Result<bool> {
+    let held = rustix::thread::capabilities(None)?;
+    let bounded = (0..u64::BITS).any(|number| {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        // Numbers that the kernel does not know are errors.
+        rustix::thread::capability_is_in_bounding_set(one).unwrap_or(false)
+    });
+    Ok(held.permitted.is_empty() && held.inheritable.is_empty() && !bounded)
+}
+
+/// A command must not notice which signals its caller ignored or held back.
 fn reset_signals() {
     for signal in 1..=64 {
         // SAFETY: the default action runs no code of this process. Signals that
         // cannot be changed are refused without effect.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: the set is plain numbers, filled by the first call, and outlives both.
+    unsafe {
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
 }
 
@@ -146,6 +187,10 @@ fn close_descriptors() -> io::Result<()> {
 
 fn drop_capabilities() -> Result<(), Trouble> {
     let failed = || Trouble::at("give up capabilities");
+    if none_can_be_had().map_err(failed())? {
+        // A container's engine has taken them all, the one for what follows included.
+        return Ok(());
+    }
     rustix::thread::set_capabilities_secure_bits(
         CapabilitiesSecureBits::NO_ROOT
             | CapabilitiesSecureBits::NO_ROOT_LOCKED

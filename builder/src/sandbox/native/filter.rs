@@ -117,8 +117,19 @@ const FAMILIES: &[libc::c_int] = &[
     libc::AF_NETLINK,
 ];
 
-/// PER_LINUX, PER_LINUX32, each also with UNAME26; ADDR_NO_RANDOMIZE; the question which it is.
-const PERSONALITIES: &[u64] = &[0, 0x8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff];
+/// PER_LINUX, PER_LINUX32, each also with UNAME26, ADDR_NO_RANDOMIZE or both; the
+/// question which it is.
+const PERSONALITIES: &[u64] = &[
+    0,
+    0x8,
+    0x2_0000,
+    0x2_0008,
+    0x4_0000,
+    0x4_0008,
+    0x6_0000,
+    0x6_0008,
+    0xffff_ffff,
+];
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 

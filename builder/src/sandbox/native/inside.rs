@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
@@ -22,16 +22,19 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use super::spec::{End, Mapped, Report, Spec, Trouble};
-use super::{channel, confine, mounts, watch};
+use super::supervise::{self, Running};
+use super::terminal::Terminal;
+use super::trace::Tracer;
+use super::{around, channel, confine, contained, mounts, numbers, release};
+use crate::sandbox::{Facet, Unable};
 
 /// The name under which this program is started to become a sandbox. It is all
 /// that the command sees of pid 1's command line.
-pub(super) const NAME: &str = "luni-sandbox";
+pub(in crate::sandbox) const NAME: &str = "luni-sandbox";
 
-/// How often the limits are checked.
-const TICK: Duration = Duration::from_millis(25);
-/// How seldom at most.
-const MAX_TICK: Duration = Duration::from_millis(500);
+/// The command's process number: one that is free in every sandbox. Engines of containers
+/// use up some before pid 1 has its say, now more, now fewer.
+const COMMAND: i32 = 32;
 
 /// Becomes a sandbox if this process was started to be one; call it first in `main`,
 /// before any thread is started.
@@ -40,6 +43,9 @@ pub fn enter_if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if arguments.next()? != NAME || arguments.len() != 0 {
         return None;
+    }
+    if contained::is_asked() {
+        return Some(contained::enter());
     }
     let failed = |_: io::Error| ExitCode::FAILURE;
     Some(match enter() {
@@ -66,7 +72,7 @@ fn make_namespaces(
     control: &UnixStream,
     terminal: Option<OwnedFd>,
 ) -> Result<(), Trouble> {
-    die_with_parent()?;
+    die_with_parent(control)?;
     let input = match terminal {
         Some(terminal) => terminal,
         None => rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -99,8 +105,14 @@ fn make_namespaces(
     let lower = mounts::hold(&spec.lower).map_err(Trouble::at("open the root's files"))?;
     rustix::process::chdir(&spec.state).map_err(Trouble::at("enter the scratch folder"))?;
     become_root_inside()?;
-    die_with_parent()?;
+    // Becoming another user took the wish back.
+    die_with_parent(control)?;
 
+    let own = rustix::process::pidfd_open(
+        rustix::process::getpid(),
+        rustix::process::PidfdFlags::empty(),
+    )
+    .map_err(Trouble::at("start pid 1"))?;
     match fork().map_err(Trouble::at("start pid 1"))? {
         Some(first) => {
             let _ = rustix::process::waitpid(Some(first), WaitOptions::empty());
@@ -108,7 +120,8 @@ fn make_namespaces(
         }
         None => {
             let layers = mounts::Layers { lower };
-            let report = match be_first(spec, control, &layers) {
+            let end = die_with_parent(&own).and_then(|()| be_first(spec, control, &layers));
+            let report = match end {
                 Ok(end) => Report::Ended(end),
                 Err(trouble) => Report::Failed(trouble),
             };
@@ -120,12 +133,13 @@ fn make_namespaces(
 
 /// Pid 1: sets up everything, starts the command, and watches it to its end.
 fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Result<End, Trouble> {
-    die_with_parent()?;
     rustix::process::umask(Mode::empty());
     let build = mounts::enter_root(spec, layers)?;
-    rustix::system::sethostname(spec.hostname.as_bytes())
-        .map_err(Trouble::at("set the host name"))?;
-    rustix::system::setdomainname(b"(none)").map_err(Trouble::at("set the domain name"))?;
+    let mut outside = Control(control);
+    around::set_names(&spec.around)?;
+    for unable in around::set_up(&spec.around) {
+        outside.unable(unable)?;
+    }
     raise_loopback().map_err(Trouble::at("raise the loopback interface"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(Trouble::at("close pid 1 to inspection"))?;
@@ -133,44 +147,158 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
         .map_err(Trouble::at("report that all is ready"))?;
     drop(build);
 
-    let (command, failure) = start(spec)?;
-    if let Some((not_started, _)) =
-        channel::receive(&failure).map_err(Trouble::at("start the command"))?
-    {
-        return match not_started {
-            NotStarted::Program(errno) => Ok(End::CannotStart(errno)),
-            NotStarted::Trouble(trouble) => Err(trouble),
-        };
-    }
-    watch_over(spec, control, command)
+    run(spec, &mut outside)
 }
 
-/// Why the command did not start.
+/// Runs the command to its end, in a root and with names that are set up.
+pub(super) fn run(spec: &Spec, outside: &mut dyn Outside) -> Result<End, Trouble> {
+    numbers::use_process_ids_to(COMMAND - 1)
+        .and_then(|()| numbers::use_process_ids(spec.around.process_ids_used))
+        .map_err(Trouble::at("use up process numbers"))?;
+    match start(spec, outside)? {
+        Started::Running(running) => running.watch_over(),
+        Started::Not(end) => Ok(end),
+    }
+}
+
+/// What pid 1 has of the outside.
+pub(super) trait Outside {
+    /// Says that something of the surroundings cannot be had.
+    fn unable(&mut self, unable: Unable) -> Result<(), Trouble>;
+
+    /// What to wait for while the command runs; `None` where nothing more can come.
+    fn event(&self) -> Option<PollFd<'_>>;
+
+    /// Called when that has come.
+    fn attend(&mut self) -> io::Result<()>;
+
+    /// Called when the command has been forked off.
+    fn forked(&mut self) -> io::Result<()>;
+}
+
+/// The socket. The other side says nothing once the command runs, so anything is its end.
+struct Control<'a>(&'a UnixStream);
+
+impl Outside for Control<'_> {
+    fn unable(&mut self, unable: Unable) -> Result<(), Trouble> {
+        channel::send(self.0, &Report::Unable(unable), None)
+            .map_err(Trouble::at("report what cannot be had"))
+    }
+
+    fn event(&self) -> Option<PollFd<'_>> {
+        Some(PollFd::new(self.0, PollFlags::IN))
+    }
+
+    fn attend(&mut self) -> io::Result<()> {
+        exit(1)
+    }
+
+    fn forked(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the process says that becomes the command.
 #[derive(serde::Serialize, serde::Deserialize)]
-enum NotStarted {
+pub(super) enum Word {
+    /// It can be traced, and waits to hear whether it is.
+    Traceable,
     /// Its program could not be executed.
     Program(i32),
     /// It could not be confined.
     Trouble(Trouble),
 }
 
+enum Started<'a> {
+    Running(Running<'a>),
+    Not(End),
+}
+
 /// Starts the command. The socket closes when it has started, and says why if not.
-fn start(spec: &Spec) -> Result<(Pid, UnixStream), Trouble> {
-    let (ours, theirs) = UnixStream::pair().map_err(Trouble::at("start the command"))?;
-    match fork().map_err(Trouble::at("start the command"))? {
-        Some(command) => Ok((command, ours)),
-        None => {
-            if spec.interactive {
-                take_terminal();
+fn start<'a>(spec: &'a Spec, outside: &'a mut dyn Outside) -> Result<Started<'a>, Trouble> {
+    let failed = || Trouble::at("start the command");
+    let terminal = if spec.around.terminal {
+        open_terminal(outside)?
+    } else {
+        None
+    };
+    supervise::hold_signals().map_err(failed())?;
+    let (ours, theirs) = UnixStream::pair().map_err(failed())?;
+    let Some(command) = fork().map_err(failed())? else {
+        if spec.interactive {
+            take_terminal();
+        }
+        let word = match confine::become_command(spec, terminal.as_ref(), &theirs) {
+            Ok(error) => Word::Program(error.raw_os_error().unwrap_or(0)),
+            Err(trouble) => Word::Trouble(trouble),
+        };
+        let _ = channel::send(&theirs, &word, None);
+        exit(127)
+    };
+    drop(theirs);
+    outside.forked().map_err(Trouble::at("start the command"))?;
+    let mut tracer = None;
+    loop {
+        match channel::receive(&ours).map_err(failed())? {
+            None => break,
+            Some((Word::Traceable, _)) => {
+                tracer = trace_command(spec, outside, command)?;
+                channel::send(&ours, &tracer.is_some(), None).map_err(failed())?;
             }
-            let failed = match confine::become_command(spec) {
-                Ok(error) => NotStarted::Program(error.raw_os_error().unwrap_or(0)),
-                Err(trouble) => NotStarted::Trouble(trouble),
-            };
-            let _ = channel::send(&theirs, &failed, None);
-            exit(127)
+            Some((Word::Program(errno), _)) => return Ok(Started::Not(End::CannotStart(errno))),
+            Some((Word::Trouble(trouble), _)) => return Err(trouble),
         }
     }
+    Ok(Started::Running(Running {
+        spec,
+        outside,
+        command,
+        terminal,
+        tracer,
+    }))
+}
+
+fn open_terminal(outside: &mut dyn Outside) -> Result<Option<Terminal>, Trouble> {
+    match Terminal::open() {
+        Ok(terminal) => Ok(Some(terminal)),
+        Err(error) => {
+            let facet = Facet::Terminal;
+            let why = format!("no terminal can be made here: {error}");
+            outside.unable(Unable { facet, why })?;
+            Ok(None)
+        }
+    }
+}
+
+/// Has another clock and another release be answered to the command.
+fn trace_command(
+    spec: &Spec,
+    outside: &mut dyn Outside,
+    command: Pid,
+) -> Result<Option<Tracer>, Trouble> {
+    let around = &spec.around;
+    let error = match Tracer::attach(command.as_raw_pid(), around) {
+        Ok(tracer) => {
+            if let Some(release) = &around.kernel_release
+                && let Err(error) = release::cover(release)
+            {
+                let facet = Facet::KernelRelease;
+                let why = format!("only uname(2) says another, and not /proc: {error}");
+                outside.unable(Unable { facet, why })?;
+            }
+            return Ok(Some(tracer));
+        }
+        Err(error) => error,
+    };
+    let asked = [
+        (Facet::Clock, around.clock_ahead != Duration::ZERO),
+        (Facet::KernelRelease, around.kernel_release.is_some()),
+    ];
+    for (facet, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+        let why = format!("commands cannot be traced here (ptrace): {error}");
+        outside.unable(Unable { facet, why })?;
+    }
+    Ok(None)
 }
 
 /// Makes the command the one that Ctrl-C and the like go to.
@@ -180,67 +308,6 @@ fn take_terminal() {
     // default back before it starts.
     unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
     let _ = rustix::termios::tcsetpgrp(io::stdin(), rustix::process::getpgrp());
-}
-
-fn watch_over(spec: &Spec, control: &UnixStream, command: Pid) -> Result<End, Trouble> {
-    let failed = || Trouble::at("watch over the command");
-    let deadline = spec
-        .timeout_ms
-        .and_then(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
-    let memory_limit = spec.memory_mib.saturating_mul(1 << 20);
-    let pidfd = rustix::process::pidfd_open(command, rustix::process::PidfdFlags::empty())
-        .map_err(failed())?;
-    let mut pause = TICK;
-    loop {
-        let tick = Timespec {
-            tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(pause.subsec_nanos()),
-        };
-        let mut events = [
-            PollFd::new(&pidfd, PollFlags::IN),
-            PollFd::new(control, PollFlags::IN),
-        ];
-        match rustix::event::poll(&mut events, Some(&tick)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(failed()(errno)),
-        }
-        let [_, outside] = &events;
-        if !outside.revents().is_empty() {
-            // The outside sends nothing more: it is gone.
-            exit(1);
-        }
-        if let Some(end) = reap(command) {
-            return Ok(end);
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Ok(End::TimedOut);
-        }
-        let begun = Instant::now();
-        let usage =
-            watch::measure(memory_limit).map_err(Trouble::at("measure what the command uses"))?;
-        if usage.memory > memory_limit {
-            return Ok(End::OutOfMemory);
-        }
-        if usage.tasks > spec.processes {
-            return Ok(End::TooManyProcesses);
-        }
-        // Measuring many processes exactly takes its time; the command is to have most.
-        pause = TICK.max(begun.elapsed().saturating_mul(10)).min(MAX_TICK);
-    }
-}
-
-/// Collects every process that ended; says how the command did, once it has.
-fn reap(command: Pid) -> Option<End> {
-    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-        if pid == command {
-            return match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Some(End::Exit(code)),
-                (None, Some(signal)) => Some(End::Signal(signal)),
-                (None, None) => continue,
-            };
-        }
-    }
-    None
 }
 
 fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
@@ -261,13 +328,29 @@ fn become_root_inside() -> Result<(), Trouble> {
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(failed())
 }
 
-fn die_with_parent() -> Result<(), Trouble> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(Trouble::at("ask to be ended with the parent process"))
+/// Has this process ended with its parent. `parent` is a descriptor that something can
+/// be read from once the parent is gone: its pidfd, or a socket whose other end it has.
+fn die_with_parent(parent: &impl AsFd) -> Result<(), Trouble> {
+    let ask = || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before the line above, and then nothing ends this process.
+        // Its number does not tell: in a new namespace of processes it is always 0.
+        match is_gone(parent)? {
+            true => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
+            false => Ok(()),
+        }
+    };
+    ask().map_err(Trouble::at("ask to be ended with the parent process"))
+}
+
+fn is_gone(parent: &impl AsFd) -> io::Result<bool> {
+    let mut events = [PollFd::new(parent, PollFlags::IN)];
+    let now = Timespec::default();
+    Ok(rustix::event::poll(&mut events, Some(&now))? > 0)
 }
 
 /// `None` in the child.
-fn fork() -> io::Result<Option<Pid>> {
+pub(super) fn fork() -> io::Result<Option<Pid>> {
     // SAFETY: this process has one thread, so the child finds no lock held and no
     // structure half-changed.
     match unsafe { libc::fork() } {
@@ -277,7 +360,7 @@ fn fork() -> io::Result<Option<Pid>> {
 }
 
 /// Ends the process without running what its parent registered to run at its own end.
-fn exit(code: i32) -> ! {
+pub(super) fn exit(code: i32) -> ! {
     // SAFETY: it takes any number and does not return.
     unsafe { libc::_exit(code) }
 }
@@ -310,4 +393,27 @@ fn raise_loopback() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_parent_that_ended_is_noticed_through_its_socket_and_its_pidfd() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assert!(!is_gone(&ours).unwrap());
+        drop(theirs);
+        assert!(is_gone(&ours).unwrap());
+
+        let mut parent = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_child(&parent);
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        assert!(!is_gone(&pidfd).unwrap());
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        assert!(is_gone(&pidfd).unwrap());
+    }
 }

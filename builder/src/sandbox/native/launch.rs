@@ -14,8 +14,8 @@ use super::inside::NAME;
 use super::owner::Owner;
 use super::spec::{End, Mapped, Report, Spec};
 use super::{channel, trouble};
-use crate::sandbox::SandboxError;
 use crate::sandbox::log::Log;
+use crate::sandbox::{SandboxError, Unable};
 
 /// Where a command's input and output go.
 pub(super) enum Streams<'a> {
@@ -30,6 +30,8 @@ pub(super) struct Ended {
     pub(super) end: End,
     /// `/build`, where that was a memory file system.
     pub(super) build: Option<OwnedFd>,
+    /// What of the surroundings could not be had.
+    pub(super) unable: Vec<Unable>,
 }
 
 /// Runs a sandbox to its end. When this returns, every process in it is gone,
@@ -85,6 +87,7 @@ impl Running {
     fn attend(&mut self, owner: &Owner, streams: &mut Streams<'_>) -> Result<Ended, SandboxError> {
         let mut end = None;
         let mut build = None;
+        let mut unable = Vec::new();
         let mut talking = true;
         let mut buffer = vec![0; 64 << 10];
         while talking || self.output.is_some() {
@@ -102,6 +105,7 @@ impl Running {
                             .map_err(trouble("let the sandbox go on"))?;
                     }
                     Some((Report::Ready, descriptor)) => build = descriptor,
+                    Some((Report::Unable(what), _)) => unable.push(what),
                     Some((Report::Ended(how), _)) => end = Some(how),
                     Some((Report::Failed(failed), _)) => {
                         let (attempted, source) = failed.split();
@@ -116,7 +120,7 @@ impl Running {
         }
         let status = self.child.wait().map_err(trouble("wait for the sandbox"))?;
         match end {
-            Some(end) => Ok(Ended { end, build }),
+            Some(end) => Ok(Ended { end, build, unable }),
             None => Err(super::setup_error(
                 "follow the command to its end".to_owned(),
                 io::Error::other(format!("the sandbox's own process was ended ({status})")),

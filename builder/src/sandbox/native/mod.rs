@@ -18,20 +18,33 @@
 //! log of 64 MiB, of which the rest is dropped. Whoever calls, a command is an
 //! ordinary user to the kernel: the caller, or for root one who owns nothing.
 //!
-//! Not hidden: the kernel's release, the processor, the amount of memory, the clock,
-//! and, for an ordinary user with supplementary groups, that there are some.
+//! Not hidden: the kernel's release and the clock, unless others are asked for, the
+//! processor, the amount of memory, and, for an ordinary user with supplementary
+//! groups, that there are some.
+//!
+//! Pid 1 watches the command, and where its surroundings take that also passes on what
+//! it writes to a terminal, and answers some of its system calls.
 
+mod around;
 mod channel;
 mod confine;
+pub(super) mod contained;
 mod filter;
 mod hint;
+mod home;
 mod inside;
 mod launch;
-mod mounts;
-mod outputs;
+pub(super) mod mounts;
+mod numbers;
+pub(super) mod outputs;
 mod owner;
+mod release;
 mod spec;
-mod state;
+pub(super) mod state;
+mod supervise;
+mod terminal;
+#[cfg_attr(not(target_arch = "x86_64"), path = "trace_elsewhere.rs")]
+mod trace;
 mod watch;
 
 use std::io;
@@ -40,17 +53,20 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use fs_err::File;
-use lunikernel_cache::{Cache, Digest, Sha256, reapi};
+use lunikernel_cache::{Cache, Digest, Sha256, Tree, reapi};
 
 pub use inside::enter_if_asked;
 
 use self::launch::{Ended, Streams};
 use self::owner::Owner;
-use self::spec::{End, FillOrder, Spec};
-use self::state::State;
+use self::spec::{End, Spec};
+use self::state::{State, Wanted};
 use super::job::Job;
 use super::log::{Log, LogSink};
-use super::{EntryOrder, Failure, Outcome, Sandbox, SandboxError, Surroundings, environment};
+use super::{
+    EntryOrder, Facet, Failure, Outcome, Sandbox, SandboxError, Surroundings, Unable, UserId,
+    environment, locale,
+};
 
 /// Runs actions in namespaces of this machine's kernel.
 #[derive(Clone)]
@@ -90,19 +106,19 @@ impl Native {
     /// As [`Sandbox::run`].
     pub fn shell(&self, action: &Digest, argv: Option<Vec<String>>) -> Result<i32, SandboxError> {
         let job = Job::read(self.cache.blobs(), action)?;
-        let owner = Owner::find().map_err(trouble("find out who this is"))?;
+        let (owner, _) = Owner::find(UserId::Usual).map_err(trouble("find out who this is"))?;
         let key = Sha256::of(format!("shell {}", action.sha256).as_bytes());
         let _alone = self.cache.lock(&key)?;
         let lower = state::root(&self.cache, &job, action, &owner)?;
         let state = match State::kept(&self.cache, action, &owner)? {
             Some(state) => state,
-            None => State::fresh(&self.cache, &job, action, &owner)?,
+            None => State::fresh(&self.cache, &job, action, &owner, &Wanted::USUAL)?,
         };
         let surroundings = Surroundings::default();
-        let mut spec = self.spec(&job, &surroundings, lower, &state);
+        let mut spec = spec(&job, &surroundings, lower, state.relative(&self.cache));
         spec.argv = argv.unwrap_or_else(|| vec!["/bin/sh".to_owned()]);
         spec.interactive = true;
-        spec.order = None;
+        spec.around.entry_order = EntryOrder::AsCreated;
         spec.timeout_ms = None;
         if let Ok(term) = std::env::var("TERM") {
             spec.env.retain(|(name, _)| name != "TERM");
@@ -125,26 +141,18 @@ impl Native {
         })
     }
 
-    fn spec(&self, job: &Job, surroundings: &Surroundings, lower: PathBuf, state: &State) -> Spec {
-        Spec {
-            argv: job.argv.clone(),
-            env: environment(surroundings, &job.env).into_iter().collect(),
-            workdir: job.workdir.clone(),
-            lower,
-            state: state.relative(&self.cache),
-            hostname: surroundings.hostname.clone(),
-            umask: surroundings.umask,
-            cpus: surroundings.cpus,
-            order: match surroundings.entry_order {
-                EntryOrder::AsCreated => None,
-                EntryOrder::Forward => Some(FillOrder::Forward),
-                EntryOrder::Reverse => Some(FillOrder::Reverse),
-            },
-            timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
-            memory_mib: job.memory_mib,
-            processes: job.processes,
-            interactive: false,
-        }
+    /// What the root lacks of the locale that was asked for; it is made in a sandbox of
+    /// its own. The inner error says why it cannot be had.
+    fn locale(
+        &self,
+        job: &Job,
+        around: &Surroundings,
+    ) -> Result<Result<Option<(String, Tree)>, String>, SandboxError> {
+        let quiet = Self {
+            sink: None,
+            ..self.clone()
+        };
+        locale::provide(&quiet, &self.cache, job, &around.locale)
     }
 
     /// What came of a command that ended, and why it failed, if it did.
@@ -155,21 +163,7 @@ impl Native {
         build: &File,
         result: &mut reapi::ActionResult,
     ) -> Result<Option<Failure>, SandboxError> {
-        let (code, failure) = match end {
-            End::Exit(0) => (0, None),
-            End::Exit(code) => (code, Some(Failure::ExitCode(code))),
-            End::Signal(signal) => (128 + signal, Some(Failure::Signal(signal))),
-            End::TimedOut => (KILLED, Some(Failure::TimedOut(job.timeout))),
-            End::OutOfMemory => (KILLED, Some(Failure::OutOfMemory(job.memory_mib))),
-            End::TooManyProcesses => (KILLED, Some(Failure::TooManyProcesses(job.processes))),
-            End::CannotStart(errno) => {
-                let failure = Failure::CannotStart {
-                    program: job.argv.first().cloned().unwrap_or_default(),
-                    why: io::Error::from_raw_os_error(errno).to_string(),
-                };
-                (127, Some(failure))
-            }
-        };
+        let (code, failure) = verdict(job, end);
         result.exit_code = code;
         match failure {
             Some(failure) => Ok(Some(failure)),
@@ -181,8 +175,43 @@ impl Native {
     }
 }
 
+/// What the inside must know of the action and of what is around it.
+fn spec(job: &Job, surroundings: &Surroundings, lower: PathBuf, state: PathBuf) -> Spec {
+    Spec {
+        argv: job.argv.clone(),
+        env: environment(surroundings, &job.env).into_iter().collect(),
+        workdir: job.workdir.clone(),
+        lower,
+        state,
+        around: surroundings.clone(),
+        timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
+        memory_mib: job.memory_mib,
+        processes: job.processes,
+        interactive: false,
+    }
+}
+
+/// The exit code of a command that ended so, and why it failed, if it did.
+pub(super) fn verdict(job: &Job, end: End) -> (i32, Option<Failure>) {
+    match end {
+        End::Exit(0) => (0, None),
+        End::Exit(code) => (code, Some(Failure::ExitCode(code))),
+        End::Signal(signal) => (128 + signal, Some(Failure::Signal(signal))),
+        End::TimedOut => (KILLED, Some(Failure::TimedOut(job.timeout))),
+        End::OutOfMemory => (KILLED, Some(Failure::OutOfMemory(job.memory_mib))),
+        End::TooManyProcesses => (KILLED, Some(Failure::TooManyProcesses(job.processes))),
+        End::CannotStart(errno) => {
+            let failure = Failure::CannotStart {
+                program: job.argv.first().cloned().unwrap_or_default(),
+                why: io::Error::from_raw_os_error(errno).to_string(),
+            };
+            (127, Some(failure))
+        }
+    }
+}
+
 /// The exit code of what SIGKILL ended, as shells have it.
-const KILLED: i32 = 137;
+pub(super) const KILLED: i32 = 137;
 
 impl Sandbox for Native {
     fn name(&self) -> &'static str {
@@ -191,15 +220,38 @@ impl Sandbox for Native {
 
     fn run(&self, action: &Digest, surroundings: &Surroundings) -> Result<Outcome, SandboxError> {
         let job = Job::read(self.cache.blobs(), action)?;
-        let owner = Owner::find().map_err(trouble("find out who this is"))?;
+        let (owner, unable) =
+            Owner::find(surroundings.user_id).map_err(trouble("find out who this is"))?;
+        let mut unable: Vec<Unable> = unable.into_iter().collect();
+        let mut around = surroundings.clone();
         let lower = state::root(&self.cache, &job, action, &owner)?;
-        let state = State::fresh(&self.cache, &job, action, &owner)?;
-        let spec = self.spec(&job, surroundings, lower, &state);
+        if let Err(why) = home::check(&around.home, &self.cache.root().join(&lower)) {
+            home::USUAL.clone_into(&mut around.home);
+            let facet = Facet::Home;
+            unable.push(Unable { facet, why });
+        }
+        let made = match self.locale(&job, &around)? {
+            Ok(made) => made,
+            Err(why) => {
+                locale::FALLBACK.clone_into(&mut around.locale);
+                let facet = Facet::Locale;
+                unable.push(Unable { facet, why });
+                None
+            }
+        };
+        let on_disk = around.entry_order == EntryOrder::AsCreated;
+        let wanted = Wanted {
+            home: &around.home,
+            addition: made.as_ref().map(|(path, tree)| (path.as_str(), tree)),
+            inodes_used: if on_disk { around.inodes_used } else { 0 },
+        };
+        let state = State::fresh(&self.cache, &job, action, &owner, &wanted)?;
+        let spec = spec(&job, &around, lower, state.relative(&self.cache));
 
         let log = Log::new(self.cache.blobs(), self.sink.as_ref())?;
         let mut streams = Streams::Log(Box::new(log));
         let start = Instant::now();
-        let Ended { end, build } = launch::run(
+        let ended = launch::run(
             &self.program,
             self.cache.root(),
             &spec,
@@ -207,6 +259,8 @@ impl Sandbox for Native {
             &mut streams,
         )?;
         let took = start.elapsed();
+        let Ended { end, build, .. } = ended;
+        unable.extend(ended.unable);
 
         let mut result = reapi::ActionResult::default();
         if let Streams::Log(log) = streams {
@@ -226,7 +280,7 @@ impl Sandbox for Native {
             result,
             failure,
             took,
-            unable: Vec::new(),
+            unable,
             kept,
         })
     }

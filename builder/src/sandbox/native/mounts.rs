@@ -10,7 +10,9 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
-use super::spec::{FillOrder, Spec, Trouble};
+use super::numbers;
+use super::spec::{Spec, Trouble};
+use crate::sandbox::EntryOrder;
 
 /// Devices taken from the outside: they hold no state that one could see.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
@@ -24,7 +26,7 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
 ];
 
 /// Files of /proc that show or change what belongs to the outside; read as empty.
-const HIDDEN_FILES: &[&str] = &[
+pub(in crate::sandbox) const HIDDEN_FILES: &[&str] = &[
     "kcore",
     "keys",
     "key-users",
@@ -39,9 +41,10 @@ const HIDDEN_FILES: &[&str] = &[
     "kpagecgroup",
 ];
 /// Folders of /proc that are hidden.
-const HIDDEN_FOLDERS: &[&str] = &["acpi", "asound", "bus", "driver", "fs", "irq", "scsi"];
+pub(in crate::sandbox) const HIDDEN_FOLDERS: &[&str] =
+    &["acpi", "asound", "bus", "driver", "fs", "irq", "scsi"];
 /// Folders of /proc that may be read.
-const READ_ONLY_FOLDERS: &[&str] = &["sys"];
+pub(in crate::sandbox) const READ_ONLY_FOLDERS: &[&str] = &["sys"];
 
 /// The layers and folders that the root is made of, held open.
 pub(super) struct Layers {
@@ -57,24 +60,42 @@ pub(super) fn enter_root(spec: &Spec, layers: &Layers) -> Result<Option<OwnedFd>
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )
     .map_err(Trouble::at("part the mounts from the outside's"))?;
+    let _taken = numbers::take_devices(spec.around.inodes_used)
+        .map_err(Trouble::at("use up device numbers"))?;
     mount_overlay(layers)?;
     rustix::process::chdir("mnt").map_err(Trouble::at("enter the new root"))?;
 
     mount_new("proc", "proc", no_programs(), "")?;
     make_devices()?;
-    let build = match spec.order {
-        Some(order) => Some(build_in_memory(order)?),
+    let order = match spec.around.entry_order {
+        EntryOrder::AsCreated => None,
+        EntryOrder::Forward => Some(Order::Forward),
+        EntryOrder::Reverse => Some(Order::Reverse),
+    };
+    let build = match order {
+        Some(order) => Some(build_in_memory(order, spec.around.inodes_used)?),
         None => None,
     };
+    let kept = if build.is_some() { None } else { Some("build") };
+    let home = spec.around.home.trim_start_matches('/');
+    for name in kept.into_iter().chain([home, "tmp"]) {
+        rustix::mount::mount_bind(name, name)
+            .map_err(Trouble::at(format!("keep /{name} open to writing")))?;
+    }
 
     // The old root comes to lie on the new one, and goes.
     rustix::process::pivot_root(".", ".").map_err(Trouble::at("change the root (pivot_root)"))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)
         .map_err(Trouble::at("let go of the outside's files"))?;
     rustix::process::chdir("/").map_err(Trouble::at("enter the new root"))?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | ROOT_FLAGS;
+    rustix::mount::mount_remount("/", flags, c"").map_err(Trouble::at("make / read-only"))?;
     mask_proc()?;
     Ok(build)
 }
+
+/// Flags of what holds programs, and no devices.
+const ROOT_FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
 /// Flags of what holds neither programs nor devices.
 fn no_programs() -> MountFlags {
@@ -93,7 +114,7 @@ fn mount_overlay(layers: &Layers) -> Result<(), Trouble> {
         "lowerdir=/proc/self/fd/{},upperdir=upper,workdir=work",
         layers.lower.as_raw_fd()
     );
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let flags = ROOT_FLAGS;
     // `userxattr` came with Linux 5.11, together with overlays in user namespaces;
     // kernels patched to have them earlier do not know it. `volatile` spares writing
     // to disk what is thrown away after a power cut anyhow.
@@ -130,7 +151,8 @@ fn make_devices() -> Result<(), Trouble> {
         rustix::fs::symlink(*target, format!("dev/{name}"))
             .map_err(Trouble::at(format!("make /dev/{name}")))?;
     }
-    for name in ["dev/pts", "dev/shm"] {
+    // The first is there only because every container has it.
+    for name in ["dev/mqueue", "dev/pts", "dev/shm"] {
         rustix::fs::mkdir(name, Mode::from_raw_mode(0o755))
             .map_err(Trouble::at(format!("make /{name}")))?;
     }
@@ -147,21 +169,13 @@ fn make_devices() -> Result<(), Trouble> {
 
 /// Replaces `build`, which the upper layer holds, by the same in a memory file
 /// system, whose folders list their entries by when they were created.
-fn build_in_memory(order: FillOrder) -> Result<OwnedFd, Trouble> {
+fn build_in_memory(order: Order, inodes_used: u32) -> Result<OwnedFd, Trouble> {
     let failed = || Trouble::at("fill /build in the order that was asked for");
-    let order = match order {
-        FillOrder::Forward => Order::Forward,
-        FillOrder::Reverse => Order::Reverse,
-    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let from = rustix::fs::open("build", flags, Mode::empty()).map_err(failed())?;
-    mount_new(
-        "tmpfs",
-        "build",
-        MountFlags::NOSUID | MountFlags::NODEV,
-        "mode=0755",
-    )?;
+    mount_new("tmpfs", "build", ROOT_FLAGS, "mode=0755")?;
     let to = rustix::fs::open("build", flags, Mode::empty()).map_err(failed())?;
+    numbers::use_inodes(to.as_fd(), inodes_used).map_err(Trouble::at("use up inode numbers"))?;
     checkout::copy(from.as_fd(), to.as_fd(), order)
         .map_err(Trouble::at("fill /build in the order that was asked for"))?;
     Ok(to)

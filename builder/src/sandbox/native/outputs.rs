@@ -9,7 +9,7 @@ use prost::Message as _;
 
 use super::state::join;
 use crate::sandbox::Failure;
-use crate::sandbox::job::{BUILD, Job};
+use crate::sandbox::job::Job;
 
 /// Takes every output that the job names from the folder `build`, and records it in
 /// `result`. Nothing in the sandbox may be running any more.
@@ -19,8 +19,7 @@ pub(super) fn collect(
     job: &Job,
     result: &mut reapi::ActionResult,
 ) -> Result<Option<Failure>, CacheError> {
-    let below = job.workdir.strip_prefix(BUILD).unwrap_or_default();
-    let below = below.trim_start_matches('/');
+    let below = job.below_build();
     for output in &job.outputs {
         match capture(blobs, build, &join(below, output)) {
             Ok(Some(entry)) => record(blobs, output, entry, result)?,
@@ -34,7 +33,8 @@ pub(super) fn collect(
     Ok(None)
 }
 
-fn record(
+/// Records one output in `result`; a folder's messages go into the store.
+pub(in crate::sandbox) fn record(
     blobs: &BlobStore,
     path: &str,
     entry: Entry,

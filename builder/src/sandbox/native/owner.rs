@@ -6,7 +6,7 @@ use fs_err as fs;
 
 use super::launch::write_map;
 use super::trouble;
-use crate::sandbox::SandboxError;
+use crate::sandbox::{Facet, SandboxError, Unable, UserId};
 
 /// As whom commands run when root starts them: a number that no one else has, so
 /// that nothing of the machine belongs to them, and the kernel counts their
@@ -14,6 +14,9 @@ use crate::sandbox::SandboxError;
 const NOBODY_ELSE: u32 = 0x6c75_6e69;
 /// Where the number above does not exist, as in a container: the usual nobody.
 const NOBODY: u32 = 65_534;
+/// The same two for [`UserId::Other`].
+const ANOTHER: u32 = NOBODY_ELSE + 1;
+const NOBODY_BUT_ONE: u32 = NOBODY - 1;
 
 /// The user outside who is root inside. There is only this one, so that it works
 /// for ordinary users without any configuration.
@@ -23,32 +26,60 @@ pub(super) struct Owner {
     gid: u32,
     /// Whether it is another than the one of this process.
     switched: bool,
+    /// Whether it is [`UserId::Other`].
+    other: bool,
 }
 
 impl Owner {
-    /// This process's user; for root, one without any rights, if there is one.
-    pub(super) fn find() -> io::Result<Self> {
+    /// This process's user; for root, one without any rights, if there is one. The
+    /// other user is had by root only; else it is said why not.
+    pub(super) fn find(wanted: UserId) -> io::Result<(Self, Option<Unable>)> {
         let uid = rustix::process::geteuid().as_raw();
         let own = Self {
             uid,
             gid: rustix::process::getegid().as_raw(),
             switched: false,
+            other: false,
+        };
+        let other = wanted == UserId::Other;
+        let unable = |why: &str| {
+            other.then(|| Unable {
+                facet: Facet::UserId,
+                why: why.to_owned(),
+            })
         };
         if uid != 0 {
-            return Ok(own);
+            return Ok((own, unable("only root can run commands as another user")));
         }
         let (uids, gids) = (
             fs::read_to_string("/proc/self/uid_map")?,
             fs::read_to_string("/proc/self/gid_map")?,
         );
-        let other = [NOBODY_ELSE, NOBODY]
+        let candidates = if other {
+            [ANOTHER, NOBODY_BUT_ONE]
+        } else {
+            [NOBODY_ELSE, NOBODY]
+        };
+        let found = candidates
             .into_iter()
             .find(|id| covers(&uids, *id) && covers(&gids, *id));
-        Ok(other.map_or(own, |id| Self {
-            uid: id,
-            gid: id,
-            switched: true,
-        }))
+        Ok(match found {
+            Some(id) => {
+                let owner = Self {
+                    uid: id,
+                    gid: id,
+                    switched: true,
+                    other,
+                };
+                (owner, None)
+            }
+            None => (own, unable("there is no other user in this container")),
+        })
+    }
+
+    /// Whether it is [`UserId::Other`].
+    pub(super) fn is_other(&self) -> bool {
+        self.other
     }
 
     /// Whom files must be given to, if not to this process's user.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::{Surroundings, Unable};
+
 /// All that the inside must know, besides its current folder (the cache's).
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Spec {
@@ -15,23 +17,13 @@ pub(super) struct Spec {
     pub(super) lower: PathBuf,
     /// The folder with `upper`, `work` and `mnt`, relative to the cache's folder.
     pub(super) state: PathBuf,
-    pub(super) hostname: String,
-    pub(super) umask: u32,
-    pub(super) cpus: Option<usize>,
-    /// Whether `/build` is a memory file system, and in which order it is filled.
-    pub(super) order: Option<FillOrder>,
+    /// What is to be around the command, besides the environment.
+    pub(super) around: Surroundings,
     pub(super) timeout_ms: Option<u64>,
     pub(super) memory_mib: u64,
     pub(super) processes: u64,
     /// Whether a person sits at its terminal; a descriptor of its input comes along.
     pub(super) interactive: bool,
-}
-
-/// In which order a memory file system is filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum FillOrder {
-    Forward,
-    Reverse,
 }
 
 /// What the inside reports.
@@ -41,6 +33,8 @@ pub(super) enum Report {
     Unshared,
     /// All is set up; with a memory file system as `/build`, a descriptor of it comes along.
     Ready,
+    /// Something of the surroundings cannot be had.
+    Unable(Unable),
     /// The command ended.
     Ended(End),
     /// Setting up failed.
@@ -53,7 +47,7 @@ pub(super) struct Mapped;
 
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum End {
+pub(in crate::sandbox) enum End {
     Exit(i32),
     Signal(i32),
     TimedOut,
@@ -65,7 +59,7 @@ pub(super) enum End {
 
 /// A step of setting up that failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Trouble {
+pub(in crate::sandbox) struct Trouble {
     pub(super) attempted: String,
     /// The system's error number, or 0 where `text` says more.
     pub(super) errno: i32,
@@ -89,7 +83,7 @@ impl Trouble {
     }
 
     /// What was attempted, and the error.
-    pub(super) fn split(self) -> (String, std::io::Error) {
+    pub(in crate::sandbox) fn split(self) -> (String, std::io::Error) {
         let error = match self.errno {
             0 => std::io::Error::other(self.text),
             errno => std::io::Error::from_raw_os_error(errno),

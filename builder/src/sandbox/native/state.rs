@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! CACHE/roots-v1/HEX/tree      a root without `build`, named by its digest, never written to
+//! CACHE/roots-v1/HEX/other     the same, for the other user as whom commands can run
 //! CACHE/failed-v1/HEX/upper    what the failed command of the action HEX changed
 //! ```
 
@@ -21,13 +22,12 @@ use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags};
 use super::launch::hand_over;
 use super::owner::Owner;
 use super::trouble;
-use crate::sandbox::SandboxError;
+use super::{home, numbers};
 use crate::sandbox::job::{BUILD, Job};
+use crate::sandbox::{SandboxError, UserId};
 
 const ROOTS: &str = "roots-v1";
 const FAILED: &str = "failed-v1";
-/// The private folders, with their modes. `root` is the empty home.
-const PRIVATE: &[(&str, u32)] = &[("root", 0o700), ("tmp", 0o1777)];
 
 /// The folder of the root's read-only layer, made if it is not there yet.
 pub(super) fn root(
@@ -36,38 +36,60 @@ pub(super) fn root(
     action: &Digest,
     owner: &Owner,
 ) -> Result<PathBuf, SandboxError> {
-    let mut top = job.input_root.clone();
-    top.directories.retain(|folder| folder.name != BUILD);
-    let bytes = top.encode_to_vec();
-    let digest = Digest::of(&bytes);
+    let (digest, bytes) = bare_root(job);
     let name = Path::new(ROOTS).join(digest.sha256.hex());
     let place = cache.root().join(&name);
-    let tree = name.join("tree");
+    // Files that belong to another would belong to no one inside.
+    let part = if owner.is_other() { "other" } else { "tree" };
+    let tree = name.join(part);
     let io = || trouble("write out the root's files");
 
-    let usable = || fs::metadata(place.join("tree")).is_ok_and(|meta| meta.uid() == owner.uid());
+    let usable = || fs::metadata(place.join(part)).is_ok_and(|meta| meta.uid() == owner.uid());
     if !usable() {
         let _lock = cache.lock(&digest.sha256)?;
         if !usable() {
             let scratch = cache.scratch()?;
             let fresh = scratch.path().join("root");
-            fs::create_dir(&fresh).map_err(io())?;
             cache.blobs().put(&bytes)?;
             let tree = with_points(Tree::load(cache.blobs(), &digest)?, action)?;
-            checkout::check_out(cache.blobs(), &tree, &fresh.join("tree"), owner.switch())?;
+            checkout::check_out(cache.blobs(), &tree, &fresh, owner.switch())?;
             // After a power cut, a root must be whole or not there.
             cache.sync()?;
-            fs::create_dir_all(cache.root().join(ROOTS)).map_err(io())?;
-            if fs::symlink_metadata(&place).is_ok() {
+            fs::create_dir_all(&place).map_err(io())?;
+            let at = place.join(part);
+            if fs::symlink_metadata(&at).is_ok() {
                 // Another user's, who was root inside then.
-                fs::rename(&place, scratch.path().join("old")).map_err(io())?;
+                fs::rename(&at, scratch.path().join("old")).map_err(io())?;
             }
-            fs::rename(&fresh, &place).map_err(io())?;
+            fs::rename(&fresh, &at).map_err(io())?;
             let _ = remove::remove_tree(&scratch.path().join("old"));
         }
     }
     checkout::touch(&place);
     Ok(tree)
+}
+
+/// The input root without `build`: its digest and its message.
+fn bare_root(job: &Job) -> (Digest, Vec<u8>) {
+    let mut top = job.input_root.clone();
+    top.directories.retain(|folder| folder.name != BUILD);
+    let bytes = top.encode_to_vec();
+    (Digest::of(&bytes), bytes)
+}
+
+/// The input root without what is in `build`, with a folder wherever something is to be
+/// mounted. The digest is that of the root as it was given.
+pub(in crate::sandbox) fn root_tree(
+    cache: &Cache,
+    job: &Job,
+    action: &Digest,
+) -> Result<(Digest, Tree), SandboxError> {
+    let (digest, bytes) = bare_root(job);
+    cache.blobs().put(&bytes)?;
+    let mut tree = with_points(Tree::load(cache.blobs(), &digest)?, action)?;
+    let added = tree.insert(BUILD, Entry::Folder(Tree::new()));
+    added.map_err(|error| bad(action, error.to_string()))?;
+    Ok((digest, tree))
 }
 
 fn with_points(mut tree: Tree, action: &Digest) -> Result<Tree, SandboxError> {
@@ -94,8 +116,27 @@ fn bad(action: &Digest, why: String) -> SandboxError {
     }
 }
 
+/// What the surroundings ask of a state.
+pub(super) struct Wanted<'a> {
+    /// Where the home is; [`home::check`] allowed it.
+    pub(super) home: &'a str,
+    /// What lies in the root as if it were the root's own, and its path.
+    pub(super) addition: Option<(&'a str, &'a Tree)>,
+    /// How many inodes are to be taken while `/build` is written.
+    pub(super) inodes_used: u32,
+}
+
+impl Wanted<'_> {
+    /// What every build has.
+    pub(super) const USUAL: Self = Self {
+        home: home::USUAL,
+        addition: None,
+        inodes_used: 0,
+    };
+}
+
 /// What a command changes: a folder with `upper`, and `work` and `mnt` while it runs.
-pub(super) struct State {
+pub(in crate::sandbox) struct State {
     path: PathBuf,
     /// Removes the folder; `None` for one that is kept.
     scratch: Option<Scratch>,
@@ -108,6 +149,28 @@ impl State {
         job: &Job,
         action: &Digest,
         owner: &Owner,
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, SandboxError> {
+        Self::with(cache, &build_tree(cache, job, action)?, owner, wanted)
+    }
+
+    /// Keeps `build` as the state that the action's failed command left elsewhere, for a
+    /// shell here.
+    pub(in crate::sandbox) fn keep_tree(
+        cache: &Cache,
+        action: &Digest,
+        build: &Tree,
+    ) -> Result<PathBuf, SandboxError> {
+        let (owner, _) = Owner::find(UserId::Usual).map_err(trouble("find out who this is"))?;
+        Self::with(cache, build, &owner, &Wanted::USUAL)?.keep(cache, action, None)
+    }
+
+    /// A state with that in `/build`.
+    fn with(
+        cache: &Cache,
+        build: &Tree,
+        owner: &Owner,
+        wanted: &Wanted<'_>,
     ) -> Result<Self, SandboxError> {
         let scratch = cache.scratch()?;
         let state = Self {
@@ -119,15 +182,24 @@ impl State {
         for path in [&state.path, &upper] {
             fs::create_dir(path).map_err(io())?;
         }
-        let build = build_tree(cache, job, action)?;
-        checkout::check_out(cache.blobs(), &build, &upper.join(BUILD), owner.switch())?;
-        for (name, mode) in PRIVATE {
-            let path = upper.join(name);
-            fs::create_dir(&path).map_err(io())?;
-            // Hides what the root itself has there. A file system that cannot say
-            // so shows both.
-            let _ = rustix::fs::setxattr(&path, "user.overlay.opaque", b"y", XattrFlags::empty());
-            finish(&path, *mode, owner).map_err(io())?;
+        let taken = state.path.join("taken");
+        numbers::take_inodes(&taken, wanted.inodes_used).map_err(io())?;
+        checkout::check_out(cache.blobs(), build, &upper.join(BUILD), owner.switch())?;
+        remove::remove_tree(&taken).map_err(io())?;
+        let temporary = upper.join("tmp");
+        fs::create_dir(&temporary).map_err(io())?;
+        hide_below(&temporary);
+        finish(&temporary, 0o1777, owner).map_err(io())?;
+        home::make(&upper, wanted.home, owner).map_err(io())?;
+        if let Some((path, tree)) = wanted.addition {
+            let at = upper.join(path);
+            let parents = at.ancestors().skip(1);
+            let parents: Vec<&Path> = parents.take_while(|parent| *parent != upper).collect();
+            fs::create_dir_all(at.parent().unwrap_or(&upper)).map_err(io())?;
+            checkout::check_out(cache.blobs(), tree, &at, owner.switch())?;
+            for parent in parents {
+                finish(parent, 0o755, owner).map_err(io())?;
+            }
         }
         finish(&upper, 0o755, owner).map_err(io())?;
         state.prepare(owner)?;
@@ -237,13 +309,17 @@ fn kept_path(cache: &Cache, action: &Digest) -> PathBuf {
 }
 
 /// Forgets the state kept for an action that has since done well.
-pub(super) fn forget(cache: &Cache, action: &Digest) {
+pub(in crate::sandbox) fn forget(cache: &Cache, action: &Digest) {
     let _ = remove::remove_tree(&kept_path(cache, action));
 }
 
 /// The inputs in `build`, with the folders that outputs go into (REAPI has the
 /// sandbox make those).
-fn build_tree(cache: &Cache, job: &Job, action: &Digest) -> Result<Tree, SandboxError> {
+pub(in crate::sandbox) fn build_tree(
+    cache: &Cache,
+    job: &Job,
+    action: &Digest,
+) -> Result<Tree, SandboxError> {
     let found = job.input_root.directories.iter().find(|f| f.name == BUILD);
     let mut tree = match found.map(|folder: &reapi::DirectoryNode| &folder.digest) {
         None => Tree::new(),
@@ -253,8 +329,7 @@ fn build_tree(cache: &Cache, job: &Job, action: &Digest) -> Result<Tree, Sandbox
             Tree::load(cache.blobs(), &digest)?
         }
     };
-    let below = job.workdir.strip_prefix(BUILD).unwrap_or_default();
-    let below = below.trim_start_matches('/');
+    let below = job.below_build();
     for output in job.outputs.iter().map(String::as_str).chain([""]) {
         let path = join(below, output);
         let folder = if output.is_empty() {
@@ -282,8 +357,14 @@ pub(super) fn join(folder: &str, path: &str) -> String {
     }
 }
 
+/// Hides what the root itself has where the layer above it has this folder. A file
+/// system that cannot say so shows both.
+pub(super) fn hide_below(folder: &Path) {
+    let _ = rustix::fs::setxattr(folder, "user.overlay.opaque", b"y", XattrFlags::empty());
+}
+
 /// Gives a folder its mode, owner and time stamp.
-fn finish(path: &Path, mode: u32, owner: &Owner) -> std::io::Result<()> {
+pub(super) fn finish(path: &Path, mode: u32, owner: &Owner) -> std::io::Result<()> {
     let folder = File::open(path)?;
     hand_over(folder.file().as_fd(), owner)?;
     folder.set_permissions(PermissionsExt::from_mode(mode))?;

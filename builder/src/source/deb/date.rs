@@ -1,6 +1,6 @@
 //! The dates of release files: `Sat, 11 Jul 2026 10:16:37 UTC`.
 
-pub(super) const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
@@ -9,24 +9,24 @@ const YEAR_10000: u64 = 253_402_300_800;
 
 /// A date in UTC, to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Date {
+pub(crate) struct Date {
     seconds: u64,
 }
 
 impl Date {
     /// The date that is `seconds` after 1970-01-01 00:00:00 UTC.
-    pub(super) fn from_seconds(seconds: u64) -> Self {
+    pub(crate) fn from_seconds(seconds: u64) -> Self {
         Self { seconds }
     }
 
     /// Seconds since 1970-01-01 00:00:00 UTC.
-    pub(super) fn seconds(self) -> u64 {
+    pub(crate) fn seconds(self) -> u64 {
         self.seconds
     }
 
     /// Reads a date as RFC 5322 writes it, in UTC, as the Debian repository format
     /// demands.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.split_once(',').map_or(text, |(_weekday, rest)| rest);
         let mut words = text.split_ascii_whitespace();
         let day: u64 = words.next()?.parse().ok()?;
@@ -57,13 +57,13 @@ impl Date {
     }
 
     /// The day alone, as people write it: `2026-07-11`.
-    pub(super) fn day(self) -> String {
+    pub(crate) fn day(self) -> String {
         let (year, month, day) = civil(self.seconds / 86_400);
         format!("{year:04}-{month:02}-{day:02}")
     }
 
     /// As archives of snapshots name a moment: `20260711T101637Z`.
-    pub(super) fn snapshot(self) -> String {
+    pub(crate) fn snapshot(self) -> String {
         let (year, month, day) = civil(self.seconds / 86_400);
         let clock = self.seconds % 86_400;
         format!(
@@ -75,7 +75,7 @@ impl Date {
     }
 
     /// Reads what [`Date::snapshot`] writes.
-    pub(super) fn parse_snapshot(text: &str) -> Option<Self> {
+    pub(crate) fn parse_snapshot(text: &str) -> Option<Self> {
         let shape = text.len() == 16
             && text.bytes().enumerate().all(|(at, byte)| match at {
                 8 => byte == b'T',

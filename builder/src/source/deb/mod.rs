@@ -11,7 +11,7 @@ pub mod apt_config;
 mod apt_sources;
 mod archives;
 mod catalogue;
-mod date;
+pub(crate) mod date;
 mod error;
 pub mod fuzz;
 mod graph;

@@ -1,8 +1,10 @@
 //! Files and folders beside a recipe, good and bad.
 
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err::os::unix::fs::symlink;
+use rustix::fs::{CWD, RenameFlags};
 
 use super::*;
 
@@ -140,4 +142,53 @@ fn what_no_tree_can_hold_is_refused() {
     assert!(matches!(error, FileError::Unfit { .. }), "{error}");
     let error = recipe.lock("files/socket").unwrap_err();
     assert!(matches!(error, FileError::Unfit { .. }), "{error}");
+}
+
+#[test]
+fn what_is_put_in_its_place_meanwhile_is_not_followed() {
+    let recipe = recipe();
+    let secret = recipe.folder.path().join("secret");
+    fs::create_dir(&secret).unwrap();
+    fs::write(secret.join("large"), b"secret").unwrap();
+    fs::create_dir(recipe.at("files/busy")).unwrap();
+    recipe.write("files/busy/file", b"plain");
+    recipe.write("files/deep/large", b"small here");
+    symlink(
+        recipe.folder.path().join("outside"),
+        recipe.at("other file"),
+    )
+    .unwrap();
+    symlink(&secret, recipe.at("other folder")).unwrap();
+    let pairs = [
+        (recipe.at("files/busy/file"), recipe.at("other file")),
+        (recipe.at("files/deep"), recipe.at("other folder")),
+    ];
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = AtomicBool::new(false);
+    let (mut taken, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                for (one, other) in &pairs {
+                    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
+                }
+            }
+        });
+        let _stop = Stop(&stop);
+        for _ in 0..200 {
+            for path in ["files", "files/busy/file", "files/deep"] {
+                match recipe.lock(path) {
+                    Ok(_) => taken += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    });
+    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+    assert!(!recipe.cache.blobs().contains(&Digest::of(b"secret")));
 }

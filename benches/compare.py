@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Times `luni diff` on two Lunikernels of 60 MB that differ in one file, side by side
+with Debian's diffoscope on the same two.
+
+    cargo build --release && benches/compare.py
+
+The two are made here, the same on every machine but for Python's own deflate: an
+initramfs with thousands of programs, libraries and texts that compress as real ones do,
+of which one program has another date in it. diffoscope is left out where it is missing:
+`apt-get install --no-install-recommends diffoscope`.
+"""
+
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import zlib
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests/format"))
+sys.dont_write_bytecode = True
+
+import second_reader as second  # noqa: E402
+
+LUNI = pathlib.Path(os.environ.get("LUNI", HERE.parent / "target/release/luni"))
+SIZE = 60_000_000
+# A disk image: larger than what either would keep in memory, mostly empty.
+IMAGE = 2 << 30
+DIFFERS = {"luni": 10, "diffoscope": 1}
+MOST_MEMORY = 200
+
+
+def run(argv, expected):
+    """Runs a command; returns its CPU seconds, peak memory in MB, and what it printed."""
+    with tempfile.TemporaryFile() as output:
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(output.fileno(), 1)
+            os.execvp(argv[0], [os.fspath(word) for word in argv])
+        _, status, usage = os.wait4(pid, 0)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    if os.waitstatus_to_exitcode(status) != expected:
+        sys.exit(f"{argv} ended with {status}:\n{text}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, text
+
+
+def show(what, cpu, peak):
+    print(f"{what:<34} cpu {cpu:8.3f} s   peak {peak:7.1f} MB", flush=True)
+
+
+def words(chance, count):
+    """Text of a vocabulary, with the frequencies of a language."""
+    vocabulary = [bytes(chance.choices(b"etaoinshrdlu", k=chance.randint(2, 9))) for _ in range(3000)]
+    weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
+    return b" ".join(chance.choices(vocabulary, weights, k=count)) + b"\n"
+
+
+def content(chance, text):
+    """A file: a part of it noise, as instructions nearly are, and a part of it text."""
+    pieces = []
+    for _ in range(chance.randint(1, 60)):
+        at = chance.randrange(len(text) - 2000)
+        pieces.append(chance.randbytes(chance.randint(100, 1500)))
+        pieces.append(text[at : at + chance.randint(100, 2000)])
+        pieces.append(bytes(chance.randint(0, 300)))
+    return b"".join(pieces)
+
+
+def member(name, mode, data):
+    fields = [0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+    header = b"070701" + "".join(f"{field:08X}" for field in fields).encode()
+    header += name.encode() + b"\0"
+    header += bytes(-len(header) % 4)
+    return header + data + bytes(-len(data) % 4)
+
+
+def initramfs(date):
+    """A gzip of just under SIZE bytes; `date` is in one file in its middle."""
+    chance = random.Random(1)
+    text = words(chance, 200_000)
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    packed, size, number = [], 0, 0
+    while size < SIZE:
+        data = content(chance, text)
+        # That it is in the middle depends on nothing but the number.
+        if number == 700:
+            data = data[:1000] + date + data[1000:]
+        packed.append(packer.compress(member(f"usr/lib/{number:05}", 0o100755, data)))
+        size += len(packed[-1])
+        number += 1
+    packed.append(packer.compress(member("TRAILER!!!", 0, b"")) + packer.flush())
+    return b"".join(packed)
+
+
+def lunikernel(path, date):
+    contents = {"kernel": b"a kernel, as far as a zip can tell\n", "initramfs.gz": initramfs(date)}
+    entries = {
+        name: {"sha256": second.sha256(data), "size": len(data)}
+        for name, data in contents.items()
+    }
+    manifest = {
+        "format": "lunikernel/1",
+        "name": "large",
+        "version": "1.0",
+        "flavour": "debian",
+        "arch": "x86_64",
+        "boot": {"protocol": "linux", "cmdline": "console=ttyS0", "min_memory_mib": 64},
+        "devices": {"net": False, "block": False},
+        "overlay": {"kind": "initramfs"},
+        "entries": entries,
+        "inputs": [],
+    }
+    path.write_bytes(second.write(manifest, contents))
+
+
+def image(path, byte):
+    with path.open("wb") as file:
+        file.truncate(IMAGE)
+        for at in range(0, IMAGE, IMAGE // 64):
+            file.seek(at)
+            file.write(random.Random(at).randbytes(1 << 20))
+        file.seek(IMAGE // 2 + 5000)
+        file.write(byte)
+
+
+def main():
+    if not LUNI.exists():
+        sys.exit(f"{LUNI} is not there: run `cargo build --release`, or set LUNI")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        pair = folder / "left.luni.zip", folder / "right.luni.zip"
+        lunikernel(pair[0], b"Jan  1 1980 00:00:00")
+        lunikernel(pair[1], b"Nov 22 2026 08:15:42")
+        sizes = " and ".join(f"{path.stat().st_size / 1e6:.1f}" for path in pair)
+        print(f"two Lunikernels of {sizes} MB that differ in one file")
+        cpu, peak, text = run([LUNI, "-q", "diff", *pair], DIFFERS["luni"])
+        show("luni diff", cpu, peak)
+        if "member `usr/lib/00700`" not in text:
+            sys.exit(f"it did not find the file:\n{text}")
+        images = folder / "left.img", folder / "right.img"
+        image(images[0], b"1")
+        image(images[1], b"2")
+        image_cpu, image_peak, _ = run([LUNI, "-q", "diff", *images], DIFFERS["luni"])
+        show(f"luni diff, disk images of {IMAGE >> 20} MiB", image_cpu, image_peak)
+        for path in images:
+            path.unlink()
+        most = max(peak, image_peak)
+        print("memory is", "below" if most < MOST_MEMORY else "NOT below", MOST_MEMORY, "MB")
+        if shutil.which("diffoscope") is None:
+            print("left out: diffoscope is not there")
+            return
+        other, other_peak, _ = run(["diffoscope", "--text", "-", *pair], DIFFERS["diffoscope"])
+        show("diffoscope", other, other_peak)
+        share = other / cpu
+        print(f"\ndiffoscope / luni diff: {share:.0f}")
+        print("luni takes", "less" if share > 30 else "NOT less", "than a thirtieth of the CPU time")
+
+
+if __name__ == "__main__":
+    main()

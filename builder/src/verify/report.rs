@@ -1,0 +1,216 @@
+//! What verifying found, as `--json` prints it. Names of fields are kept from version
+//! to version; docs/reproducibility.md has them.
+
+use std::fmt;
+
+use lunikernel_cache::Digest;
+use serde::Serialize;
+
+use super::{Cause, Conditions, Difference, Variation};
+use crate::build::StepReport;
+use crate::sandbox::Unable;
+
+/// What verifying came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    /// Every round gave the same bytes.
+    Good,
+    /// Two rounds gave different bytes.
+    Differs,
+    /// A round could not be built, so nothing is known.
+    Failed,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Good => "GOOD",
+            Self::Differs => "DIFFERS",
+            Self::Failed => "FAILED",
+        })
+    }
+}
+
+/// What verifying found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Which form the report has: [`Report::FORMAT`].
+    pub format: &'static str,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// What was built again; `None` where two artefacts were only compared.
+    pub subject: Option<Subject>,
+    /// The artefact that was only compared, and not built again.
+    pub given: Option<Digest>,
+    /// The artefact that the rounds were to make, or that was compared with.
+    pub expected: Option<Digest>,
+    /// Each round that was finished.
+    pub rounds: Vec<RoundReport>,
+    /// Each thing that can be varied, and whether it was.
+    pub variations: Vec<VariationReport>,
+    /// The first difference that was found: between the first round and the first one
+    /// that differs from it, or else between what was expected and the rounds.
+    pub difference: Option<Difference>,
+    /// The first step that made different things of the same inputs.
+    pub step: Option<String>,
+    /// Why they differ, as far as it can be told: what has to be mended first comes first.
+    pub causes: Vec<Cause>,
+    /// How the guilty variations were searched for.
+    pub bisection: Option<Bisection>,
+    /// Why there is no verdict, where there is none.
+    pub failure: Option<FailureReport>,
+}
+
+/// What was built again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The recipe's text.
+    pub recipe: Digest,
+    /// The lock's text.
+    pub lock: Digest,
+}
+
+/// One round.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RoundReport {
+    /// The artefact that it made.
+    pub artefact: Digest,
+    /// The sandbox that ran the steps.
+    pub sandbox: String,
+    /// Under which conditions.
+    pub conditions: Conditions,
+    /// What of them could not be had.
+    pub unable: Vec<Unable>,
+    /// Each step.
+    pub steps: Vec<StepReport>,
+}
+
+/// Something that can be varied, and whether it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VariationReport {
+    /// What.
+    pub name: Variation,
+    /// Whether it was.
+    #[serde(flatten)]
+    pub state: State,
+}
+
+/// Whether something was varied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum State {
+    /// It was.
+    Varied {
+        /// What it was in each round.
+        values: Vec<String>,
+    },
+    /// It was to be, and could not.
+    Unable {
+        /// Why not.
+        why: String,
+    },
+    /// It was not to be.
+    NotAsked,
+}
+
+/// How the guilty variations were searched for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Bisection {
+    /// Each build of the search.
+    pub trials: Vec<TrialReport>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// One build of the search.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrialReport {
+    /// What was varied; nothing where the first round was repeated.
+    pub varied: Vec<Variation>,
+    /// What it made, or nothing where a step failed.
+    pub artefact: Option<Digest>,
+    /// Whether that is what the first round made.
+    pub same: bool,
+}
+
+/// What came of the search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The variations that it takes were found.
+    Found,
+    /// It differs although nothing is varied.
+    DiffersByItself,
+    /// It differs although nothing is varied, unless there is one processor only.
+    DiffersInParallel,
+    /// All that was varied together made no difference this time.
+    NotAgain,
+    /// There would have been too many trials.
+    GaveUp,
+}
+
+/// Why there is no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureReport {
+    /// Which round failed, counted from 1.
+    pub round: usize,
+    /// The step that failed, if it was one.
+    pub step: Option<String>,
+    /// What went wrong, and what caused that.
+    pub message: String,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+}
+
+impl Report {
+    /// The form of the report. Fields may be added to it; one that has other names or
+    /// meanings is called otherwise.
+    pub const FORMAT: &'static str = "lunikernel-verification/1";
+
+    /// What was varied.
+    pub fn varied(&self) -> impl Iterator<Item = (Variation, &[String])> {
+        self.variations.iter().filter_map(|one| match &one.state {
+            State::Varied { values } => Some((one.name, values.as_slice())),
+            State::Unable { .. } | State::NotAsked => None,
+        })
+    }
+
+    /// What was to be varied and could not, and why.
+    pub fn unable(&self) -> impl Iterator<Item = (Variation, &str)> {
+        self.variations.iter().filter_map(|one| match &one.state {
+            State::Unable { why } => Some((one.name, why.as_str())),
+            State::Varied { .. } | State::NotAsked => None,
+        })
+    }
+
+    /// What was not to be varied.
+    pub fn not_asked(&self) -> impl Iterator<Item = Variation> {
+        let names = self.variations.iter();
+        names.filter_map(|one| matches!(one.state, State::NotAsked).then_some(one.name))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Found => "it takes what was found to be guilty, and no less",
+            Self::DiffersByItself => {
+                "it differs although nothing is varied: time, chance or addresses"
+            }
+            Self::DiffersInParallel => {
+                "it differs although nothing is varied, but not with one processor: \
+                 what runs in parallel"
+            }
+            Self::NotAgain => {
+                "everything varied together made no difference this time: \
+                 it does not happen each time, or only in an empty cache"
+            }
+            Self::GaveUp => "given up after too many trials",
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! Which sandbox runs the steps, and what becomes of it when a signal ends this process.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once, OnceLock};
+
+use lunikernel_builder::sandbox::{
+    Docker, LogSink, Native, Outcome, Sandbox, SandboxError, Surroundings,
+};
+use lunikernel_cache::{Cache, Digest, Progress};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use super::workshop;
+use crate::failure::Failure;
+use crate::paint;
+
+/// What steps run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SandboxChoice {
+    /// Native where it can be set up, else docker
+    Auto,
+    /// Namespaces of this machine's kernel
+    Native,
+    /// Containers of Docker, Podman, or another engine with Docker's API
+    Docker,
+    /// For verify: each of the two that answers, in turn; else as auto
+    Mix,
+}
+
+impl SandboxChoice {
+    /// What it is called in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Docker => "docker",
+            Self::Mix => "mix",
+        }
+    }
+}
+
+/// The sandboxes that take turns where the command line asks for several.
+pub(crate) fn in_turn(context: &Context) -> Result<Vec<SandboxChoice>, Failure> {
+    Ok(match context.sandbox()? {
+        SandboxChoice::Mix => match context.engine().get() {
+            Ok(_) => vec![SandboxChoice::Native, SandboxChoice::Docker],
+            Err(_) => vec![SandboxChoice::Native],
+        },
+        one => vec![one],
+    })
+}
+
+/// The connection to an engine, made when first needed and kept.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Engine(Arc<OnceLock<Docker>>);
+
+impl Engine {
+    fn get(&self) -> Result<Docker, SandboxError> {
+        if let Some(docker) = self.0.get() {
+            return Ok(docker.clone());
+        }
+        let docker = Docker::connect()?;
+        clean_up_on_signals(&docker);
+        Ok(self.0.get_or_init(|| docker).clone())
+    }
+
+    /// Removes what is left in the engine, before this process ends.
+    pub(crate) fn leave(&self) {
+        // A signal has this done, and ends the process; the error that its doing makes
+        // elsewhere is not to be told.
+        while SIGNALLED.load(Ordering::Relaxed) {
+            std::thread::park();
+        }
+        if let Some(docker) = self.0.get() {
+            // What stays is listed by `luni cache gc`.
+            let _ = docker.clean_up();
+        }
+    }
+}
+
+/// Whether a signal is ending this process.
+static SIGNALLED: AtomicBool = AtomicBool::new(false);
+
+/// The sandbox that was chosen.
+pub(crate) fn chosen(
+    choice: SandboxChoice,
+    context: &Context,
+    cache: &Cache,
+    sink: LogSink,
+) -> Result<Arc<dyn Sandbox>, Failure> {
+    let native = workshop::sandbox(cache).with_log(Arc::clone(&sink));
+    Ok(match choice {
+        SandboxChoice::Native => Arc::new(native),
+        SandboxChoice::Docker => in_docker(&context.engine().get()?, cache, sink),
+        SandboxChoice::Auto | SandboxChoice::Mix => Arc::new(Auto {
+            native,
+            engine: context.engine().clone(),
+            cache: cache.clone(),
+            sink,
+            progress: context.progress(),
+            instead: OnceLock::new(),
+        }),
+    })
+}
+
+/// This very program is started again inside.
+fn in_docker(docker: &Docker, cache: &Cache, sink: LogSink) -> Arc<dyn Sandbox> {
+    let program = Path::new("/proc/self/exe").to_owned();
+    Arc::new(docker.sandbox(cache.clone(), program).with_log(sink))
+}
+
+/// The native sandbox; where that cannot be set up, an engine's, if one answers.
+struct Auto {
+    native: Native,
+    engine: Engine,
+    cache: Cache,
+    sink: LogSink,
+    progress: Arc<dyn Progress>,
+    instead: OnceLock<Arc<dyn Sandbox>>,
+}
+
+impl Sandbox for Auto {
+    fn name(&self) -> &'static str {
+        "auto"
+    }
+
+    fn run(&self, action: &Digest, around: &Surroundings) -> Result<Outcome, SandboxError> {
+        if let Some(instead) = self.instead.get() {
+            return instead.run(action, around);
+        }
+        let failed = match self.native.run(action, around) {
+            Err(failed @ SandboxError::Setup { .. }) => failed,
+            other => return other,
+        };
+        let Ok(docker) = self.engine.get() else {
+            return Err(or_docker(failed));
+        };
+        self.progress.note(&format!(
+            "steps run in {}, as the native sandbox does not work here: {failed}",
+            docker.engine()
+        ));
+        let instead = in_docker(&docker, &self.cache, Arc::clone(&self.sink));
+        self.instead.get_or_init(|| instead).run(action, around)
+    }
+}
+
+/// The same error; its hint names the other way too.
+fn or_docker(error: SandboxError) -> SandboxError {
+    let other = "start Docker or Podman, which are used where one answers";
+    match error {
+        SandboxError::Setup {
+            attempted,
+            source,
+            hint,
+        } => SandboxError::Setup {
+            attempted,
+            source,
+            hint: Some(match hint {
+                Some(hint) => format!("{hint}; or {other}"),
+                None => other.to_owned(),
+            }),
+        },
+        other => other,
+    }
+}
+
+/// Has what is in the engine removed before this process ends by a signal.
+fn clean_up_on_signals(docker: &Docker) {
+    static ONCE: Once = Once::new();
+    let docker = docker.clone();
+    ONCE.call_once(|| {
+        // Without the thread, the next build removes what is left.
+        let _ = std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || wait_for_signal(&docker));
+    });
+}
+
+fn wait_for_signal(docker: &Docker) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return;
+    };
+    let number = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).ok()?;
+        let mut hangup = signal(SignalKind::hangup()).ok()?;
+        let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+        tokio::select! {
+            _ = terminate.recv() => Some(15),
+            _ = hangup.recv() => Some(1),
+            _ = interrupt.recv() => Some(2),
+        }
+    });
+    if let Some(number) = number {
+        SIGNALLED.store(true, Ordering::Relaxed);
+        let _ = docker.clean_up();
+        if std::io::stderr().is_terminal() {
+            // Bars hide the cursor while they are drawn.
+            paint::tell("\x1b[?25h\n");
+        }
+        // As shells have it for what a signal ended.
+        std::process::exit(128 + number);
+    }
+}

@@ -1,0 +1,447 @@
+//! What only sandboxes in engines have: engines that are not there, not able, or gone, and
+//! what is left in them.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use lunikernel_builder::sandbox::{Docker, EntryOrder, Facet, Sandbox as _, SandboxError};
+
+use crate::bench::{Bench, ask, luni};
+use crate::support::hello;
+
+const DOCKER: &str = "LUNI_TEST_DOCKER_HOST";
+const PODMAN: &str = "LUNI_TEST_PODMAN_HOST";
+
+/// The address of an engine, or `None` with the test left out.
+fn address(name: &str) -> Option<String> {
+    let found = std::env::var(name).ok();
+    if found.is_none() {
+        let test = lunikernel_testing::this_test();
+        lunikernel_testing::left_out(&test, &format!("{name} names no engine"));
+    }
+    found
+}
+
+fn error_of(address: &str) -> (String, String) {
+    let error = Docker::connect_to(address).unwrap_err();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    (text, error.hint().unwrap_or_default())
+}
+
+#[test]
+fn a_socket_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let (error, hint) = error_of(&format!("unix://{}", socket.display()));
+    assert!(
+        error.starts_with("could not reach the engine: unix:///"),
+        "{error}"
+    );
+    assert!(
+        error.contains("docker.sock: nothing answers there"),
+        "{error}"
+    );
+    assert!(
+        hint.contains("DOCKER_HOST") && hint.contains("--sandbox native"),
+        "{hint}"
+    );
+}
+
+/// An engine that answers each request whose address has one of the words with that.
+fn fake(answers: Vec<(&'static str, u16, &'static str)>) -> String {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in server.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut request = String::new();
+            let _ = reader.read_line(&mut request);
+            let mut line = String::new();
+            let mut chunked = false;
+            while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                chunked |= line.to_lowercase().contains("chunked");
+                line.clear();
+            }
+            let body = |reader: &mut BufReader<std::net::TcpStream>| {
+                let mut last = Vec::new();
+                while chunked && !last.ends_with(b"0\r\n\r\n") {
+                    let mut byte = [0];
+                    if reader.read_exact(&mut byte).is_err() {
+                        break;
+                    }
+                    last.push(byte[0]);
+                }
+            };
+            body(&mut reader);
+            let found = answers.iter().find(|(word, ..)| request.contains(word));
+            let (_, code, text) = found.unwrap_or(&("", 404, "{\"message\":\"no such thing\"}"));
+            let head = format!(
+                "HTTP/1.1 {code} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                text.len()
+            );
+            let _ = (&stream).write_all(format!("{head}{text}").as_bytes());
+        }
+    });
+    address
+}
+
+const LISTS: [(&str, u16, &str); 3] = [
+    ("/containers/json", 200, "[]"),
+    ("/volumes", 200, "{\"Volumes\":[],\"Warnings\":[]}"),
+    ("/images/json", 200, "[]"),
+];
+
+fn version(api: &str) -> &'static str {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let text = format!(
+        "{{\"Version\":\"1.0\",\"ApiVersion\":\"{api}\",\"Os\":\"linux\",\"Arch\":\"{arch}\"}}"
+    );
+    text.leak()
+}
+
+#[test]
+fn an_old_engine_is_told_from_a_new_one() {
+    let (error, hint) = error_of(&fake(vec![("/version", 200, version("1.24"))]));
+    assert!(
+        error.contains("its API has version 1.24; version 1.40 or newer is needed"),
+        "{error}"
+    );
+    assert!(hint.contains("update the engine"), "{hint}");
+    let text = "{\"ApiVersion\":\"1.41\",\"Os\":\"linux\",\"Arch\":\"s390x\"}";
+    let (error, _) = error_of(&fake(vec![("/version", 200, text)]));
+    assert!(
+        error.contains("it runs linux/s390x; this program is for"),
+        "{error}"
+    );
+}
+
+fn fake_run(answer: (&'static str, u16, &'static str)) -> (String, String) {
+    let mut answers = vec![
+        ("/version", 200, version("1.41")),
+        ("/info", 200, "{}"),
+        answer,
+    ];
+    answers.extend(LISTS);
+    let bench = Bench::new();
+    let docker = Docker::connect_to(&fake(answers)).unwrap();
+    let sandbox = docker.sandbox(bench.cache.clone(), luni());
+    let ask = ask("show");
+    let error = sandbox
+        .run(&bench.store(&ask), &ask.surroundings)
+        .unwrap_err();
+    assert!(matches!(error, SandboxError::Engine { .. }), "{error:?}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    (
+        format!("{error}: {source}"),
+        error.hint().unwrap_or_default(),
+    )
+}
+
+#[test]
+fn a_refused_import_says_what_the_engine_said() {
+    let said = "{\"message\":\"the policy forbids images\"}";
+    let (error, _) = fake_run(("/images/create", 403, said));
+    assert!(error.starts_with("could not import the root "), "{error}");
+    assert!(
+        error.ends_with("it refused: the policy forbids images"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_full_disk_of_the_engine_is_named() {
+    let said = "{\"message\":\"write /var/lib/x: no space left on device\"}";
+    let (error, hint) = fake_run(("/images/create", 500, said));
+    assert!(
+        error.contains("its disk is full: write /var/lib/x"),
+        "{error}"
+    );
+    assert!(hint.contains("docker system prune"), "{hint}");
+}
+
+fn no_way_out(bench: &Bench) {
+    let log = bench.run(&ask("escape")).well();
+    for line in log.lines() {
+        let (attempt, answer) = line.split_once(": ").unwrap();
+        // Of pid 1's files there are only the numbers to see; /sys is empty.
+        let harmless = ["kill 1", "after many steps up", "pid 1 files", "sys"];
+        assert_eq!(answer == "done", harmless.contains(&attempt), "{line}");
+    }
+}
+
+fn what_cannot_be_had_is_said(bench: &Bench) {
+    let asked = ask("show").surroundings(|s| s.entry_order = EntryOrder::Reverse);
+    let unable = bench.run(&asked).outcome.unable;
+    let facets: Vec<Facet> = unable.iter().map(|unable| unable.facet).collect();
+    assert_eq!(facets, [Facet::EntryOrder]);
+}
+
+fn a_failed_state_is_kept_for_a_shell_here(bench: &Bench) {
+    let failing = ask("write half done , mkdir d , write d/f x , symlink d/f l , exit 3");
+    let action = bench.store(&failing);
+    let kept = bench.run(&failing).outcome.kept.unwrap();
+    assert_eq!(fs::read(kept.join("upper/build/half")).unwrap(), b"done");
+    assert_eq!(fs::read(kept.join("upper/build/l")).unwrap(), b"x");
+    let words = ["/probe", "rm", "d/f", ",", "exit", "7"].map(str::to_owned);
+    assert_eq!(
+        bench.native.shell(&action, Some(words.to_vec())).unwrap(),
+        7
+    );
+    assert!(!kept.join("upper/build/d/f").exists());
+}
+
+fn nothing_else_shows(bench: &Bench) {
+    let script = "cat /etc/hosts , cat /etc/hostname , cat /etc/resolv.conf , ls /sys , \
+        ls /proc/fs , ls /dev/mqueue , cat /proc/1/cmdline";
+    let log = bench.run(&ask(script)).well();
+    let shown: Vec<&str> = log
+        .lines()
+        .filter(|line| !line.ends_with(": ENOENT"))
+        .collect();
+    assert_eq!(shown, ["luni-sandbox\0"]);
+}
+
+macro_rules! in_engines {
+    ($($test:ident),* $(,)?) => {
+        in_every_sandbox!(docker, "LUNI_TEST_DOCKER_HOST", $($test),*);
+        in_every_sandbox!(podman, "LUNI_TEST_PODMAN_HOST", $($test),*);
+    };
+}
+
+in_engines!(
+    no_way_out,
+    what_cannot_be_had_is_said,
+    a_failed_state_is_kept_for_a_shell_here,
+    nothing_else_shows,
+);
+
+/// What the engine at `address` has that carries our labels and was made by process `pid`.
+fn made_by(address: &str, pid: u32) -> Vec<String> {
+    let socket = address.strip_prefix("unix://").expect("a socket");
+    let get = |path: &str| -> serde_json::Value {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    };
+    let lists = [
+        get("/v1.40/containers/json?all=1"),
+        get("/v1.40/volumes")["Volumes"].take(),
+        get("/v1.40/images/json"),
+    ];
+    let mut found = Vec::new();
+    for thing in lists
+        .iter()
+        .flat_map(|list| list.as_array().into_iter().flatten())
+    {
+        let process = thing["Labels"]["org.lunikernel.process"].as_str();
+        if process.is_some_and(|process| process.contains(&format!(".{pid}."))) {
+            found.push(
+                thing["Id"]
+                    .as_str()
+                    .or(thing["Name"].as_str())
+                    .unwrap()
+                    .to_owned(),
+            );
+        }
+    }
+    found
+}
+
+fn build(name: &str, address: &str) -> Option<(Child, tempfile::TempDir)> {
+    let mirror = hello::mirror(name)?;
+    let folder = tempfile::tempdir().unwrap();
+    let child = hello::luni_at(&luni(), &folder.path().join("cache"))
+        .args(["--sandbox", "docker", "--mirror", &mirror, "build"])
+        .arg(hello::recipe())
+        .arg("-o")
+        .arg(folder.path().join("hello.luni.zip"))
+        .env("DOCKER_HOST", address)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    Some((child, folder))
+}
+
+fn golden(engine: &str) {
+    let Some(address) = address(engine) else {
+        return;
+    };
+    let Some((child, _folder)) = build(&lunikernel_testing::this_test(), &address) else {
+        return;
+    };
+    let pid = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(hello::built_digest(&output), hello::golden());
+    assert_eq!(made_by(&address, pid), Vec::<String>::new());
+}
+
+#[test]
+fn hello_has_its_golden_digest_in_docker() {
+    golden(DOCKER);
+}
+
+#[test]
+fn hello_has_its_golden_digest_in_podman() {
+    golden(PODMAN);
+}
+
+fn interrupted(engine: &str) {
+    let Some(address) = address(engine) else {
+        return;
+    };
+    let Some((child, _folder)) = build(&lunikernel_testing::this_test(), &address) else {
+        return;
+    };
+    let pid = child.id();
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while made_by(&address, pid).is_empty() {
+        assert!(Instant::now() < deadline, "nothing was made");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let id = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(made_by(&address, pid), Vec::<String>::new());
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_in_docker() {
+    interrupted(DOCKER);
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_in_podman() {
+    interrupted(PODMAN);
+}
+
+/// An engine of the test's own, to be killed.
+struct OwnEngine {
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl OwnEngine {
+    fn address(&self) -> String {
+        format!("unix://{}", self.folder.path().join("socket").display())
+    }
+
+    fn spawn(folder: &std::path::Path) -> std::io::Result<Child> {
+        Command::new("dockerd")
+            .arg("--data-root")
+            .arg(folder.join("data"))
+            .arg("--exec-root")
+            .arg(folder.join("exec"))
+            .arg("--pidfile")
+            .arg(folder.join("pid"))
+            .args(["-H", &format!("unix://{}", folder.join("socket").display())])
+            .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
+            .args(["--ip-forward=false", "--ip-masq=false"])
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.join("log"))?.into_file())
+            .spawn()
+    }
+
+    fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Self::spawn(folder.path()).ok()?;
+        let mut engine = Self { folder, process };
+        engine.wait().then_some(engine)
+    }
+
+    /// Waits until it answers; `false` where it has ended.
+    fn wait(&mut self) -> bool {
+        while Docker::connect_to(&self.address()).is_err() {
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        true
+    }
+
+    /// The part of the engine that does not end with it when it is killed.
+    fn end_containerd(&self, signal: rustix::process::Signal) {
+        let file = self.folder.path().join("exec/containerd/containerd.pid");
+        let Ok(text) = fs::read_to_string(&file) else {
+            return;
+        };
+        // The engine takes one that ended and was not waited for as one that runs.
+        let _ = fs::remove_file(&file);
+        let pid = text
+            .trim()
+            .parse()
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, signal);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn restart(&mut self) {
+        self.end_containerd(rustix::process::Signal::KILL);
+        let _ = fs::remove_file(self.folder.path().join("pid"));
+        self.process = Self::spawn(self.folder.path()).unwrap();
+        let log = self.folder.path().join("log");
+        assert!(self.wait(), "{}", fs::read_to_string(log).unwrap());
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        let own = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(own, rustix::process::Signal::TERM);
+        let _ = self.process.wait();
+        self.end_containerd(rustix::process::Signal::TERM);
+    }
+}
+
+#[test]
+fn an_engine_that_is_killed_is_an_error_and_leaves_nothing_once_it_is_back() {
+    let Some(mut engine) = OwnEngine::start() else {
+        let test = lunikernel_testing::this_test();
+        lunikernel_testing::left_out(&test, "no Docker engine of its own can be started here");
+        return;
+    };
+    let bench = Bench::new();
+    let docker = Docker::connect_to(&engine.address()).unwrap();
+    let sandbox = docker.sandbox(bench.cache.clone(), luni());
+    let ask = ask("sleep 600").timeout(Duration::from_secs(600));
+    let action = bench.store(&ask);
+    let (address, own) = (engine.address(), std::process::id());
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| sandbox.run(&action, &ask.surroundings));
+        while made_by(&address, own).len() < 5 && !run.is_finished() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        engine.process.kill().unwrap();
+        engine.process.wait().unwrap();
+        let error = run.join().unwrap().unwrap_err();
+        assert!(matches!(error, SandboxError::Engine { .. }), "{error:?}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("engine"), "{error:?}: {hint}");
+    });
+    engine.restart();
+    docker.clean_up().unwrap();
+    assert_eq!(made_by(&address, own), Vec::<String>::new());
+}

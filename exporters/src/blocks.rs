@@ -1,6 +1,5 @@
 //! The digest of a disk, and the list of its blocks that are not zero.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use lunikernel_cache::{Hasher, Sha256};
@@ -19,7 +18,8 @@ const ZERO: &str = "07854d2fef297a06ba81685e660c332de36d5d18d546927d30daad6d7fda
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockMap {
     size: u64,
-    blocks: BTreeMap<u64, Sha256>,
+    /// In order.
+    blocks: Vec<(u64, Sha256)>,
 }
 
 impl BlockMap {
@@ -28,9 +28,9 @@ impl BlockMap {
     /// # Errors
     /// Whatever reading the content gives.
     pub fn of(disk: &Disk) -> io::Result<Self> {
-        let (mut read, mut blocks) = (disk.blocks(BLOCK), BTreeMap::new());
+        let (mut read, mut blocks) = (disk.blocks(BLOCK), Vec::new());
         while let Some((number, bytes)) = read.next_block()? {
-            blocks.insert(number, Sha256::of(bytes));
+            blocks.push((number, Sha256::of(bytes)));
         }
         Ok(Self {
             size: disk.size(),
@@ -47,9 +47,7 @@ impl BlockMap {
     /// The numbers and digests of the blocks that are not zero, in order: what has to be
     /// sent to a cloud.
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = (u64, Sha256)> {
-        self.blocks
-            .iter()
-            .map(|(number, sha256)| (*number, *sha256))
+        self.blocks.iter().copied()
     }
 
     /// The block digest of the disk: the SHA-256 of the SHA-256s (32 bytes each) of all its
@@ -82,7 +80,7 @@ impl BlockMap {
     #[must_use]
     pub fn linear_checksum(&self) -> Sha256 {
         let mut hasher = Hasher::new();
-        (self.blocks.values()).for_each(|sha256| hasher.update(sha256.as_bytes()));
+        (self.blocks()).for_each(|(_, sha256)| hasher.update(sha256.as_bytes()));
         hasher.finish().sha256
     }
 

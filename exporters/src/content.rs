@@ -183,6 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_a_lunikernel_is_its_content() {
+        let zip = include_bytes!("../../tests/format/good.zip").to_vec();
+        let artefact = Arc::new(Artefact::from_bytes(zip, "good.zip").unwrap());
+        for (name, digest) in artefact.entries() {
+            let content = Content::entry(&artefact, name).unwrap();
+            let bytes = content.to_vec(1 << 20).unwrap();
+            assert_eq!(lunikernel_cache::Digest::of(&bytes), digest, "{name}");
+            assert!(content.read_exact_at(&mut [0], digest.size).is_err());
+        }
+        let missing = Content::entry(&artefact, "missing").unwrap_err();
+        assert!(matches!(missing, ArtefactError::NoEntry { .. }));
+    }
+
+    #[test]
     fn a_file_that_became_shorter_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kernel");

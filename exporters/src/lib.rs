@@ -5,13 +5,16 @@
 //! bytes on every machine.
 //!
 //! ```text
-//! files, kernel, boot pieces ──► Content      a range of a file, of a zip's entry, or of memory
-//!   fat::FileTree ──► Disk                    the EFI system partition
-//!   gpt::place(partitions) ──► Disk           partition table, boot code, partitions
-//!   hybrid::Layout ──► Disk                   both, as boots under BIOS and UEFI
-//! Disk ──► raw │ gce │ qcow2 │ vmdk │ vhd │ vdi │ vhdx ──► Sink ──► Output ──commit──► the file
-//! Disk ──► blocks::BlockMap                   its digest, and what a cloud has to be sent
-//! all of it ──► manifest::ExportManifest      NAME.export.json
+//! what is known of a Lunikernel ──► checks::check ──► what cannot work, before any work
+//! files, zip entries, memory ──► Content     a range of bytes that are read when needed
+//!   uki::Uki ──► Content                     an EFI program with kernel and initramfs
+//!   fat::FileTree ──► Disk                   the EFI system partition
+//!   grub::{boot_code, core}                  what a BIOS starts
+//!   gpt::place(partitions) ──► Disk          partition table, boot code, partitions
+//!   hybrid::Layout ──► Disk                  all of it, as boots under BIOS and UEFI
+//! Disk ──► raw │ gce │ qcow2 │ vmdk │ vhd │ vdi │ vhdx ──► Sink ──► Output ──commit──► file
+//! Disk ──► BlockMap                          its digest, and what a cloud has to be sent
+//! all that came of it ──► manifest::ExportManifest ──► NAME.export.json
 //! ```
 //!
 //! A [`Disk`] is sparse and lazy: a size, and extents of [`Content`] that are read when a

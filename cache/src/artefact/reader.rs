@@ -129,14 +129,34 @@ impl Artefact {
     /// # Errors
     /// [`ArtefactError::NoEntry`] where there is none of that name.
     pub fn entry(&self, name: &str) -> Result<EntryReader<'_>, ArtefactError> {
-        let (first, sorted) = self.placed.split_at(self.placed.len().min(1));
-        let placed = match sorted.binary_search_by(|placed| placed.name.as_str().cmp(name)) {
-            Ok(at) => sorted.get(at),
-            Err(_) => first.first().filter(|first| first.name == name),
+        Ok(EntryReader::new(self, self.find(name)?))
+    }
+
+    /// Fills `buffer` with the content of an entry from byte `at` on. Nothing of it is
+    /// checked but that it is there: whoever must rely on it calls [`Artefact::check`]
+    /// before.
+    ///
+    /// # Errors
+    /// [`ArtefactError::NoEntry`] where there is none of that name,
+    /// [`ArtefactError::Io`] where it ends before or cannot be read.
+    pub fn read_entry_at(
+        &self,
+        name: &str,
+        buffer: &mut [u8],
+        at: u64,
+    ) -> Result<(), ArtefactError> {
+        let placed = self.find(name)?;
+        let end = at.checked_add(buffer.len() as u64);
+        let read = if end.is_some_and(|end| end <= u64::from(placed.size)) {
+            self.source.read_exact_at(buffer, placed.content_at() + at)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
         };
-        placed
-            .map(|placed| EntryReader::new(self, placed))
-            .ok_or_else(|| self.no_entry(name))
+        read.map_err(|source| ArtefactError::Io {
+            attempted: "read",
+            artefact: self.label.clone(),
+            source,
+        })
     }
 
     /// Reads the whole zip once, from front to back, and checks every byte of it.
@@ -238,6 +258,15 @@ impl Artefact {
             Some((name, _)) => Err(self.flawed(name, EntryFlaw::Missing)),
             None => Ok(()),
         }
+    }
+
+    fn find(&self, name: &str) -> Result<&Placed, ArtefactError> {
+        let (first, sorted) = self.placed.split_at(self.placed.len().min(1));
+        let placed = match sorted.binary_search_by(|placed| placed.name.as_str().cmp(name)) {
+            Ok(at) => sorted.get(at),
+            Err(_) => first.first().filter(|first| first.name == name),
+        };
+        placed.ok_or_else(|| self.no_entry(name))
     }
 
     fn digest_of(&self, placed: &Placed) -> Digest {

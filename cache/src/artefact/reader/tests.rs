@@ -86,6 +86,19 @@ fn entries_are_read_and_found_right() {
         *artefact.manifest()
     );
     assert!(artefact.entry("other").is_err());
+    let mut part = [0; 3];
+    artefact.read_entry_at("kernel", &mut part, 1).unwrap();
+    let mut whole = Vec::new();
+    (artefact.entry("kernel").unwrap().read_to_end(&mut whole)).unwrap();
+    assert_eq!(part, whole[1..4]);
+    let beyond = artefact.read_entry_at("kernel", &mut part, whole.len() as u64 - 2);
+    assert!(matches!(beyond, Err(ArtefactError::Io { .. })));
+    assert!(
+        artefact
+            .read_entry_at("kernel", &mut part, u64::MAX)
+            .is_err()
+    );
+    assert!(artefact.read_entry_at("other", &mut [], 0).is_err());
     let checked = artefact.check(&Silent).unwrap();
     assert_eq!((checked.digest, checked.entries), (digest, 3));
     let names: Vec<&str> = artefact.entries().map(|(name, _)| name).collect();

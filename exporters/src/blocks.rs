@@ -1,0 +1,167 @@
+//! The digest of a disk, and the list of its blocks that are not zero.
+
+use std::io;
+
+use lunikernel_cache::{Hasher, Sha256};
+use serde::Serialize;
+
+use crate::disk::Disk;
+
+/// The size of a block in bytes: what the EBS direct API of Amazon's EC2 takes, 512 KiB.
+pub const BLOCK: usize = 512 << 10;
+
+/// SHA-256 of a block of zeros. A test computes it.
+const ZERO: &str = "07854d2fef297a06ba81685e660c332de36d5d18d546927d30daad6d7fda1541";
+
+/// The blocks of a disk that are not zero, with their digests. The last block of the
+/// disk is filled up with zeros.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockMap {
+    size: u64,
+    /// In order.
+    blocks: Vec<(u64, Sha256)>,
+}
+
+impl BlockMap {
+    /// Reads and hashes the content of a disk; holes cost nothing.
+    ///
+    /// # Errors
+    /// Whatever reading the content gives.
+    pub fn of(disk: &Disk) -> io::Result<Self> {
+        let (mut read, mut blocks) = (disk.blocks(BLOCK), Vec::new());
+        while let Some((number, bytes)) = read.next_block()? {
+            blocks.push((number, Sha256::of(bytes)));
+        }
+        Ok(Self {
+            size: disk.size(),
+            blocks,
+        })
+    }
+
+    /// The disk's size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The numbers and digests of the blocks that are not zero, in order: what has to be
+    /// sent to a cloud.
+    pub fn blocks(&self) -> impl ExactSizeIterator<Item = (u64, Sha256)> {
+        self.blocks.iter().copied()
+    }
+
+    /// The block digest of the disk: the SHA-256 of the SHA-256s (32 bytes each) of all its
+    /// blocks in order.
+    #[must_use]
+    pub fn digest(&self) -> Sha256 {
+        let zero: Sha256 = ZERO.parse().unwrap_or(Sha256::from_bytes([0; 32]));
+        // Holes are taken in by the thousand, so that a huge disk does not take long.
+        let zeros = zero.as_bytes().repeat(1024);
+        let (mut hasher, mut at) = (Hasher::new(), 0);
+        let mut skip_to = |hasher: &mut Hasher, number: u64| {
+            let mut left = number.saturating_sub(at);
+            while left > 0 {
+                let some = left.min(1024);
+                hasher.update(zeros.get(..some as usize * 32).unwrap_or_default());
+                left -= some;
+            }
+            at = number + 1;
+        };
+        for (number, sha256) in &self.blocks {
+            skip_to(&mut hasher, *number);
+            hasher.update(sha256.as_bytes());
+        }
+        skip_to(&mut hasher, self.size.div_ceil(BLOCK as u64));
+        hasher.finish().sha256
+    }
+
+    /// The SHA-256 of the SHA-256s of the blocks that are not zero: what EBS calls the
+    /// linear checksum of a snapshot into which these blocks were put.
+    #[must_use]
+    pub fn linear_checksum(&self) -> Sha256 {
+        let mut hasher = Hasher::new();
+        (self.blocks()).for_each(|(_, sha256)| hasher.update(sha256.as_bytes()));
+        hasher.finish().sha256
+    }
+
+    /// The list as canonical JSON (RFC 8785): the disk's size and block digest, and the
+    /// blocks that are not zero.
+    ///
+    /// # Errors
+    /// Where it cannot be written as JSON.
+    pub fn to_canonical(&self) -> io::Result<Vec<u8>> {
+        #[derive(Serialize)]
+        struct Block {
+            index: u64,
+            sha256: Sha256,
+        }
+        #[derive(Serialize)]
+        struct List {
+            format: &'static str,
+            block_size: usize,
+            size: u64,
+            block_digest: Sha256,
+            blocks: Vec<Block>,
+        }
+        let blocks = self.blocks();
+        let list = List {
+            format: "lunikernel-blocks/1",
+            block_size: BLOCK,
+            size: self.size,
+            block_digest: self.digest(),
+            blocks: blocks
+                .map(|(index, sha256)| Block { index, sha256 })
+                .collect(),
+        };
+        serde_json_canonicalizer::to_vec(&list).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Content;
+
+    #[test]
+    fn holes_count_as_the_zeros_they_are() {
+        assert_eq!(Sha256::of(&vec![0; BLOCK]).hex(), ZERO);
+        // 1500 blocks, so that holes of more than 1024 blocks come before and behind.
+        for used in [0, 3, 1100, 1499] {
+            let size = 1499 * BLOCK as u64 + 10;
+            let mut disk = Disk::new(size).unwrap();
+            disk.put(used * BLOCK as u64 + 9, Content::bytes([5]))
+                .unwrap();
+            let map = BlockMap::of(&disk).unwrap();
+            let mut block = vec![0; BLOCK];
+            block[9] = 5;
+            let of_block = Sha256::of(&block);
+            let all: Vec<u8> = (0..1500)
+                .flat_map(|number| {
+                    let zero = ZERO.parse::<Sha256>().unwrap();
+                    *if number == used { of_block } else { zero }.as_bytes()
+                })
+                .collect();
+            assert_eq!(map.digest(), Sha256::of(&all));
+            assert_eq!(map.blocks().collect::<Vec<_>>(), [(used, of_block)]);
+            assert_eq!(map.linear_checksum(), Sha256::of(of_block.as_bytes()));
+        }
+        let none = BlockMap::of(&Disk::new(0).unwrap()).unwrap();
+        assert_eq!(none.digest(), Sha256::of(b""));
+    }
+
+    #[test]
+    fn the_list_is_canonical_json() {
+        let mut disk = Disk::new(2 * BLOCK as u64).unwrap();
+        disk.put(BLOCK as u64, Content::bytes([5])).unwrap();
+        let map = BlockMap::of(&disk).unwrap();
+        let (_, block) = map.blocks().next().unwrap();
+        let expected = format!(
+            r#"{{"block_digest":"{}","block_size":524288,"blocks":[{{"index":1,"sha256":"{block}"}}],"format":"lunikernel-blocks/1","size":1048576}}"#,
+            map.digest()
+        );
+        assert_eq!(
+            String::from_utf8(map.to_canonical().unwrap()).unwrap(),
+            expected
+        );
+    }
+}

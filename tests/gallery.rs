@@ -14,7 +14,7 @@ use support::{hello, project, transcript};
 
 /// At least so many recipes there are, and so many causes are named rightly.
 const RECIPES: usize = 16;
-const NAMED: usize = 24;
+const NAMED: usize = 20;
 /// How many recipes are verified at a time: each waits for the clock now and then.
 const AT_ONCE: usize = 2;
 

@@ -173,7 +173,7 @@ fn without_qemu_the_package_is_named() {
         String::from_utf8_lossy(&ran.stderr),
         "error: could not find qemu-system-x86_64 to boot a machine with\n\
          hint: it is in Debian's package qemu-system-x86: \
-         `sudo apt-get install --no-install-recommends qemu-system-x86`\n"
+         `sudo apt-get install --no-install-recommends qemu-system-x86`; `luni doctor` shows what this machine can do\n"
     );
 }
 

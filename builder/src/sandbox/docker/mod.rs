@@ -25,7 +25,8 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Cache, Digest, Tree, reapi};
@@ -63,6 +64,31 @@ struct Shared {
     program: OnceLock<Program>,
     /// Set when everything is being removed, so that nothing new is made.
     closing: AtomicBool,
+    /// How many actions are being run.
+    running: AtomicUsize,
+}
+
+/// How often is looked whether something came to be while everything is removed.
+const MOST_LOOKS: usize = 60;
+/// How often nothing must be there, one time after the other, while an action was run.
+const QUIET_LOOKS: usize = 5;
+/// How long between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// An action that is being run.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn new(running: &'a AtomicUsize) -> Self {
+        running.fetch_add(1, Ordering::SeqCst);
+        Self(running)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Docker {
@@ -104,6 +130,7 @@ impl Docker {
                 images: Images::default(),
                 program: OnceLock::new(),
                 closing: AtomicBool::new(false),
+                running: AtomicUsize::new(0),
             }),
         })
     }
@@ -133,13 +160,21 @@ impl Docker {
     /// # Errors
     /// [`SandboxError::Engine`] where the engine does not answer.
     pub fn clean_up(&self) -> Result<(), SandboxError> {
-        self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.closing.store(true, Ordering::SeqCst);
+        let client = self.client()?;
         block(|| async {
-            let left = self.list(Whose::Own).await?;
-            labels::remove(&self.client()?, &left).await;
-            // What was being made meanwhile.
-            let left = self.list(Whose::Own).await?;
-            labels::remove(&self.client()?, &left).await;
+            // An engine goes on with what it was asked for just before, and has it later.
+            let mut quiet = 0;
+            for _ in 0..MOST_LOOKS {
+                let left = self.list(Whose::Own).await?;
+                let busy = self.shared.running.load(Ordering::SeqCst) > 0;
+                quiet = if left.is_empty() { quiet + 1 } else { 0 };
+                if quiet > if busy { QUIET_LOOKS } else { 0 } {
+                    break;
+                }
+                labels::remove(&client, &left).await;
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
             Ok(())
         })
     }
@@ -294,6 +329,7 @@ impl InDocker {
         around: &Surroundings,
         addition: Option<(String, Tree)>,
     ) -> Result<Outcome, SandboxError> {
+        let _busy = Busy::new(&self.docker.shared.running);
         let blobs = self.cache.blobs();
         let (mut digest, mut root) = state::root_tree(&self.cache, job, action)?;
         if let Some((path, tree)) = addition
@@ -302,7 +338,7 @@ impl InDocker {
             digest = root.digest();
         }
         let image = self.docker.image(blobs, &digest, root.clone()).await?;
-        if self.docker.shared.closing.load(Ordering::Relaxed) {
+        if self.docker.shared.closing.load(Ordering::SeqCst) {
             let trouble = EngineTrouble::Wrong("everything is being removed".to_owned());
             return Err(trouble.at("start a container", self.docker.address()));
         }

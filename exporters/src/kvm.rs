@@ -121,10 +121,11 @@ done
     Ok(format!(
         r#"#!/bin/sh
 # Starts {name} with QEMU; its console is this terminal, and Ctrl-A X ends it.
-# Options of QEMU may follow. OVMF names the firmware, where it is not found.
+# Options of QEMU may follow. ACCEL=tcg does without KVM, where that does not work; OVMF
+# names the firmware, where it is not found.
 set -eu
 here=$(dirname -- "$0")
-{firmware}exec qemu-system-x86_64 -machine q35,accel=kvm:tcg -cpu max -m {memory} \
+{firmware}exec qemu-system-x86_64 -machine "q35,accel=${{ACCEL:-kvm:tcg}}" -cpu max -m {memory} \
     -nographic -no-reboot -snapshot {net} \
     -drive "file=$here/{name}.qcow2,format=qcow2,if=virtio" -device virtio-rng-pci "$@"
 "#

@@ -4,10 +4,9 @@ with Debian's diffoscope on the same two.
 
     cargo build --release && benches/compare.py
 
-The two are made here, the same on every machine but for Python's own deflate: an
-initramfs with thousands of programs, libraries and texts that compress as real ones do,
-of which one program has another date in it. diffoscope is left out where it is missing:
-`apt-get install --no-install-recommends diffoscope`.
+The two are made here: an initramfs with two thousand files that compress as real ones do,
+of which one has another date in it: a program, this machine's bash. diffoscope is left out
+where it is missing: `apt-get install --no-install-recommends diffoscope`.
 """
 
 import os
@@ -28,6 +27,8 @@ LUNI = pathlib.Path(os.environ.get("LUNI", HERE.parent / "target/release/luni"))
 SIZE = 60_000_000
 # A disk image: larger than what either would keep in memory, mostly empty.
 IMAGE = 2 << 30
+# Which of its files differs: one in the middle.
+DIFFERENT = 1000
 DIFFERS = {"luni": 10, "diffoscope": 1}
 MOST_MEMORY = 200
 
@@ -63,9 +64,9 @@ def content(chance, text):
     pieces = []
     for _ in range(chance.randint(1, 60)):
         at = chance.randrange(len(text) - 2000)
-        pieces.append(chance.randbytes(chance.randint(100, 1500)))
+        pieces.append(chance.randbytes(chance.randint(100, 700)))
         pieces.append(text[at : at + chance.randint(100, 2000)])
-        pieces.append(bytes(chance.randint(0, 300)))
+        pieces.append(bytes(chance.randint(0, 500)))
     return b"".join(pieces)
 
 
@@ -77,6 +78,14 @@ def member(name, mode, data):
     return header + data + bytes(-len(data) % 4)
 
 
+def program(date):
+    """A real ELF file with the date in one of its strings."""
+    data = bytearray(pathlib.Path(shutil.which("bash")).read_bytes())
+    at = data.index(b"Copyright (C)")
+    data[at : at + len(date)] = date
+    return bytes(data)
+
+
 def initramfs(date):
     """A gzip of just under SIZE bytes; `date` is in one file in its middle."""
     chance = random.Random(1)
@@ -84,10 +93,7 @@ def initramfs(date):
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     packed, size, number = [], 0, 0
     while size < SIZE:
-        data = content(chance, text)
-        # That it is in the middle depends on nothing but the number.
-        if number == 700:
-            data = data[:1000] + date + data[1000:]
+        data = program(date) if number == DIFFERENT else content(chance, text)
         packed.append(packer.compress(member(f"usr/lib/{number:05}", 0o100755, data)))
         size += len(packed[-1])
         number += 1
@@ -126,23 +132,34 @@ def image(path, byte):
         file.write(byte)
 
 
+def apart(make):
+    """Calls a function in a process of its own: the kernel counts a process's memory as
+    its children's too until they run another program, and this one shall stay small."""
+    pid = os.fork()
+    if pid == 0:
+        make()
+        os._exit(0)
+    if os.waitpid(pid, 0)[1] != 0:
+        sys.exit("what is to be compared could not be made")
+
+
 def main():
     if not LUNI.exists():
         sys.exit(f"{LUNI} is not there: run `cargo build --release`, or set LUNI")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         pair = folder / "left.luni.zip", folder / "right.luni.zip"
-        lunikernel(pair[0], b"Jan  1 1980 00:00:00")
-        lunikernel(pair[1], b"Nov 22 2026 08:15:42")
+        apart(lambda: lunikernel(pair[0], b"Jan  1 1980 00:00:00"))
+        apart(lambda: lunikernel(pair[1], b"Nov 22 2026 08:15:42"))
         sizes = " and ".join(f"{path.stat().st_size / 1e6:.1f}" for path in pair)
         print(f"two Lunikernels of {sizes} MB that differ in one file")
         cpu, peak, text = run([LUNI, "-q", "diff", *pair], DIFFERS["luni"])
         show("luni diff", cpu, peak)
-        if "member `usr/lib/00700`" not in text:
+        if f"member `usr/lib/{DIFFERENT:05}`" not in text:
             sys.exit(f"it did not find the file:\n{text}")
         images = folder / "left.img", folder / "right.img"
-        image(images[0], b"1")
-        image(images[1], b"2")
+        apart(lambda: image(images[0], b"1"))
+        apart(lambda: image(images[1], b"2"))
         image_cpu, image_peak, _ = run([LUNI, "-q", "diff", *images], DIFFERS["luni"])
         show(f"luni diff, disk images of {IMAGE >> 20} MiB", image_cpu, image_peak)
         for path in images:

@@ -7,6 +7,7 @@ use lunikernel_builder::build::BuildError;
 use lunikernel_builder::fetch::{FetchError, Missing};
 use lunikernel_builder::inspect::InspectError;
 use lunikernel_builder::lock::{LockError, SourceError};
+use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
@@ -100,7 +101,9 @@ impl Explain for LockError {
     fn exit(&self) -> Exit {
         match self {
             Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
-            Self::Syntax { .. } | Self::NothingToUpdate { .. } => Exit::BadInput,
+            Self::Syntax { .. } | Self::NothingToUpdate { .. } | Self::Overlaid { .. } => {
+                Exit::BadInput
+            }
             Self::Artefact(error) => error.exit(),
             Self::Source { source, .. } => match source.as_ref() {
                 SourceError::Fetch(error) => error.exit(),
@@ -120,7 +123,7 @@ impl Explain for SandboxError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::Setup { .. })
+        matches!(self, Self::Setup { .. } | Self::Engine { .. })
     }
 }
 
@@ -231,6 +234,20 @@ impl Explain for InspectError {
 
     fn exit(&self) -> Exit {
         Exit::BadInput
+    }
+}
+
+impl Explain for OverlayError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        if self.is_bad_input() {
+            Exit::BadInput
+        } else {
+            Exit::Failed
+        }
     }
 }
 

@@ -64,6 +64,33 @@ fn without_user_namespaces_it_names_the_setting() {
 }
 
 #[test]
+fn an_engine_is_asked_which_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = format!("unix://{}", folder.path().join("socket").display());
+    let (found, code) = doctor(luni(folder.path()).env("DOCKER_HOST", &nobody));
+    let (state, finding) = about(&found, "Docker, Podman");
+    assert_eq!(state, "limited");
+    assert!(finding["mend"].is_string(), "{finding}");
+    assert_eq!(code, 0, "recipes can be built without an engine");
+
+    for name in ["Docker", "Podman"] {
+        let variable = format!("LUNI_TEST_{}_HOST", name.to_uppercase());
+        let Ok(host) = std::env::var(&variable) else {
+            let why = format!("no {name} engine to ask ({variable} names none)");
+            lunikernel_testing::left_out("doctor::an_engine_is_asked_which_it_is", &why);
+            continue;
+        };
+        let (found, _) = doctor(luni(folder.path()).env("DOCKER_HOST", host));
+        let (state, finding) = about(&found, "Docker, Podman");
+        assert_eq!(state, "works", "{finding}");
+        assert!(
+            finding["seen"].as_str().unwrap().contains(name),
+            "{finding}"
+        );
+    }
+}
+
+#[test]
 fn a_cache_that_cannot_be_opened_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -9,6 +9,7 @@ use lunikernel_cache::{Digest, Progress};
 use serde::Serialize;
 
 use crate::assemble::cpio::{ReadError, read_gzip};
+use crate::overlay::{History, Overlaid, OverlayError, Paths, listed_paths};
 
 /// How many of the largest files are listed.
 const LARGEST: usize = 10;
@@ -26,6 +27,8 @@ pub struct Inspection {
     pub entries: Vec<EntryInfo>,
     /// What is in its initramfs, if it has one.
     pub initramfs: Option<InitramfsInfo>,
+    /// What was laid over it, in order.
+    pub overlays: Vec<Overlaid>,
     /// The version that a Linux kernel says it is, if it is one for x86.
     pub kernel_version: Option<String>,
 }
@@ -77,6 +80,17 @@ pub enum InspectError {
         #[source]
         source: ReadError,
     },
+    /// What it says of its overlays or its paths is wrong.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    /// Its list of paths is not that of its initramfs.
+    #[error(
+        "{artefact} is no sound Lunikernel: its entry `initramfs.paths.json` lists other paths than its initramfs has"
+    )]
+    Paths {
+        /// The file.
+        artefact: String,
+    },
     /// The kernel could not be read.
     #[error("could not read the kernel of {artefact}")]
     Kernel {
@@ -95,7 +109,8 @@ impl InspectError {
         match self {
             Self::Artefact(error) => error.hint(),
             Self::Initramfs { source, .. } => source.hint(),
-            Self::Kernel { .. } => None,
+            Self::Overlay(error) => error.hint(),
+            Self::Kernel { .. } | Self::Paths { .. } => None,
         }
     }
 }
@@ -115,6 +130,7 @@ pub fn inspect(artefact: &Artefact, progress: &dyn Progress) -> Result<Inspectio
         digest: checked.digest,
         manifest: artefact.manifest().clone(),
         entries: entries.collect(),
+        overlays: History::of(artefact)?.overlays,
         initramfs: has_initramfs.then(|| initramfs(artefact)).transpose()?,
         kernel_version: kernel_version(artefact)?,
     })
@@ -124,13 +140,13 @@ fn initramfs(artefact: &Artefact) -> Result<InitramfsInfo, InspectError> {
     let packed = BufReader::with_capacity(256 << 10, artefact.entry(INITRAMFS)?);
     let mut reader = read_gzip(packed, MAX_UNPACKED);
     let mut info = InitramfsInfo::default();
-    while let Some(header) = reader
-        .next_header()
-        .map_err(|source| InspectError::Initramfs {
-            artefact: artefact.label().to_owned(),
-            source,
-        })?
-    {
+    let mut paths = Paths::default();
+    let failed = |source| InspectError::Initramfs {
+        artefact: artefact.label().to_owned(),
+        source,
+    };
+    while let Some(header) = reader.next_header().map_err(failed)? {
+        paths.take(&header, &mut reader).map_err(failed)?;
         let size = u64::from(header.size);
         info.archives = u64::from(header.segment) + 1;
         info.members += 1;
@@ -141,6 +157,11 @@ fn initramfs(artefact: &Artefact) -> Result<InitramfsInfo, InspectError> {
             info.largest.insert(at, FileInfo { path, size });
             info.largest.truncate(LARGEST);
         }
+    }
+    if listed_paths(artefact)?.is_some_and(|listed| listed != paths) {
+        return Err(InspectError::Paths {
+            artefact: artefact.label().to_owned(),
+        });
     }
     Ok(info)
 }
@@ -232,7 +253,17 @@ impl fmt::Display for Inspection {
                 writeln!(f, "  {:>12}  /{}", file.size, file.path.escape_debug())?;
             }
         }
-        write!(f, "\nbuilt from {} inputs", it.inputs.len())
+        write!(f, "\nbuilt from {} inputs", it.inputs.len())?;
+        for overlaid in &self.overlays {
+            write!(f, "\noverlaid: base {}", overlaid.base.sha256)?;
+            for content in &overlaid.content {
+                write!(f, "\n          with {}", content.sha256)?;
+            }
+            for path in &overlaid.removed {
+                write!(f, "\n          without /{}", path.escape_debug())?;
+            }
+        }
+        Ok(())
     }
 }
 

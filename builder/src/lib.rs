@@ -3,7 +3,7 @@
 //! The modules follow the way of the data: a [`recipe`] is locked ([`lock`]) from
 //! its [`source`]s, the locked inputs are fetched ([`fetch`]), a [`plan`] turns them
 //! into actions, a [`sandbox`] runs those, [`assemble`] makes the artefact, and
-//! [`verify`] does it all again to compare.
+//! [`verify`] does it all again to compare. An [`overlay`] changes what was made.
 
 pub mod assemble;
 pub mod attest;
@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod flavour;
 pub mod inspect;
 pub mod lock;
+pub mod overlay;
 pub mod plan;
 pub mod recipe;
 pub mod sandbox;

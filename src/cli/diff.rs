@@ -10,7 +10,7 @@ use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Say what is different between two, down to the byte.
+/// Say what differs between two, down to the byte.
 ///
 /// Given two Lunikernels, it descends from the entry to the member of the initramfs,
 /// and further into archives, compressed files, ELF sections and lines of text. Given

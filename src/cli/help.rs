@@ -8,7 +8,14 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ("builds", &["fetch", "build", "shell"]),
     (
         "results",
-        &["inspect", "run", "verify-reproducibility", "diff", "attest"],
+        &[
+            "inspect",
+            "overlay",
+            "run",
+            "verify-reproducibility",
+            "diff",
+            "attest",
+        ],
     ),
 ];
 

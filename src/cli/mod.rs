@@ -13,6 +13,7 @@ mod inspect;
 mod lock;
 mod new;
 mod output;
+mod overlay;
 mod run;
 mod sandbox;
 mod schema;
@@ -47,6 +48,7 @@ pub(crate) enum Verb {
     Build(build::Args),
     Shell(shell::Args),
     Inspect(inspect::Args),
+    Overlay(overlay::Args),
     Diff(diff::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
@@ -68,6 +70,7 @@ impl Verb {
             Self::Build(args) => build::run(args, context),
             Self::Shell(args) => shell::run(args, context),
             Self::Inspect(args) => inspect::run(args, context),
+            Self::Overlay(args) => overlay::run(args, context),
             Self::Diff(args) => diff::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Attest(args) => attest::run(args, context),

@@ -15,6 +15,25 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     place(path, |file| file.write_all(bytes))
 }
 
+/// Writes to `path` what `write` makes, and passes on what it says. Where it fails, its
+/// own error is what went wrong.
+pub(crate) fn write_by<T, E: Into<Failure>>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn std::io::Write) -> Result<T, E>,
+) -> Result<T, Failure> {
+    let mut made = None;
+    let placed = place(path, |file| match made.insert(write(file.as_file_mut())) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(std::io::ErrorKind::Other.into()),
+    });
+    match (made, placed) {
+        (Some(Err(error)), _) => Err(error.into()),
+        (_, Err(failure)) => Err(failure),
+        (Some(Ok(made)), Ok(())) => Ok(made),
+        (None, Ok(())) => Err(Failure::new(Exit::Failed, "nothing was written")),
+    }
+}
+
 /// Copies the file `from` to `path`.
 pub(crate) fn copy_whole(from: &Path, path: &Path) -> Result<(), Failure> {
     place(path, |file| {

@@ -38,7 +38,7 @@ impl Small {
         let debian = hello::mirror_of(name, "packages", packages)?;
         let recipe = fs::read_to_string(of.join("recipe.yaml")).unwrap();
         let has = |source: &str| recipe.contains(&format!("\n  {source}:\n    deb:\n"));
-        let mut lock = lock_of(&packages.join("recipe.lock"), &has);
+        let mut lock = lock_of(&packages.join("recipe.lock"), has);
         let files = of.join("files");
         let mut names: Vec<_> = fs::read_dir(&files)
             .into_iter()

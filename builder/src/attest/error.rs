@@ -63,7 +63,9 @@ pub enum AttestError {
     #[error("there is nothing to sign: {0}")]
     Unsayable(StatementFlaw),
     /// A Lunikernel without a recipe has no provenance.
-    #[error("{0} does not say what it was built from: expected a recipe and a lock in it")]
+    #[error(
+        "{0} does not say what it was built from: expected a recipe and a lock in it, and nothing laid over it"
+    )]
     NotBuilt(String),
     /// An envelope that was to get a signature more holds another statement.
     #[error("{file} holds another statement than the one to be signed: {difference}")]

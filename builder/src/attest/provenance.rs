@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::statement::Described;
 use super::{AttestError, Maker, Statement, Subject, json};
 use crate::build::purl;
+use crate::overlay::HISTORY;
 use crate::plan::{PIPELINE, SOURCE_DATE_EPOCH};
 
 /// The type of the predicate.
@@ -79,6 +80,10 @@ impl Statement {
         let (Some(recipe), Some(lock)) = (manifest.recipe, manifest.lock) else {
             return Err(AttestError::NotBuilt(name));
         };
+        // What was laid over it is in neither.
+        if manifest.entries.contains_key(HISTORY) {
+            return Err(AttestError::NotBuilt(name));
+        }
         let dependencies: Vec<Value> = manifest.inputs.iter().map(dependency).collect();
         let mut run = json!({
             "builder": { "id": maker.id, "version": { "luni": maker.version } },

@@ -61,17 +61,9 @@ struct WrittenUnable {
 #[derive(Deserialize)]
 struct WrittenVariation {
     name: String,
-    state: State,
+    /// What became of it: `varied`, `unable`, or something that does not count.
+    state: String,
     why: Option<String>,
-}
-
-/// What became of a variation.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    Varied,
-    Unable,
-    NotAsked,
 }
 
 #[derive(Deserialize)]
@@ -94,10 +86,14 @@ fn variations(written: &Written) -> (BTreeSet<String>, Vec<NotVaried>) {
     match &written.variations {
         Some(variations) => {
             for WrittenVariation { name, state, why } in variations {
-                match state {
-                    State::Varied => drop(varied.insert(name.clone())),
-                    State::Unable => drop(unable.insert(name.clone(), why.clone())),
-                    State::NotAsked => {}
+                match state.as_str() {
+                    "varied" => {
+                        varied.insert(name.clone());
+                    }
+                    "unable" => {
+                        unable.insert(name.clone(), why.clone());
+                    }
+                    _ => {}
                 }
             }
         }

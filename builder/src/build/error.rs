@@ -6,7 +6,7 @@ use lunikernel_cache::artefact::SealError;
 use lunikernel_cache::tree::TreeError;
 use lunikernel_cache::{CacheError, Digest, RootfsError};
 
-use crate::assemble::cpio::WriteError;
+use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
 use crate::assemble::kernel::KernelError;
 use crate::assemble::layers::LayerError;
@@ -51,6 +51,9 @@ pub enum BuildError {
     /// The initramfs could not be packed.
     #[error(transparent)]
     Initramfs(#[from] WriteError),
+    /// An initramfs that was just packed cannot be unpacked.
+    #[error("could not list the paths of the initramfs")]
+    Paths(#[source] ReadError),
     /// The flavour could not make its part.
     #[error(transparent)]
     Flavour(#[from] FlavourError),
@@ -187,6 +190,7 @@ impl BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchStep { .. }
             | Self::Threads(_)
+            | Self::Paths(_)
             | Self::Json(_) => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Sealing: initramfs, bill of materials and manifest, then the zip.
 
+use std::io;
+
 use lunikernel_cache::artefact::{
     self, Boot, Devices, EntrySource, FILES, Format, INITRAMFS, Input, KERNEL, LOCK, Manifest,
     RECIPE, SBOM,
@@ -13,6 +15,7 @@ use super::{BuildError, Builder, sbom};
 use crate::assemble::initramfs::initramfs;
 use crate::flavour::Flavour;
 use crate::lock::{LockedRecipe, LockedSource};
+use crate::overlay::{PATHS, Paths};
 use crate::plan::SOURCE_DATE_EPOCH;
 
 impl Builder {
@@ -29,6 +32,9 @@ impl Builder {
         let task = self.progress.start("packing", "initramfs.gz", None);
         let packed = initramfs(root, blobs, SOURCE_DATE_EPOCH)?;
         task.finish("");
+        let paths = io::BufReader::with_capacity(256 << 10, blobs.open(&packed.digest)?);
+        let paths = Paths::of_initramfs(paths).map_err(BuildError::Paths)?;
+        let paths = blobs.put(&paths.to_json().map_err(BuildError::Json)?)?;
 
         let inputs = inputs(locked, materials);
         let recipe = blobs.put(locked.recipe_text().as_bytes())?;
@@ -42,6 +48,7 @@ impl Builder {
         let mut entries = vec![
             EntrySource::of_blob(blobs, KERNEL, kernel.image)?,
             EntrySource::new(INITRAMFS, packed.digest, packed.crc32),
+            EntrySource::of_blob(blobs, PATHS, paths)?,
             EntrySource::of_blob(blobs, RECIPE, recipe)?,
             EntrySource::of_blob(blobs, LOCK, lock)?,
             EntrySource::of_blob(blobs, SBOM, sbom)?,

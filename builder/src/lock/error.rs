@@ -61,6 +61,12 @@ pub enum LockError {
         #[source]
         source: Box<SourceError>,
     },
+    /// The Lunikernel that the recipe should come from is more than its recipe makes.
+    #[error("{artefact} cannot be built again: what was laid over it is not in its recipe")]
+    Overlaid {
+        /// The Lunikernel.
+        artefact: String,
+    },
     /// The Lunikernel that the recipe should come from cannot be read.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
@@ -130,6 +136,10 @@ impl LockError {
             Self::NothingToUpdate { .. } => {
                 Some("`luni lock --update` without a name updates everything".to_owned())
             }
+            Self::Overlaid { artefact } => Some(format!(
+                "build or verify its base, which `luni inspect {}` names, and lay the overlay over that again",
+                quoted(std::path::Path::new(artefact))
+            )),
             Self::Io { .. } => None,
             Self::Source { source, .. } => source.hint(),
             Self::Artefact(error) => error.hint(),

@@ -8,14 +8,21 @@ use fs_err as fs;
 use lunikernel_cache::artefact::{Artefact, FILES, LOCK, RECIPE};
 
 use super::error::LockError;
+use crate::overlay::HISTORY;
 use crate::recipe::FILE_NAME;
 
 /// Writes the recipe, its lock and its own files into `folder`, laid out as their author
 /// had them, and says where the recipe is. Every byte is checked on the way.
 ///
 /// # Errors
-/// [`LockError::Artefact`] where the artefact has no recipe or is damaged.
+/// [`LockError::Artefact`] where the artefact has no recipe or is damaged,
+/// [`LockError::Overlaid`] where its recipe does not make it.
 pub fn unseal(artefact: &Artefact, folder: &Path) -> Result<PathBuf, LockError> {
+    if artefact.manifest().entries.contains_key(HISTORY) {
+        return Err(LockError::Overlaid {
+            artefact: artefact.label().to_owned(),
+        });
+    }
     let recipe = folder.join(FILE_NAME);
     write(artefact, RECIPE, &recipe, false)?;
     write(artefact, LOCK, &folder.join("recipe.lock"), false)?;

@@ -10,7 +10,7 @@ use super::invocation::Invocation;
 
 /// The version of how inputs become an artefact. It is part of the key of what
 /// `luni` makes itself, so it must move whenever the same inputs give other bits.
-pub const PIPELINE: &str = "lunikernel-build/1";
+pub const PIPELINE: &str = "lunikernel-build/2";
 
 /// Unpacking one package; the result is its metadata as JSON, under [`UNPACKED`].
 #[must_use]

@@ -1,8 +1,10 @@
 //! The Lunikernel zip. `docs/format.md` is its specification.
 //!
-//! [`seal`] writes one from blobs of the store, [`Artefact`] reads one that may
-//! come from anywhere, and [`Manifest`] is what one says about itself.
+//! [`seal`] writes one from blobs of the store, [`derive`] one from another,
+//! [`Artefact`] reads one that may come from anywhere, and [`Manifest`] is what one says
+//! about itself.
 
+mod derive;
 mod error;
 mod layout;
 mod manifest;
@@ -10,6 +12,7 @@ mod name;
 mod reader;
 mod zip;
 
+pub use derive::{Content, DeriveError, Derived, derive};
 pub use error::{ArtefactError, EntryFlaw, ZipFlaw};
 pub use layout::{MAX_ENTRIES, MAX_ZIP_SIZE};
 pub use manifest::{
@@ -17,7 +20,7 @@ pub use manifest::{
     Protocol,
 };
 pub use name::{MAX_NAME_LENGTH, NameFlaw, check_name};
-pub use reader::{Artefact, Checked, EntryReader};
+pub use reader::{Artefact, Checked, EntryReader, EntrySums};
 pub use zip::{Crc32Writer, EntrySource, SealError, Sealed, seal};
 
 /// The entry that is first in every Lunikernel zip and lists the others.

@@ -6,7 +6,7 @@
 //! wrong is looked at first, for a better message.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use fs_err::File;
@@ -16,7 +16,7 @@ use crate::regular::open_regular;
 use super::error::{ArtefactError, EntryFlaw, ZipFlaw};
 use super::layout::Placed;
 use super::manifest::{Entry, MAX_MANIFEST_SIZE, Manifest};
-use super::zip::CHUNK;
+use super::zip::{CHUNK, EntrySource};
 use super::{INITRAMFS, MANIFEST};
 use crate::digest::{Digest, Hasher, Sha256};
 use crate::progress::Progress;
@@ -24,7 +24,7 @@ use crate::progress::Progress;
 mod directory;
 mod verify;
 
-pub use verify::{Checked, EntryReader};
+pub use verify::{Checked, EntryReader, EntrySums};
 
 /// A Lunikernel zip that was opened: its headers are sound, and its manifest is valid
 /// and lists exactly its entries. The content of entries is checked as it is read.
@@ -164,7 +164,25 @@ impl Artefact {
     /// # Errors
     /// [`ArtefactError`] with the first entry that is not what it should be.
     pub fn check(&self, progress: &dyn Progress) -> Result<Checked, ArtefactError> {
-        verify::check(self, progress)
+        verify::check(self, &mut None, progress)
+    }
+
+    /// As [`Artefact::check`]; of the entry `name` it keeps the state in which the sums
+    /// are behind its content, so that they can go on over bytes behind it.
+    ///
+    /// # Errors
+    /// As [`Artefact::check`], and [`ArtefactError::NoEntry`].
+    pub fn check_keeping(
+        &self,
+        name: &str,
+        progress: &dyn Progress,
+    ) -> Result<(Checked, EntrySums), ArtefactError> {
+        let mut keep = Some((name, None));
+        let checked = verify::check(self, &mut keep, progress)?;
+        match keep {
+            Some((_, Some(sums))) => Ok((checked, sums)),
+            _ => Err(self.no_entry(name)),
+        }
     }
 
     /// Reads the content of every entry and checks its CRC-32: finds what a failing disk
@@ -175,6 +193,34 @@ impl Artefact {
     /// [`ArtefactError`] with the first entry that is not what it should be.
     pub fn skim(&self) -> Result<(), ArtefactError> {
         verify::skim(self)
+    }
+
+    /// Every entry but the manifest and those that `without` names, as it is.
+    pub(super) fn kept_entries(
+        &self,
+        without: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = EntrySource> {
+        let kept = self.placed.iter().skip(1);
+        kept.filter(move |placed| !without(&placed.name))
+            .map(|placed| {
+                let entry =
+                    EntrySource::new(placed.name.as_str(), self.digest_of(placed), placed.crc32);
+                match self.manifest.entries.get(&placed.name) {
+                    Some(listed) if listed.executable => entry.executable(),
+                    _ => entry,
+                }
+            })
+    }
+
+    /// The content of an entry as it is, unproven, and what errors call this zip.
+    pub(super) fn content(&self, name: &str) -> Result<(Content<'_>, &str), ArtefactError> {
+        let placed = self.entry(name)?.placed();
+        let content = Content {
+            source: self.source.as_ref(),
+            at: placed.content_at(),
+            end: placed.end(),
+        };
+        Ok((content, &self.label))
     }
 
     fn read(source: Box<dyn ReadAt>, size: u64, label: String) -> Result<Self, ArtefactError> {
@@ -220,10 +266,7 @@ impl Artefact {
             Ok(at) => sorted.get(at),
             Err(_) => first.first().filter(|first| first.name == name),
         };
-        placed.ok_or_else(|| ArtefactError::NoEntry {
-            artefact: self.label.clone(),
-            entry: name.escape_debug().to_string(),
-        })
+        placed.ok_or_else(|| self.no_entry(name))
     }
 
     fn digest_of(&self, placed: &Placed) -> Digest {
@@ -235,12 +278,37 @@ impl Artefact {
         listed.map_or(manifest, Entry::digest)
     }
 
+    fn no_entry(&self, name: &str) -> ArtefactError {
+        ArtefactError::NoEntry {
+            artefact: self.label.clone(),
+            entry: name.escape_debug().to_string(),
+        }
+    }
+
     fn flawed(&self, entry: &str, flaw: EntryFlaw) -> ArtefactError {
         ArtefactError::Entry {
             artefact: self.label.clone(),
             entry: entry.to_owned(),
             flaw,
         }
+    }
+}
+
+/// Reads a part of a zip.
+pub(super) struct Content<'a> {
+    source: &'a dyn ReadAt,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        let part = buffer.get_mut(..count).unwrap_or_default();
+        self.source.read_exact_at(part, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 

@@ -215,17 +215,7 @@ pub fn seal(
     progress: &dyn Progress,
 ) -> Result<Sealed, SealError> {
     let sources = by_name(sources)?;
-    manifest.entries = sources
-        .iter()
-        .map(|(name, source)| {
-            let entry = Entry {
-                sha256: source.digest.sha256,
-                size: source.digest.size,
-                executable: source.executable,
-            };
-            ((*name).to_owned(), entry)
-        })
-        .collect();
+    manifest.entries = listed(&sources);
     let text = manifest.to_canonical()?;
     let placed = place(&text, &sources)?;
     let total = placed.last().map_or(0, Placed::end);
@@ -246,8 +236,21 @@ pub fn seal(
     Ok(Sealed { digest, manifest })
 }
 
+/// What a manifest says of the sources.
+pub(super) fn listed(sources: &BTreeMap<&str, &EntrySource>) -> BTreeMap<String, Entry> {
+    let entry = |source: &EntrySource| Entry {
+        sha256: source.digest.sha256,
+        size: source.digest.size,
+        executable: source.executable,
+    };
+    let sources = sources.iter();
+    sources
+        .map(|(name, source)| ((*name).to_owned(), entry(source)))
+        .collect()
+}
+
 /// The sources by name, which is their order in the zip.
-fn by_name(sources: &[EntrySource]) -> Result<BTreeMap<&str, &EntrySource>, SealError> {
+pub(super) fn by_name(sources: &[EntrySource]) -> Result<BTreeMap<&str, &EntrySource>, SealError> {
     let mut sorted = BTreeMap::new();
     for source in sources {
         let name = || source.name.escape_debug().to_string();
@@ -264,7 +267,7 @@ fn by_name(sources: &[EntrySource]) -> Result<BTreeMap<&str, &EntrySource>, Seal
 }
 
 /// Where each entry goes.
-fn place(
+pub(super) fn place(
     manifest: &[u8],
     sources: &BTreeMap<&str, &EntrySource>,
 ) -> Result<Vec<Placed>, SealError> {
@@ -341,8 +344,8 @@ fn copy(
     })
 }
 
-fn for_each_chunk(
-    reader: &mut impl Read,
+pub(super) fn for_each_chunk(
+    reader: &mut dyn Read,
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];

@@ -8,10 +8,11 @@ use lunikernel_builder::assemble::cpio::CpioReader;
 use lunikernel_builder::assemble::deb as package;
 use lunikernel_builder::assemble::modules::modinfo::ModInfo;
 use lunikernel_builder::inspect::linux_version;
-use lunikernel_cache::Digest;
+use lunikernel_builder::overlay::{History, Limits, fuzz_paths, read_zip};
 use lunikernel_cache::tree::is_name;
+use lunikernel_cache::{Digest, NodeKind};
 
-use super::store::require_sound;
+use super::store::{require_sound, scratch_cache};
 use crate::archives::{AR_MAGIC, TAR_BLOCK, deb_of};
 
 const AR_HEADER: usize = 60;
@@ -128,6 +129,48 @@ pub(crate) fn cpio(data: &[u8]) -> bool {
             assert_eq!(target.as_bytes(), content);
         }
     }
+}
+
+/// An overlay as a zip from any tool: what is read stays below the root, and is there.
+pub(crate) fn overlay(data: &[u8]) -> bool {
+    let limits = Limits {
+        size: MOST,
+        ratio: 200,
+    };
+    let blobs = scratch_cache().blobs();
+    let Ok(content) = read_zip(data, "fuzzed", &limits, blobs) else {
+        return false;
+    };
+    require_sound(content.root());
+    let mut unpacked = 0;
+    for (path, node) in content.root().nodes() {
+        assert!(!path.is_empty() && path != "TRAILER!!!");
+        if let NodeKind::File { content, .. } = &node.kind {
+            assert!(blobs.contains(content), "the content of {path:?} is lost");
+            unpacked += content.size;
+        }
+    }
+    assert!(unpacked <= MOST, "{unpacked} bytes");
+    for path in content.removed() {
+        assert!(path.split('/').all(is_name), "{path:?} leaves the root");
+    }
+    true
+}
+
+/// What a zip says was laid over it: an accepted one is its own canonical form.
+pub(crate) fn overlay_history(data: &[u8]) -> bool {
+    let Some(history) = History::parse(data) else {
+        return false;
+    };
+    let json = serde_json::to_vec(&history).expect("what was read can be written");
+    let again: History = serde_json::from_slice(&json).expect("what was written can be read");
+    assert_eq!(again, history);
+    true
+}
+
+/// What a zip says are the paths of its initramfs.
+pub(crate) fn overlay_paths(data: &[u8]) -> bool {
+    fuzz_paths(data)
 }
 
 /// A kernel module: as an ELF file, and as the section itself.

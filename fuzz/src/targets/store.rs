@@ -64,7 +64,7 @@ pub(crate) fn zip(data: &[u8]) -> bool {
 }
 
 /// A cache for what accepted zips hold; it goes with the process's temporary files.
-fn scratch_cache() -> &'static Cache {
+pub(super) fn scratch_cache() -> &'static Cache {
     static CACHE: OnceLock<(tempfile::TempDir, Cache)> = OnceLock::new();
     let (_, cache) = CACHE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");

@@ -8,7 +8,7 @@ use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Sign what was built or verified, or check who did.
+/// Sign what was built or verified; check who did.
 ///
 /// Attestations are in-toto statements in DSSE envelopes, signed with Ed25519 keys;
 /// other programs read and write them too.

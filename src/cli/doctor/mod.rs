@@ -99,7 +99,7 @@ impl Finding {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut findings = vec![machine::processors(), machine::memory(), machine::clock()];
     findings.push(machine::disk(context));
-    findings.push(sandbox::native(context));
+    findings.extend(sandbox::all(context));
     findings.push(sandbox::tracing());
     findings.extend(inputs::packages());
     findings.extend(inputs::mirrors(context));

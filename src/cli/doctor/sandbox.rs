@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lunikernel_builder::plan::Invocation;
-use lunikernel_builder::sandbox::{Failure as StepFailure, Sandbox as _, Surroundings};
+use lunikernel_builder::sandbox::{Docker, Failure as StepFailure, Sandbox as _, Surroundings};
 use lunikernel_cache::Tree;
 
 use super::super::{Context, workshop};
@@ -13,9 +13,36 @@ use crate::failure::Failure;
 /// A program that is in no root.
 const NO_PROGRAM: &str = "/nothing";
 
+/// All of them. Where an engine answers, the native sandbox may be missing.
+pub(super) fn all(context: &Context) -> [Finding; 2] {
+    let (mut native, engine) = (native(context), engine());
+    if native.state == State::Broken && engine.state == State::Works {
+        native.state = State::Limited;
+        native.seen += "; steps run in the engine instead";
+    }
+    [native, engine]
+}
+
+/// Asks the engine that `--sandbox docker` would use.
+fn engine() -> Finding {
+    let what = "Docker, Podman";
+    match Docker::connect() {
+        Ok(docker) => Finding::works(what, docker.engine().to_string()),
+        Err(error) => {
+            let mut seen = error.to_string();
+            if let Some(cause) = std::error::Error::source(&error) {
+                seen += &format!(": {cause}");
+            }
+            let mut found = Finding::gap(what, State::Limited, seen);
+            found.mend = error.hint();
+            found
+        }
+    }
+}
+
 /// Sets up a sandbox for a command that is not there: getting as far as not finding it
 /// means that all the rest works.
-pub(super) fn native(context: &Context) -> Finding {
+fn native(context: &Context) -> Finding {
     let what = "native sandbox";
     let nothing = Invocation {
         arguments: vec![NO_PROGRAM.to_owned()],

@@ -11,6 +11,7 @@ mod read;
 mod write;
 
 pub use read::{CpioReader, Header, Member, ReadError, read_gzip};
+pub(crate) use write::{Output, write_behind};
 pub use write::{WriteError, write};
 
 pub(crate) const MAGIC: &[u8; 6] = b"070701";

@@ -131,16 +131,46 @@ pub fn write(
     mtime: u32,
     output: &mut dyn Write,
 ) -> Result<(), WriteError> {
+    write_some(root, blobs, mtime, output, |_| true)
+}
+
+/// As [`write()`], leaving out every folder that `is_there` before the archive is
+/// unpacked: a member would give it another mode and owner.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn write_behind(
+    root: &Rootfs,
+    blobs: &BlobStore,
+    mtime: u32,
+    output: &mut dyn Write,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<(), WriteError> {
+    let is_folder = |path: &str| {
+        let node = root.get(path);
+        node.is_some_and(|node| matches!(node.kind, NodeKind::Folder))
+    };
+    write_some(root, blobs, mtime, output, |path| {
+        !is_folder(path) || !is_there(path)
+    })
+}
+
+fn write_some(
+    root: &Rootfs,
+    blobs: &BlobStore,
+    mtime: u32,
+    output: &mut dyn Write,
+    is_member: impl Fn(&str) -> bool,
+) -> Result<(), WriteError> {
     let links = count_links(root);
     let mut inodes: BTreeMap<Inode<'_>, (u32, u32)> = BTreeMap::new();
-    let mut output = Output {
-        inner: output,
-        written: 0,
-        mtime,
-    };
+    let mut output = Output::new(output, mtime);
     let mut next_inode = 1u32;
     for (path, node) in root.nodes() {
         check(root, path, node)?;
+        if !is_member(path) {
+            continue;
+        }
         let names = inode_of(node).and_then(|inode| Some((inode, *links.get(&inode)?)));
         let (number, links, is_last) = match names {
             Some((inode, total)) if total > 1 => {
@@ -230,13 +260,23 @@ fn check(root: &Rootfs, path: &str, node: &Node) -> Result<(), WriteError> {
     }
 }
 
-struct Output<'a> {
+/// Writes members one after the other.
+pub(crate) struct Output<'a> {
     inner: &'a mut dyn Write,
     written: u64,
     mtime: u32,
 }
 
-impl Output<'_> {
+impl<'a> Output<'a> {
+    /// Writes to `inner`; whatever has no time stamp of its own has `mtime`.
+    pub(crate) fn new(inner: &'a mut dyn Write, mtime: u32) -> Self {
+        Self {
+            inner,
+            written: 0,
+            mtime,
+        }
+    }
+
     /// Writes a member; a file has its content where `blobs` is given.
     fn member(
         &mut self,
@@ -311,14 +351,15 @@ impl Output<'_> {
         self.pad(path, 4)
     }
 
-    fn trailer(&mut self) -> Result<(), WriteError> {
+    /// Ends an archive.
+    pub(crate) fn trailer(&mut self) -> Result<(), WriteError> {
         self.header(TRAILER, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
         self.pad(TRAILER, BLOCK)
     }
 
     /// Writes a header of these fields in the format's order, but for the size of the
     /// name and the checksum, which is always 0, and the name.
-    fn header(&mut self, path: &str, fields: [u32; 11]) -> Result<(), WriteError> {
+    pub(crate) fn header(&mut self, path: &str, fields: [u32; 11]) -> Result<(), WriteError> {
         let mut bytes = Vec::with_capacity(HEADER_SIZE + path.len() + 4);
         bytes.extend_from_slice(MAGIC);
         // `check` made sure that it fits; the trailer's does.
@@ -332,7 +373,8 @@ impl Output<'_> {
         self.pad(path, 4)
     }
 
-    fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), WriteError> {
+    /// Writes a part of a member; errors say `path`.
+    pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), WriteError> {
         self.inner
             .write_all(bytes)
             .map_err(|source| WriteError::Io {
@@ -343,7 +385,8 @@ impl Output<'_> {
         Ok(())
     }
 
-    fn pad(&mut self, path: &str, to: u64) -> Result<(), WriteError> {
+    /// Fills up with zeros to a multiple of `to`.
+    pub(crate) fn pad(&mut self, path: &str, to: u64) -> Result<(), WriteError> {
         let zeros = [0; BLOCK as usize];
         let count = padding(self.written, to) as usize;
         self.put(path, zeros.get(..count).unwrap_or_default())

@@ -180,6 +180,11 @@ fn what_is_put_in_its_place_meanwhile_is_not_followed() {
             }
         });
         let _stop = Stop(&stop);
+        for _ in 0..20_000 {
+            if let Ok(read) = inspect(&recipe.at(""), "files/busy/file") {
+                assert_eq!(read.digest, Digest::of(b"plain"));
+            }
+        }
         for _ in 0..200 {
             for path in ["files", "files/busy/file", "files/deep"] {
                 match recipe.lock(path) {

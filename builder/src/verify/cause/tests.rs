@@ -114,9 +114,12 @@ fn what_only_moves_the_stack_is_no_cause_of_its_own() {
     );
 }
 
+/// Two contents, what of them is only reordered, and what is to be told of that.
+type Case<'a> = (&'a [u8], &'a [u8], Option<Units>, Class, Confidence);
+
 #[test]
 fn what_differs_by_itself_is_told_by_its_bytes() {
-    let cases: [(&[u8], &[u8], Option<Units>, Class, Confidence); 8] = [
+    let cases: [Case<'_>; 8] = [
         (
             b"at 1795338260\n",
             b"at 1795338320\n",

@@ -54,7 +54,7 @@ pub(super) fn found(left: &Content, right: &Content, bytes: Bytes) -> io::Result
 
 fn is_text(bytes: &[u8]) -> bool {
     let is_control = |byte: &u8| matches!(byte, 0..=6 | 14..=26 | 28..=31 | 127);
-    !bytes.iter().any(|byte| is_control(byte))
+    !bytes.iter().any(is_control)
 }
 
 /// How many newlines are in the first `count` bytes.

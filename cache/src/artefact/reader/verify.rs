@@ -19,10 +19,23 @@ pub struct Checked {
     pub entries: usize,
 }
 
+/// The sums of an entry's content, ready to go on behind it.
+#[derive(Debug, Clone, Default)]
+pub struct EntrySums {
+    /// CRC-32 (ISO-HDLC, as zip and gzip have it).
+    pub crc32: crc32fast::Hasher,
+    /// SHA-256 and size.
+    pub hasher: Hasher,
+}
+
+/// An entry whose sums are wanted, and those once they are known.
+type Keep<'a> = Option<(&'a str, Option<EntrySums>)>;
+
 /// Reads the whole zip in order. Each byte is read once, and goes through two hashes:
 /// the zip's and its entry's.
 pub(super) fn check(
     artefact: &Artefact,
+    keep: &mut Keep<'_>,
     progress: &dyn Progress,
 ) -> Result<Checked, ArtefactError> {
     let task = progress.start("checking", &artefact.label, Some(artefact.size));
@@ -33,6 +46,8 @@ pub(super) fn check(
         whole.update(&header);
         task.advance(header.len() as u64);
         let mut reader = EntryReader::new(artefact, placed);
+        let is_kept = (keep.as_ref()).is_some_and(|(name, _)| *name == placed.name);
+        reader.keeps = is_kept;
         loop {
             let count = reader.next_chunk(&mut buffer)?;
             if count == 0 {
@@ -40,6 +55,11 @@ pub(super) fn check(
             }
             whole.update(buffer.get(..count).unwrap_or_default());
             task.advance(count as u64);
+        }
+        if let Some((_, kept)) = keep
+            && is_kept
+        {
+            *kept = reader.kept.take();
         }
     }
     let end = artefact.placed.last().map_or(0, Placed::end);
@@ -113,14 +133,16 @@ pub struct EntryReader<'a> {
     placed: &'a Placed,
     at: u64,
     sums: Option<Sums>,
+    /// Whether the sums are to be kept for going on behind the content.
+    keeps: bool,
+    kept: Option<EntrySums>,
     /// What was found wrong at the end; every further read says it again.
     flaw: Option<EntryFlaw>,
 }
 
 #[derive(Debug, Default)]
 struct Sums {
-    crc32: crc32fast::Hasher,
-    hasher: Hasher,
+    of: EntrySums,
     start: Vec<u8>,
 }
 
@@ -131,8 +153,14 @@ impl<'a> EntryReader<'a> {
             placed,
             at: placed.content_at(),
             sums: Some(Sums::default()),
+            keeps: false,
+            kept: None,
             flaw: None,
         }
+    }
+
+    pub(super) fn placed(&self) -> &'a Placed {
+        self.placed
     }
 
     /// How many bytes are still to come.
@@ -154,8 +182,8 @@ impl<'a> EntryReader<'a> {
             .map_err(|source| unreadable(self.artefact, source))?;
         self.at += count as u64;
         if let Some(sums) = &mut self.sums {
-            sums.crc32.update(part);
-            sums.hasher.update(part);
+            sums.of.crc32.update(part);
+            sums.of.hasher.update(part);
             let missing = GZIP.len().saturating_sub(sums.start.len());
             sums.start.extend(part.iter().take(missing));
         }
@@ -163,6 +191,7 @@ impl<'a> EntryReader<'a> {
         if self.remaining() == 0
             && let Some(sums) = self.sums.take()
         {
+            self.kept = self.keeps.then(|| sums.of.clone());
             self.flaw = self.judge(sums);
         }
         match &self.flaw {
@@ -173,13 +202,13 @@ impl<'a> EntryReader<'a> {
 
     /// What is wrong with content that was read whole.
     fn judge(&self, sums: Sums) -> Option<EntryFlaw> {
-        let (expected, actual) = (self.placed.crc32, sums.crc32.finalize());
+        let (expected, actual) = (self.placed.crc32, sums.of.crc32.finalize());
         if expected != actual {
             return Some(EntryFlaw::Crc { expected, actual });
         }
         // The sizes were compared when the zip was opened.
         let expected = self.artefact.digest_of(self.placed).sha256;
-        let actual = sums.hasher.finish().sha256;
+        let actual = sums.of.hasher.finish().sha256;
         if expected != actual {
             return Some(EntryFlaw::Digest { expected, actual });
         }

@@ -1,0 +1,135 @@
+//! Reading an overlay from a folder.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use lunikernel_cache::{BlobStore, CacheError, Task};
+use rustix::fs::OFlags;
+use walkdir::WalkDir;
+
+use super::Limits;
+use super::content::{Collector, Item, Kind, store};
+use crate::assemble::tarball::check_path;
+
+/// A folder cannot be read as an overlay.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The operating system refused something; the source names the path.
+    #[error("could not read the overlay {folder}")]
+    Io {
+        /// The folder.
+        folder: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Something in it is refused.
+    #[error("the overlay {folder} is refused: `{path}` {why}")]
+    Refused {
+        /// The folder.
+        folder: String,
+        /// What is refused.
+        path: String,
+        /// Why. Continues "`x` …".
+        why: String,
+    },
+    /// It is larger than is taken.
+    #[error("the overlay {folder} is refused: its files have more than {limit} bytes")]
+    TooLarge {
+        /// The folder.
+        folder: String,
+        /// How much there may be.
+        limit: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl FolderError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooLarge { .. } => Some("raise the limit with `--max-size MIB`".to_owned()),
+            Self::Cache(error) => error.hint(),
+            Self::Io { .. } | Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// Collects what is in the folder at `top`, itself left out.
+pub(super) fn read(
+    top: &Path,
+    limits: &Limits,
+    blobs: &BlobStore,
+    into: &mut Collector,
+    task: &dyn Task,
+) -> Result<(), FolderError> {
+    let label = top.display().to_string();
+    let failed = |source| FolderError::Io {
+        folder: label.clone(),
+        source,
+    };
+    let mut left = limits.size;
+    let mut links: BTreeMap<(u64, u64), String> = BTreeMap::new();
+    // Sorted, so that the first name of a file does not depend on the file system.
+    let walk = WalkDir::new(top).min_depth(1).sort_by_file_name();
+    for found in walk {
+        let found = found.map_err(|error| failed(error.into()))?;
+        let shown = found.path().display().to_string();
+        let refused = |why: &str| FolderError::Refused {
+            folder: label.clone(),
+            path: shown.clone(),
+            why: why.to_owned(),
+        };
+        let path = found.path().strip_prefix(top).unwrap_or(found.path());
+        let path = path
+            .to_str()
+            .ok_or_else(|| refused("has a name that is not UTF-8"))?;
+        let metadata = fs::symlink_metadata(found.path()).map_err(failed)?;
+        let kind = metadata.file_type();
+        let path = check_path(path, kind.is_dir()).map_err(|why| refused(&why))?;
+        let mut link = None;
+        let mut mode = Some(metadata.permissions().mode() & 0o7777);
+        let kind = if kind.is_dir() {
+            Kind::Folder
+        } else if kind.is_symlink() {
+            mode = None;
+            let target = fs::read_link(found.path()).map_err(failed)?;
+            let target = target.into_os_string().into_string();
+            Kind::Symlink(target.map_err(|_| refused("has a target that is not UTF-8"))?)
+        } else if kind.is_file() {
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+                .open(found.path());
+            let file = file.map_err(failed)?;
+            // One byte more than may be shows that it is too much.
+            let mut content = io::Read::take(file, left.saturating_add(1));
+            let stored = store(blobs, &mut content)?;
+            left = left
+                .checked_sub(stored.digest.size)
+                .ok_or_else(|| FolderError::TooLarge {
+                    folder: label.clone(),
+                    limit: limits.size,
+                })?;
+            task.advance(stored.digest.size);
+            if metadata.nlink() > 1 {
+                let inode = (metadata.dev(), metadata.ino());
+                link = Some(links.entry(inode).or_insert_with(|| path.clone()).clone());
+            }
+            Kind::File(stored)
+        } else {
+            return Err(refused(
+                "is no file, folder or symbolic link: devices, pipes and sockets are made when the machine boots",
+            ));
+        };
+        into.add(path, Item { mode, kind, link });
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `luni overlay`: lay files over a Lunikernel.
+
+use std::path::{Path, PathBuf};
+
+use lunikernel_builder::overlay::{self, Changes, Limits, Prepared};
+use lunikernel_cache::Digest;
+use lunikernel_cache::artefact::Artefact;
+use serde_json::json;
+
+use super::Context;
+use super::output;
+use super::workshop::{self, quoted, size};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Lay a zip or folder over one, without a build.
+///
+/// What an overlay has at a path is there when the machine boots; an empty file .wh.NAME
+/// removes NAME. Several overlays are laid over each other in the order given. The
+/// result depends on the base and on the names, modes and contents of what is laid over
+/// it, not on the tool that made the zip. On standard output: the SHA-256 and the file,
+/// as sha256sum prints them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The Lunikernel that is the base
+    base: PathBuf,
+
+    /// A zip or a folder with what belongs at `/`
+    #[arg(required = true, value_name = "OVERLAY")]
+    overlays: Vec<PathBuf>,
+
+    /// The file to write [default: NAME-overlaid.luni.zip here]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// The most that one overlay may have unpacked, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = Limits::default().size >> 20)]
+    max_size: u64,
+
+    /// The most times that a file in a zip may be larger unpacked
+    #[arg(long, value_name = "N", default_value_t = Limits::default().ratio)]
+    max_ratio: u64,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let cache = context.cache()?;
+    let progress = context.progress();
+    let base = Artefact::open(&args.base)?;
+    let limits = Limits {
+        size: args.max_size.saturating_mul(1 << 20),
+        ratio: args.max_ratio,
+    };
+    let blobs = cache.blobs();
+    let prepared = overlay::prepare(&base, &args.overlays, &limits, blobs, progress.as_ref())?;
+    let path = args.output.clone().unwrap_or_else(|| {
+        let name = &base.manifest().name;
+        PathBuf::from(format!("{name}-overlaid.luni.zip"))
+    });
+    let digest = output::write_by(&path, |out| prepared.write(out, progress.as_ref()))?;
+    if context.json() {
+        context.print_json(&json!({
+            "artefact": digest,
+            "file": path,
+            "overlaid": prepared.overlaid(),
+            "changes": prepared.changes(),
+        }))?;
+    } else {
+        context.print(&format!("{}  {}\n", digest.sha256.hex(), path.display()))?;
+    }
+    context.say(&summary(&base, &prepared, &digest, &path));
+    Ok(Exit::Ok)
+}
+
+/// What a person wants to know at the end.
+fn summary(base: &Artefact, prepared: &Prepared<'_>, digest: &Digest, path: &Path) -> String {
+    let manifest = base.manifest();
+    let overlaid = prepared.overlaid();
+    let Changes {
+        added,
+        changed,
+        removed,
+    } = prepared.changes();
+    let (file, luni) = (quoted(path), workshop::program());
+    let mut lines = vec![
+        format!("{} {}: overlaid", manifest.name, manifest.version),
+        format!("  sha256   {}", digest.sha256.hex()),
+        format!("  file     {file}, {}", size(digest.size)),
+        format!("  base     {}", overlaid.base.sha256.hex()),
+        format!(
+            "  changes  {} added, {} changed, {} removed; {} compressed",
+            added.len(),
+            changed.len(),
+            removed.len(),
+            size(overlaid.segment.size)
+        ),
+    ];
+    if overlaid.rewritten {
+        lines.push("           the initramfs was compressed again, to take files out".to_owned());
+    }
+    lines.push("next:".to_owned());
+    lines.push(format!("  {luni} run {file}"));
+    lines.push(format!("  {luni} inspect {file}"));
+    lines.join("\n")
+}

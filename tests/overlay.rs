@@ -1,0 +1,448 @@
+//! `luni overlay` through the binary: the same content from every tool gives the same
+//! bits, what is no sound zip is refused, and the result boots.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use fs_err as fs;
+use lunikernel_builder::assemble::initramfs::initramfs;
+use lunikernel_cache::artefact::{
+    Boot, Devices, EntrySource, Format, INITRAMFS, KERNEL, Manifest, Overlay, Protocol, seal,
+};
+use lunikernel_cache::{Cache, Node, Rootfs, Silent};
+use serde_json::Value;
+use support::{hello, luni, matches, project, transcript};
+
+/// Seals a base with a few files into `folder`.
+fn base(folder: &Path) -> PathBuf {
+    let cache = Cache::open(&folder.join("cache")).unwrap();
+    let blobs = cache.blobs();
+    let mut root = Rootfs::new();
+    let motd = blobs.put(b"old\n").unwrap();
+    for (path, node) in [
+        ("usr/lib", Node::folder(0o755)),
+        ("lib", Node::symlink("usr/lib")),
+        ("etc/motd", Node::file(0o644, motd)),
+    ] {
+        root.insert(path, node).unwrap();
+    }
+    let packed = initramfs(&root, blobs, 315_532_800).unwrap();
+    let manifest = Manifest {
+        format: Format::V1,
+        name: "base".to_owned(),
+        version: "1".to_owned(),
+        flavour: "debian".to_owned(),
+        arch: "x86_64".to_owned(),
+        boot: Boot {
+            protocol: Protocol::Linux,
+            cmdline: "console=ttyS0".to_owned(),
+            min_memory_mib: 64,
+        },
+        devices: Devices::default(),
+        overlay: Overlay::Initramfs {},
+        entries: Default::default(),
+        recipe: None,
+        lock: None,
+        inputs: Vec::new(),
+    };
+    let kernel = blobs.put(b"kernel").unwrap();
+    let entries = [
+        EntrySource::of_blob(blobs, KERNEL, kernel).unwrap(),
+        EntrySource::new(INITRAMFS, packed.digest, packed.crc32),
+    ];
+    let sealed = seal(blobs, manifest, &entries, &Silent).unwrap();
+    let path = folder.join("base.luni.zip");
+    fs::copy(blobs.path(&sealed.digest.sha256), &path).unwrap();
+    path
+}
+
+/// `luni overlay base.luni.zip ARGS…` in `folder`.
+fn overlay(folder: &Path, args: &[&str]) -> Output {
+    luni(folder)
+        .env("LUNI_CACHE", folder.join("cache"))
+        .args(["overlay", "base.luni.zip"])
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn digest(output: &Output) -> String {
+    hello::built_digest(output)
+}
+
+/// The content that every tool packs: modes, an empty folder, a link, names that are not
+/// ASCII, and what compresses.
+fn content(folder: &Path) -> PathBuf {
+    let top = folder.join("content");
+    fs::create_dir_all(top.join("etc/empty")).unwrap();
+    fs::create_dir_all(top.join("lib")).unwrap();
+    fs::create_dir_all(top.join("opt/bin")).unwrap();
+    let long = "a line that comes again and again\n".repeat(5000);
+    for (path, text, mode) in [
+        ("etc/motd", "new\n", 0o644),
+        ("etc/secret", "key\n", 0o600),
+        ("lib/données", "é\n", 0o644),
+        ("opt/bin/run", "#!/bin/sh\n", 0o755),
+        ("opt/long", long.as_str(), 0o644),
+    ] {
+        fs::write(top.join(path), text).unwrap();
+        fs::set_permissions(top.join(path), PermissionsExt::from_mode(mode)).unwrap();
+    }
+    for path in ["etc", "etc/empty", "lib", "opt", "opt/bin"] {
+        fs::set_permissions(top.join(path), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    fs::os::unix::fs::symlink("../etc/motd", top.join("opt/link")).unwrap();
+    top
+}
+
+/// Runs a tool in `folder`; false where it is not installed, with the test left out.
+fn tool(name: &str, folder: &Path, argv: &[&str]) -> bool {
+    let ran = Command::new(argv[0])
+        .args(&argv[1..])
+        .current_dir(folder)
+        .env("LC_ALL", "C.UTF-8")
+        .stdout(Stdio::null())
+        .output();
+    match ran {
+        Ok(ran) => {
+            assert!(ran.status.success(), "{argv:?}: {}", transcript(&ran));
+            true
+        }
+        Err(_) => {
+            lunikernel_testing::left_out(name, &format!("{} is not installed", argv[0]));
+            false
+        }
+    }
+}
+
+/// Packs a folder with Python's zipfile: the last first, without folders but the empty
+/// one, of another year.
+const PYTHON: &str = r#"
+import os, sys, zipfile
+top, out = sys.argv[1:]
+with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+    found = [(folder, name) for folder, _, names in os.walk(top) for name in names]
+    for folder, name in sorted(found, reverse=True):
+        path = os.path.join(folder, name)
+        info = zipfile.ZipInfo(os.path.relpath(path, top), (2031, 5, 6, 7, 8, 10))
+        info.create_system = 3
+        info.external_attr = os.lstat(path).st_mode << 16
+        link = os.path.islink(path)
+        content = os.readlink(path).encode() if link else open(path, "rb").read()
+        packed.writestr(info, content, zipfile.ZIP_STORED if link else None)
+    packed.writestr(zipfile.ZipInfo("etc/empty/"), "")
+"#;
+
+#[test]
+fn the_same_content_gives_the_same_bits_whatever_packed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    let top = content(here);
+    let golden = fs::read_to_string(project("tests/golden/overlay.sha256")).unwrap();
+    let golden = golden.split_whitespace().next().unwrap();
+    assert_eq!(
+        digest(&overlay(here, &["content"])),
+        golden,
+        "from the folder"
+    );
+
+    let name = "overlay::the_same_content_gives_the_same_bits_whatever_packed_it";
+    let out = top.to_str().unwrap();
+    let ways: [(&str, &[&str]); 8] = [
+        ("zip", &["zip", "-q", "-r", "-y", "../it.zip", "."]),
+        (
+            "zip -0",
+            &[
+                "zip",
+                "-q",
+                "-0",
+                "-r",
+                "-y",
+                "../it.zip",
+                "opt",
+                "lib",
+                "etc",
+            ],
+        ),
+        (
+            "zip -9",
+            &["zip", "-q", "-9", "-X", "-r", "-y", "../it.zip", "."],
+        ),
+        ("python3", &["python3", "-c", PYTHON, out, "../it.zip"]),
+        (
+            "bsdtar",
+            &["bsdtar", "-c", "--format", "zip", "-f", "../it.zip", "."],
+        ),
+        (
+            "bsdtar stored",
+            &[
+                "bsdtar",
+                "-c",
+                "--format",
+                "zip",
+                "--options",
+                "zip:compression=store",
+                "-f",
+                "../it.zip",
+                "opt",
+                "etc",
+                "lib",
+            ],
+        ),
+        ("7z", &["7z", "a", "-tzip", "-snl", "../it.zip", "."]),
+        (
+            "7z -mx0",
+            &["7z", "a", "-tzip", "-snl", "-mx0", "../it.zip", "."],
+        ),
+    ];
+    for (way, argv) in ways {
+        let zip = here.join("it.zip");
+        if zip.exists() {
+            fs::remove_file(&zip).unwrap();
+        }
+        // Nothing but names, kinds, modes and content may count.
+        tool(name, &top, &["touch", "etc/motd", "opt"]);
+        if !tool(name, &top, argv) {
+            continue;
+        }
+        let output = overlay(here, &["it.zip", "-o", "other name.zip"]);
+        assert_eq!(digest(&output), golden, "by {way}");
+    }
+    // The content does count: another mode is another result.
+    fs::set_permissions(top.join("etc/motd"), PermissionsExt::from_mode(0o640)).unwrap();
+    assert_ne!(digest(&overlay(here, &["content"])), golden);
+}
+
+#[test]
+fn what_is_no_sound_zip_is_refused_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    base(folder.path());
+    let seeds = project("fuzz/seeds/overlay");
+    let mut names: Vec<PathBuf> = fs::read_dir(&seeds)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    let mut told = String::new();
+    for path in names {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        fs::copy(&path, folder.path().join("it.zip")).unwrap();
+        let output = overlay(folder.path(), &["it.zip", "-q"]);
+        let out = folder.path().join("base-overlaid.luni.zip");
+        if !name.starts_with("bad-") {
+            assert!(output.status.success(), "{name}: {}", transcript(&output));
+            fs::remove_file(&out).unwrap();
+            continue;
+        }
+        assert_eq!(
+            output.status.code(),
+            Some(3),
+            "{name}: {}",
+            transcript(&output)
+        );
+        assert!(!out.exists() && output.stdout.is_empty(), "{name}");
+        told += &format!("{name}\n{}\n", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(
+        matches(&told, &project("tests/overlay/errors.txt")),
+        "if the change is meant: UPDATE=1 cargo test --test overlay"
+    );
+}
+
+#[test]
+fn limits_can_be_raised_and_lowered() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    fs::copy(
+        project("fuzz/seeds/overlay/bad-bomb.zip"),
+        here.join("it.zip"),
+    )
+    .unwrap();
+    let code = |args: &[&str]| overlay(here, args).status.code();
+    assert_eq!(code(&["it.zip"]), Some(3));
+    assert_eq!(code(&["it.zip", "--max-ratio", "2000"]), Some(0));
+    assert_eq!(
+        code(&["it.zip", "--max-ratio", "2000", "--max-size", "1"]),
+        Some(3)
+    );
+    fs::create_dir(here.join("it")).unwrap();
+    fs::write(here.join("it/zeros"), vec![0; 2 << 20]).unwrap();
+    assert_eq!(code(&["it"]), Some(0));
+    assert_eq!(code(&["it", "--max-size", "1"]), Some(3));
+}
+
+#[test]
+fn what_was_laid_over_it_is_told_as_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    fs::create_dir_all(here.join("one/etc")).unwrap();
+    fs::write(here.join("one/etc/issue"), "1").unwrap();
+    fs::write(here.join("one/etc/.wh.motd"), "").unwrap();
+    let output = overlay(here, &["one", "--json", "-o", "out.zip"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let changes = serde_json::json!({
+        "added": ["etc/issue"], "changed": [], "removed": ["etc/motd"],
+    });
+    assert_eq!(answer["changes"], changes);
+    let inspected = luni(here)
+        .args(["inspect", "--json", "out.zip"])
+        .output()
+        .unwrap();
+    let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(
+        inspected["overlays"],
+        serde_json::json!([answer["overlaid"]])
+    );
+    assert_eq!(inspected["digest"], answer["artefact"]);
+
+    // Its recipe does not make it, and so nothing pretends that it does.
+    for (verb, code) in [("build", 3), ("verify-reproducibility", 11)] {
+        let output = luni(here).args([verb, "out.zip"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", transcript(&output));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains("what was laid over it is not in its recipe"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_second_implementation_finds_every_byte_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    content(here);
+    fs::create_dir_all(here.join("second/etc")).unwrap();
+    fs::create_dir_all(here.join("second/lib")).unwrap();
+    fs::write(here.join("second/lib/more.sh"), "more\n").unwrap();
+    fs::write(here.join("second/etc/.wh.secret"), "").unwrap();
+    fs::hard_link(
+        here.join("second/lib/more.sh"),
+        here.join("second/lib/again"),
+    )
+    .unwrap();
+    let laid = overlay(here, &["content", "second", "-o", "out.zip"]);
+    assert!(laid.status.success(), "{}", transcript(&laid));
+    let checked = Command::new("python3")
+        .arg(project("tests/overlay/second_overlay.py"))
+        .args(["out.zip", "base.luni.zip", "content", "second"])
+        .current_dir(here)
+        .output();
+    let Ok(checked) = checked else {
+        let name = "overlay::a_second_implementation_finds_every_byte_right";
+        lunikernel_testing::left_out(name, "python3 is not installed");
+        return;
+    };
+    assert!(checked.status.success(), "{}", transcript(&checked));
+    assert_eq!(
+        String::from_utf8_lossy(&checked.stdout),
+        digest(&laid) + "\n"
+    );
+}
+
+/// A service that takes the place of hello's.
+const SERVICE: &str = "#!/bin/busybox sh
+echo 'hello: serving another page'
+exec /bin/busybox httpd -f -p 80 -h /srv/www
+";
+
+#[test]
+fn an_overlaid_hello_serves_another_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let name = "overlay::an_overlaid_hello_serves_another_page";
+    let qemu = Command::new("qemu-system-x86_64").arg("--version").output();
+    if qemu.is_err() {
+        lunikernel_testing::left_out(name, "qemu-system-x86_64 is not installed");
+        return;
+    }
+    let Some(mirror) = hello::mirror(name) else {
+        return;
+    };
+    let build = hello::luni(&here.join("cache"))
+        .args(["--offline", "--mirror", &mirror, "build"])
+        .arg(hello::recipe())
+        .arg("-o")
+        .arg(here.join("base.luni.zip"))
+        .output()
+        .unwrap();
+    assert_eq!(digest(&build), hello::golden());
+    fs::create_dir_all(here.join("mine/etc/luni/services")).unwrap();
+    fs::create_dir_all(here.join("mine/srv/www")).unwrap();
+    let service = here.join("mine/etc/luni/services/hello");
+    fs::write(&service, SERVICE).unwrap();
+    fs::set_permissions(&service, PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(
+        here.join("mine/srv/www/index.html"),
+        "Hello from an overlay!\n",
+    )
+    .unwrap();
+    // What is removed must be gone in the machine too.
+    fs::create_dir_all(here.join("mine/usr/bin")).unwrap();
+    fs::write(here.join("mine/usr/bin/.wh.hello"), "").unwrap();
+    let laid = overlay(here, &["mine", "-o", "out.zip"]);
+    assert!(laid.status.success(), "{}", transcript(&laid));
+    assert_eq!(page(here), "Hello from an overlay!\n");
+}
+
+/// Boots `out.zip` in `folder` and fetches its page.
+fn page(folder: &Path) -> String {
+    let mut running = luni(folder)
+        .args([
+            "run",
+            "--accel",
+            "auto",
+            "--net",
+            "80",
+            "--timeout",
+            "300",
+            "out.zip",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(running.stderr.take().unwrap()).lines();
+    let address = told
+        .by_ref()
+        .map(Result::unwrap)
+        .find_map(|line| {
+            let (address, _) = line.split_once(" is the machine's port 80")?;
+            Some(address.to_owned())
+        })
+        .expect("it says where the port is forwarded from");
+    let mut console = BufReader::new(running.stdout.take().unwrap()).lines();
+    console
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.contains("hello: serving another page"))
+        .expect("the line comes");
+    // The line comes before the network is up: ask until someone answers.
+    let answer = (0..600).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(200));
+        let mut stream = TcpStream::connect(&address).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.starts_with("HTTP/1.").then_some(text)
+    });
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let answer = answer.expect("the page comes");
+    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("200 OK"), "{answer}");
+    page.to_owned()
+}

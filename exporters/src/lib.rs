@@ -38,6 +38,7 @@ pub mod gpt;
 pub mod grub;
 pub mod hybrid;
 pub mod identity;
+pub mod kvm;
 pub mod manifest;
 pub mod output;
 pub mod qcow2;

@@ -10,7 +10,7 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{apt, archive, attest, compare, recipe, store};
+use targets::{apt, archive, attest, compare, export, recipe, store};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     of("cpio", archive::cpio),
     of("deb", archive::deb),
     of("digest", store::digest),
+    of("export_manifest", export::export_manifest),
     of("gitmodules", recipe::gitmodules),
     of("inrelease", apt::inrelease),
     of("kernel", archive::kernel),
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     of("sources_list", apt::sources_list),
     of("tar", archive::tar),
     of("tree", store::tree),
+    of("uki", export::uki),
     of("versions", apt::versions),
     of("zip", store::zip),
 ];

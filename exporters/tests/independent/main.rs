@@ -5,6 +5,7 @@ mod archive;
 mod full;
 mod golden;
 mod images;
+mod kvm;
 mod partitions;
 mod sample;
 mod tools;

@@ -4,5 +4,6 @@ pub(crate) mod apt;
 pub(crate) mod archive;
 pub(crate) mod attest;
 pub(crate) mod compare;
+pub(crate) mod export;
 pub(crate) mod recipe;
 pub(crate) mod store;

@@ -197,3 +197,20 @@ fn what_is_no_lunikernel_is_not_booted() {
         assert_eq!(ran.status.code(), Some(code), "{port}");
     }
 }
+
+#[test]
+fn a_damaged_one_is_not_booted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = sealed(folder.path(), b"the kernel", &EMPTY_GZIP, &recipe());
+    let mut zip = fs::read(&path).unwrap();
+    let at = zip.windows(10).position(|w| w == b"the kernel").unwrap();
+    zip[at] ^= 1;
+    fs::write(&path, zip).unwrap();
+    let ran = luni(folder.path()).arg("run").arg(path).output().unwrap();
+    let text = support::transcript(&ran);
+    assert_eq!(ran.status.code(), Some(3), "{text}");
+    assert!(
+        text.contains("`kernel`") && text.contains("hint:"),
+        "{text}"
+    );
+}

@@ -272,6 +272,19 @@ fn a_lunikernel_alone_is_enough_to_verify_it() {
         let verified = verified.unwrap();
         assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
     }
+    // Somebody put another Lunikernel in its place.
+    let cache = lunikernel_cache::Cache::open(&small.path("cache")).unwrap();
+    let blob = cache.blobs().path(&digest);
+    let other = tampered(&small, &blob);
+    fs_err::remove_file(&blob).unwrap();
+    fs_err::rename(other, &blob).unwrap();
+    for args in [&[beginning][..], &["recipe", "--against", beginning]] {
+        let damaged = small.luni("verify").args(args).output().unwrap();
+        assert_eq!(damaged.status.code(), Some(11), "{}", transcript(&damaged));
+        let text = String::from_utf8_lossy(&damaged.stderr);
+        assert!(text.contains("of the cache has the digest"), "{text}");
+        assert!(text.contains("luni cache verify"), "{text}");
+    }
     let unknown = small
         .luni("verify")
         .arg("0123456789abcdef")

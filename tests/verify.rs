@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::io::Read as _;
 use std::process::Output;
 
+use lunikernel_cache::artefact::{Artefact, EntrySource, seal};
 use serde_json::Value;
 use support::small::Small;
 use support::transcript;
@@ -136,6 +138,9 @@ fn what_depends_on_nothing_is_good_whatever_varies() {
         .find(|one| one["name"] == "sandbox")
         .unwrap();
     assert_eq!(sandbox["state"], "unable", "{report:#}");
+    // Another name in the third round does not bring the collation that was missing.
+    let locale = variations.iter().find(|one| one["name"] == "locale");
+    assert_eq!(locale.unwrap()["state"], "unable", "{report:#}");
     let rounds = report["rounds"].as_array().unwrap();
     assert_eq!(rounds.len(), 3);
     // It is what a build gives, and the rounds were really set apart.
@@ -267,6 +272,19 @@ fn a_lunikernel_alone_is_enough_to_verify_it() {
         let verified = verified.unwrap();
         assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
     }
+    // Somebody put another Lunikernel in its place.
+    let cache = lunikernel_cache::Cache::open(&small.path("cache")).unwrap();
+    let blob = cache.blobs().path(&digest);
+    let other = tampered(&small, &blob);
+    fs_err::remove_file(&blob).unwrap();
+    fs_err::rename(other, &blob).unwrap();
+    for args in [&[beginning][..], &["recipe", "--against", beginning]] {
+        let damaged = small.luni("verify").args(args).output().unwrap();
+        assert_eq!(damaged.status.code(), Some(11), "{}", transcript(&damaged));
+        let text = String::from_utf8_lossy(&damaged.stderr);
+        assert!(text.contains("of the cache has the digest"), "{text}");
+        assert!(text.contains("luni cache verify"), "{text}");
+    }
     let unknown = small
         .luni("verify")
         .arg("0123456789abcdef")
@@ -318,13 +336,15 @@ fn two_lunikernels_are_compared_without_building_one() {
         .unwrap();
     assert_eq!(same.status.code(), Some(0), "{}", transcript(&same));
 
-    // Rebuilt, it agrees with itself and not with the other.
-    let rebuilt = one
-        .luni("verify")
-        .arg(&left)
-        .args(["--against", right.to_str().unwrap(), "--json"])
-        .output()
-        .unwrap();
+    // What differs already is not built again; the recipe is, and gives the one and not
+    // the other.
+    let against = ["--against", right.to_str().unwrap(), "--json"];
+    let given = one.luni("verify").arg(&left).args(against).output();
+    let given = given.unwrap();
+    assert_eq!(given.status.code(), Some(10), "{}", transcript(&given));
+    let report: Value = serde_json::from_slice(&given.stdout).unwrap();
+    assert_eq!(report["rounds"], serde_json::json!([]));
+    let rebuilt = one.run("verify", &against);
     assert_eq!(rebuilt.status.code(), Some(10), "{}", transcript(&rebuilt));
     let report: Value = serde_json::from_slice(&rebuilt.stdout).unwrap();
     assert_eq!(report["rounds"].as_array().unwrap().len(), 2);
@@ -336,6 +356,74 @@ fn two_lunikernels_are_compared_without_building_one() {
         &["--rounds", "0", "--against", left.to_str().unwrap()],
     );
     assert_eq!(recipe.status.code(), Some(2), "{}", transcript(&recipe));
+}
+
+/// The Lunikernel `from` sealed again with one bit of its initramfs the other way round.
+fn tampered(small: &Small, from: &std::path::Path) -> std::path::PathBuf {
+    let cache = lunikernel_cache::Cache::open(&small.path("elsewhere")).unwrap();
+    let artefact = Artefact::open(from).unwrap();
+    let mut sources = Vec::new();
+    for (name, entry) in &artefact.manifest().entries {
+        let mut bytes = Vec::new();
+        let mut reader = artefact.entry(name).unwrap();
+        reader.read_to_end(&mut bytes).unwrap();
+        if name == "initramfs.gz" {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }
+        let digest = cache.blobs().put(&bytes).unwrap();
+        let source = EntrySource::of_blob(cache.blobs(), name.as_str(), digest).unwrap();
+        sources.push(EntrySource {
+            executable: entry.executable,
+            ..source
+        });
+    }
+    let manifest = artefact.manifest().clone();
+    let silent = &lunikernel_cache::Silent;
+    let sealed = seal(cache.blobs(), manifest, &sources, silent).unwrap();
+    let path = small.path("tampered.zip");
+    fs_err::copy(cache.blobs().path(&sealed.digest.sha256), &path).unwrap();
+    path
+}
+
+#[test]
+fn a_lunikernel_that_was_changed_is_not_good_whatever_the_rounds_make() {
+    let name = "verify::a_lunikernel_that_was_changed_is_not_good_whatever_the_rounds_make";
+    let Some((small, zip)) = built(name, "same") else {
+        return;
+    };
+    let changed = tampered(&small, &zip);
+    for (subject, against, code, first) in [
+        (&changed, &zip, 10, "DIFFERS, compared only\n"),
+        (&zip, &changed, 10, "DIFFERS, compared only\n"),
+        (&zip, &zip, 0, "GOOD in 2 rounds over 1 variation\n"),
+    ] {
+        let mut command = small.luni("verify");
+        command.arg(subject).arg("--against").arg(against);
+        let output = command.args(["--vary", "umask"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", transcript(&output));
+        assert!(stdout(&output).starts_with(first), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_difference_stays_known_when_a_later_round_fails() {
+    let name = "verify::a_difference_stays_known_when_a_later_round_fails";
+    let steps = one_step("test $(busybox hostname) != elsewhere-2; busybox hostname > out");
+    let Some(small) = Small::new(name, &steps) else {
+        return;
+    };
+    let options = ["--rounds", "4", "--vary", "host-name", "--json"];
+    let output = small.run("verify", &options);
+    assert_eq!(output.status.code(), Some(10), "{}", transcript(&output));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("could not build round 3"), "{told}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "DIFFERS");
+    assert_eq!(report["failure"]["round"], 3);
+    assert_eq!(report["rounds"].as_array().unwrap().len(), 2);
+    assert_eq!(report["difference"]["entry"], "initramfs.gz", "{report:#}");
+    assert_eq!(report["causes"][0]["class"], "host-name", "{report:#}");
 }
 
 #[test]
@@ -359,4 +447,29 @@ fn what_cannot_be_varied_does_not_count_as_passed() {
     assert_eq!(strict.status.code(), Some(14), "{}", transcript(&strict));
     let all_had = small.run("verify", &["--vary", "umask", "--strict"]);
     assert_eq!(all_had.status.code(), Some(0), "{}", transcript(&all_had));
+}
+
+#[test]
+fn where_no_step_runs_nothing_around_steps_counts_as_varied() {
+    let name = "verify::where_no_step_runs_nothing_around_steps_counts_as_varied";
+    let Some(small) = Small::new(name, &one_step("echo > out")) else {
+        return;
+    };
+    let path = small.path("recipe/recipe.yaml");
+    let mut recipe = fs_err::read_to_string(&path).unwrap();
+    for (begin, end) in [("steps:\n", "rootfs:\n"), ("  files:\n", "kernel:\n")] {
+        let (begin, end) = (recipe.find(begin).unwrap(), recipe.find(end).unwrap());
+        recipe.replace_range(begin..end, "");
+    }
+    fs_err::write(&path, recipe).unwrap();
+    let output = small.run("verify", &["--vary", "umask,arrival", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let state = |name: &str| {
+        let variations = report["variations"].as_array().unwrap();
+        let found = variations.iter().find(|one| one["name"] == name);
+        found.unwrap().clone()
+    };
+    assert_eq!(state("umask")["why"], "no step ran that could notice");
+    assert_eq!(state("arrival")["state"], "varied", "{report:#}");
 }

@@ -1,5 +1,7 @@
 //! Which sandbox runs the steps, and what becomes of it when a signal ends this process.
 
+pub(super) mod probe;
+
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,10 +46,17 @@ impl SandboxChoice {
 /// The sandboxes that take turns where the command line asks for several.
 pub(crate) fn in_turn(context: &Context) -> Result<Vec<SandboxChoice>, Failure> {
     Ok(match context.sandbox()? {
-        SandboxChoice::Mix => match context.engine().get() {
-            Ok(_) => vec![SandboxChoice::Native, SandboxChoice::Docker],
-            Err(_) => vec![SandboxChoice::Native],
-        },
+        SandboxChoice::Mix => {
+            match (
+                probe::native(context).is_ok(),
+                context.engine().get().is_ok(),
+            ) {
+                (true, true) => vec![SandboxChoice::Native, SandboxChoice::Docker],
+                (false, true) => vec![SandboxChoice::Docker],
+                // Where there is neither, the first round says what is missing.
+                (_, false) => vec![SandboxChoice::Native],
+            }
+        }
         one => vec![one],
     })
 }

@@ -18,6 +18,7 @@ const UNDECIDED: u64 = 11;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     outcome: Outcome,
+    given: Option<Sha256>,
     expected: Option<Sha256>,
     rounds: Vec<Sha256>,
     varied: BTreeSet<String>,
@@ -37,6 +38,8 @@ struct Written {
     varied: Vec<String>,
     /// What became of each variation.
     variations: Option<Vec<WrittenVariation>>,
+    /// What was only compared, and not built again.
+    given: Option<WrittenDigest>,
     expected: Option<WrittenDigest>,
     #[serde(default)]
     causes: Vec<Map<String, Value>>,
@@ -139,6 +142,7 @@ impl Report {
         }
         Ok(Self {
             outcome,
+            given: written.given.map(|digest| digest.sha256),
             expected: written.expected.map(|digest| digest.sha256),
             rounds,
             varied,
@@ -170,6 +174,7 @@ impl Report {
             },
             time_verified: maker.time.clone(),
             verdict: self.outcome,
+            given: self.given.map(Described::from),
             expected: self.expected.map(Described::from),
             rounds: self.rounds.into_iter().map(Described::from).collect(),
             varied: self.varied,

@@ -262,10 +262,18 @@ fn a_verdict_must_follow_from_its_digests() {
         report["expected"] = json!({ "sha256": expected, "size": 7 });
         report
     };
+    // As `--rounds 0` has it.
+    let compared = |given: &str, expected: &str| {
+        let mut report = with(report("DIFFERS", &[]), expected);
+        report["given"] = json!({ "sha256": given, "size": 7 });
+        report
+    };
     for right in [
         with(report("GOOD", &[A, A, A]), A),
         report("DIFFERS", &[A, B]),
         with(report("DIFFERS", &[B, B]), A),
+        compared(A, B),
+        compared(B, A),
         failed(A),
     ] {
         let statement = verdict(&right, A).unwrap();
@@ -278,6 +286,7 @@ fn a_verdict_must_follow_from_its_digests() {
         report("GOOD", &[B, B]),
         with(report("GOOD", &[A, A]), B),
         report("DIFFERS", &[A, A]),
+        compared(A, A),
         report("DIFFERS", &[B, B.replace("bb", "bc").as_str()]),
         failed(B),
     ] {

@@ -49,6 +49,9 @@ pub struct VerdictPredicate {
     pub(super) time_verified: Option<String>,
     /// What it came to.
     pub verdict: Outcome,
+    /// The artefact that was only compared, and not built again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) given: Option<Described>,
     /// The artefact that the rounds were to make, where one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expected: Option<Described>,
@@ -62,7 +65,8 @@ pub struct VerdictPredicate {
     /// The causes of a difference as the report has them, where they are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) causes: Vec<Value>,
-    /// Why there is no verdict.
+    /// Why a round could not be built, and with it why there is no verdict, unless it is
+    /// DIFFERS already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<Failure>,
     /// The report that says more.
@@ -137,7 +141,8 @@ impl VerdictPredicate {
         let rounds = self.rounds.iter().map(|round| round.digest.sha256);
         let made: Vec<Sha256> = rounds.collect();
         let expected = self.expected.map(|expected| expected.digest.sha256);
-        let all: BTreeSet<Sha256> = made.iter().copied().chain(expected).collect();
+        let given = self.given.map(|given| given.digest.sha256);
+        let all: BTreeSet<Sha256> = made.iter().copied().chain(expected).chain(given).collect();
         match self.verdict {
             Outcome::Good => {
                 if made.len() < 2 {

@@ -65,12 +65,13 @@ pub struct Verifier<'a> {
     pub make: MakeBuilder<'a>,
 }
 
-/// What verifying came to, and where that is FAILED, the error that led to it.
+/// What verifying came to, and the error that ended it early.
 #[derive(Debug)]
 pub struct Verified {
     /// What was found.
     pub report: Report,
-    /// Why there is no verdict.
+    /// Why there is no verdict; or where it is DIFFERS, which no error takes back, why
+    /// rounds or the search for the cause are missing.
     pub error: Option<VerifyError>,
 }
 
@@ -79,8 +80,8 @@ impl Verifier<'_> {
     /// they do.
     ///
     /// # Errors
-    /// [`VerifyError`] where nothing could be begun, or what was built cannot be read.
-    /// A round that cannot be built is a verdict.
+    /// [`VerifyError`] where nothing could be begun. A round that cannot be built is a
+    /// verdict, and one that was reached before stays.
     pub async fn verify(&self) -> Result<Verified, VerifyError> {
         if self.rounds < 2 {
             return Err(VerifyError::TooFewRounds(self.rounds));
@@ -93,20 +94,14 @@ impl Verifier<'_> {
         let mut first: Option<Round> = None;
         // The first round that differs from the first one, or else from what is expected.
         let mut other: Option<(usize, Round)> = None;
+        // What kept a round from being built. It ends the rounds, but takes nothing back.
+        let mut ended = None;
         for number in 0..self.rounds {
             let this = match self.round(number).await {
                 Ok(this) => this,
                 Err(error) => {
-                    report.verdict = Verdict::Failed;
-                    report.failure = error.report();
-                    self.tally(&mut report);
-                    return match report.failure {
-                        Some(_) => Ok(Verified {
-                            report,
-                            error: Some(error),
-                        }),
-                        None => Err(error),
-                    };
+                    ended = Some(error);
+                    break;
                 }
             };
             report.rounds.push(self.round_report(&this));
@@ -123,22 +118,26 @@ impl Verifier<'_> {
             }
         }
         self.tally(&mut report);
-        let Some(first) = first else {
-            return Err(VerifyError::TooFewRounds(self.rounds));
-        };
-        match (other, expected) {
-            (Some((number, other)), _) => {
-                self.explain(&mut report, &first, number, &other).await?;
-            }
-            (None, Some((artefact, digest))) if digest != first.built.artefact => {
+        report.failure = ended.as_ref().and_then(VerifyError::report);
+        let explained = match (&first, &other, expected) {
+            (Some(first), Some((number, other)), _) => {
                 report.verdict = Verdict::Differs;
-                report.difference = compare(artefact, &first.artefact()?)?;
-                let causes = report.difference.clone().map(cause::of_expected);
-                report.causes.extend(causes);
+                self.explain(&mut report, first, *number, other).await
             }
-            _ => {}
-        }
-        let error = None;
+            (Some(first), None, Some((artefact, digest))) if digest != first.built.artefact => {
+                report.verdict = Verdict::Differs;
+                explain_expected(&mut report, artefact, first)
+            }
+            _ => {
+                match ended {
+                    Some(error) if report.failure.is_none() => return Err(error),
+                    Some(_) => report.verdict = Verdict::Failed,
+                    None => {}
+                }
+                Ok(())
+            }
+        };
+        let error = ended.or(explained.err());
         Ok(Verified { report, error })
     }
 
@@ -148,7 +147,8 @@ impl Verifier<'_> {
         round(self.cache, self.locked, number, conditions, self.make).await
     }
 
-    /// Says how and why round `number`, which is `other`, differs from the first.
+    /// Says how and why round `number`, which is `other`, differs from the first, as far
+    /// as it comes: where the search for the causes fails, the bytes are judged alone.
     async fn explain(
         &self,
         report: &mut Report,
@@ -156,21 +156,39 @@ impl Verifier<'_> {
         number: usize,
         other: &Round,
     ) -> Result<(), VerifyError> {
-        report.verdict = Verdict::Differs;
         let Some(difference) = compare(&first.artefact()?, &other.artefact()?)? else {
             return Ok(());
         };
         report.step = guilty_step(first, other);
-        let findings = if self.bisect {
-            search::search(self, first, other, number, &difference).await?
+        let searched = if self.bisect {
+            search::search(self, first, other, number, &difference).await
         } else {
-            search::by_bytes(difference.clone(), first, other)
+            Ok(search::by_bytes(difference.clone(), first, other))
+        };
+        let (findings, error) = match searched {
+            Ok(findings) => (findings, Ok(())),
+            Err(error) => (
+                search::by_bytes(difference.clone(), first, other),
+                Err(error),
+            ),
         };
         report.difference = Some(difference);
         report.causes = findings.causes;
         report.bisection = findings.bisection;
-        Ok(())
+        error
     }
+}
+
+/// Says how the rounds, which agree with `first`, differ from what was expected.
+fn explain_expected(
+    report: &mut Report,
+    expected: &Artefact,
+    first: &Round,
+) -> Result<(), VerifyError> {
+    report.difference = compare(expected, &first.artefact()?)?;
+    let causes = report.difference.clone().map(cause::of_expected);
+    report.causes.extend(causes);
+    Ok(())
 }
 
 /// The first step that made different things in two rounds of the same inputs.

@@ -58,7 +58,8 @@ pub struct Report {
     pub causes: Vec<Cause>,
     /// How the guilty variations were searched for.
     pub bisection: Option<Bisection>,
-    /// Why there is no verdict, where there is none.
+    /// The round that could not be built, where one could not: why there is no verdict,
+    /// unless the rounds before it differ already.
     pub failure: Option<FailureReport>,
 }
 
@@ -154,7 +155,7 @@ pub enum Outcome {
     GaveUp,
 }
 
-/// Why there is no verdict.
+/// Why a round could not be built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailureReport {
     /// Which round failed, counted from 1.

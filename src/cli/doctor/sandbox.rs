@@ -1,17 +1,10 @@
 //! What steps can run in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use lunikernel_builder::sandbox::Docker;
 
-use lunikernel_builder::plan::Invocation;
-use lunikernel_builder::sandbox::{Docker, Failure as StepFailure, Sandbox as _, Surroundings};
-use lunikernel_cache::Tree;
-
-use super::super::{Context, workshop};
+use super::super::Context;
+use super::super::sandbox::probe;
 use super::{Finding, State};
-use crate::failure::Failure;
-
-/// A program that is in no root.
-const NO_PROGRAM: &str = "/nothing";
 
 /// All of them. Where an engine answers, the native sandbox may be missing.
 pub(super) fn all(context: &Context) -> [Finding; 2] {
@@ -40,31 +33,11 @@ fn engine() -> Finding {
     }
 }
 
-/// Sets up a sandbox for a command that is not there: getting as far as not finding it
-/// means that all the rest works.
+/// Sets one up for nothing.
 fn native(context: &Context) -> Finding {
     let what = "native sandbox";
-    let nothing = Invocation {
-        arguments: vec![NO_PROGRAM.to_owned()],
-        environment: BTreeMap::new(),
-        working_directory: "build".to_owned(),
-        outputs: BTreeSet::new(),
-        platform: BTreeMap::new(),
-        timeout_seconds: 60,
-        input_root: Tree::new(),
-    };
-    let tried = context.cache().and_then(|cache| {
-        let action = nothing.encode();
-        action.store(cache.blobs())?;
-        let outcome = workshop::sandbox(&cache).run(&action.digest, &Surroundings::default())?;
-        if let Some(kept) = outcome.kept {
-            // It failed, as it had to; there is nothing in it to look at.
-            let _ = lunikernel_cache::remove::remove_tree(&kept);
-        }
-        Ok::<_, Failure>(outcome.failure)
-    });
-    match tried {
-        Ok(Some(StepFailure::CannotStart { program, .. })) if program == NO_PROGRAM => {
+    match probe::native(context) {
+        Ok(()) => {
             let who = if rustix::process::geteuid().is_root() {
                 "as root"
             } else {
@@ -75,11 +48,6 @@ fn native(context: &Context) -> Finding {
                 format!("namespaces, overlay, seccomp: all work {who}"),
             )
         }
-        Ok(other) => Finding::gap(
-            what,
-            State::Broken,
-            format!("a command that is not there ended with {other:?}"),
-        ),
         Err(failure) => {
             let mend = failure.hint().map(str::to_owned);
             let mut found = Finding::gap(what, State::Broken, failure.in_one_line());

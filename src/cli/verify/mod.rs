@@ -14,6 +14,7 @@ use lunikernel_builder::verify::{
 };
 
 use super::Context;
+use super::output;
 use super::sandbox::{self, SandboxChoice};
 use super::workshop;
 use crate::exit::Exit;
@@ -69,9 +70,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let Verified { report, error } = verified(args, context)?;
     if let Some(path) = &args.report {
-        fs_err::write(path, page(&report)).map_err(|error| {
-            Failure::new(Exit::Failed, "could not write the report").caused_by(&error)
-        })?;
+        output::write_whole(path, page(&report).as_bytes())?;
     }
     if context.json() {
         context.print_json(&report)?;
@@ -80,7 +79,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     if let Some(error) = error {
         Failure::from(error).tell();
-        return Ok(Exit::Undecided);
     }
     Ok(match report.verdict {
         Verdict::Good if args.strict && report.unable().next().is_some() => Exit::Unvaried,
@@ -121,6 +119,16 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
             report,
             error: None,
         });
+    }
+    // What differs from what it is held against is not made good by any rounds.
+    if let (Some(_), Some(_)) = (subject.artefact(), &against) {
+        let report = only_compared(&subject, against.as_ref()).map_err(undecided)?;
+        if report.verdict != Verdict::Good {
+            return Ok(Verified {
+                report,
+                error: None,
+            });
+        }
     }
     let kinds = sandbox::in_turn(context)?;
     let names: Vec<String> = kinds.iter().map(|kind| kind.name().to_owned()).collect();

@@ -1,10 +1,10 @@
 //! What is verified, and what with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_cache::artefact::Artefact;
-use lunikernel_cache::{Cache, Sha256};
+use lunikernel_cache::{Cache, Sha256, Silent};
 use url::Url;
 
 use crate::cli::Context;
@@ -25,10 +25,17 @@ pub(super) struct Subject {
 impl Subject {
     /// What `named` stands for: a file or folder, or else a digest in the cache.
     pub(super) fn find(named: &Path, cache: &Cache) -> Result<Self, Failure> {
+        let blob = blob(named, cache)?;
         let recipe = RecipeArg {
-            recipe: blob(named, cache)?.unwrap_or_else(|| named.to_owned()),
+            recipe: match &blob {
+                Some(digest) => cache.blobs().path(digest),
+                None => named.to_owned(),
+            },
         };
         let artefact = recipe.artefact()?;
+        if let (Some(digest), Some(artefact)) = (blob, &artefact) {
+            undamaged(artefact, &digest)?;
+        }
         Ok(Self { recipe, artefact })
     }
 
@@ -55,13 +62,28 @@ pub(super) fn artefact(named: &str, cache: &Cache, context: &Context) -> Result<
         return Ok(Artefact::open(&cache.blobs().path(&digest.sha256))?);
     }
     let path = Path::new(named);
-    let found = blob(path, cache)?;
-    Ok(Artefact::open(found.as_deref().unwrap_or(path))?)
+    let Some(digest) = blob(path, cache)? else {
+        return Ok(Artefact::open(path)?);
+    };
+    let artefact = Artefact::open(&cache.blobs().path(&digest))?;
+    undamaged(&artefact, &digest)?;
+    Ok(artefact)
 }
 
-/// The file of the blob that `named` names by its digest, unless there is a file or
-/// folder of that name.
-fn blob(named: &Path, cache: &Cache) -> Result<Option<PathBuf>, Failure> {
+/// Whether a Lunikernel of the cache still is what its name there says.
+fn undamaged(artefact: &Artefact, expected: &Sha256) -> Result<(), Failure> {
+    let actual = artefact.check(&Silent)?.digest.sha256;
+    if actual == *expected {
+        return Ok(());
+    }
+    let message = format!("the blob {expected} of the cache has the digest {actual}");
+    Err(Failure::new(Exit::BadInput, message)
+        .with_hint("find and remove what is damaged with `luni cache verify`"))
+}
+
+/// The blob that `named` names by its digest, unless there is a file or folder of that
+/// name.
+fn blob(named: &Path, cache: &Cache) -> Result<Option<Sha256>, Failure> {
     let Some(digits) = named.to_str().filter(|_| !named.exists()) else {
         return Ok(None);
     };
@@ -75,7 +97,7 @@ fn blob(named: &Path, cache: &Cache) -> Result<Option<PathBuf>, Failure> {
     let found = cache.blobs().beginning_with(&digits)?;
     let blobs: Vec<Sha256> = found;
     match blobs.as_slice() {
-        [one] => Ok(Some(cache.blobs().path(one))),
+        [one] => Ok(Some(*one)),
         [] => Err(Failure::new(
             Exit::BadInput,
             format!("nothing in the cache begins with {digits}, and there is no such file"),

@@ -4,7 +4,7 @@
 //! again, and that process, which has only one, does it:
 //!
 //! ```text
-//! luni ── luni-sandbox (namespaces) ── pid 1 (mounts, watches) ── pid 2: the command
+//! luni ── luni-sandbox (namespaces) ── pid 1 (mounts, watches) ── pid 32: the command
 //! ```
 //!
 //! Each ends when the one before it does, and with pid 1 the kernel ends everything

@@ -1,10 +1,11 @@
 //! The native sandbox: Linux namespaces, as root or as an ordinary user, with no
 //! daemon and nothing to install.
 //!
-//! A command sees the action's input root as `/`, may write anywhere in it, and what
-//! it writes is gone afterwards but for its outputs below `/build`. It sees:
+//! A command sees the action's input root as `/`, read-only but for `/build`, its home,
+//! `/tmp` and `/dev/shm`; what it writes is gone afterwards but for its outputs below
+//! `/build`. It sees:
 //!
-//! * itself as uid and gid 0 without any capability, pid 2, in a session of its own;
+//! * itself as uid and gid 0 without any capability, pid 32, in a session of its own;
 //! * standard input empty, output and error going to one log;
 //! * the environment of [`environment`] and nothing of the caller's;
 //! * a network of nothing but a loopback interface;

@@ -133,7 +133,7 @@ impl Context {
         named
             .split_whitespace()
             .map(|text| {
-                Url::parse(text).map_err(|error| {
+                mirror(text).map_err(|error| {
                     Failure::new(
                         Exit::Usage,
                         format!("`{text}` in LUNI_MIRRORS is no address: {error}"),
@@ -229,8 +229,12 @@ impl Context {
 }
 
 fn mirror(text: &str) -> Result<Url, String> {
-    Url::parse(text)
-        .map_err(|error| format!("{error}; expected an address such as `file:///srv/mirror`"))
+    const EXPECTED: &str = "expected an address such as `file:///srv/mirror`";
+    let url = Url::parse(text).map_err(|error| format!("{error}; {EXPECTED}"))?;
+    match url.scheme() {
+        "file" | "http" | "https" => Ok(url),
+        other => Err(format!("mirrors are not reached by {other}; {EXPECTED}")),
+    }
 }
 
 fn jobs(text: &str) -> Result<NonZeroUsize, String> {

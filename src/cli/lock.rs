@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use lunikernel_builder::lock::{
@@ -38,6 +39,16 @@ pub(crate) struct Args {
     check: bool,
 }
 
+impl Args {
+    /// What was given to `--update` and is a recipe's folder, where no recipe was given.
+    fn taken_for_name(&self) -> Option<PathBuf> {
+        let names = self.update.iter().flatten();
+        names
+            .map(PathBuf::from)
+            .find(|name| !self.recipe.path().is_file() && name.join("recipe.yaml").is_file())
+    }
+}
+
 /// What changed, for programs.
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -53,7 +64,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             "the lock of {} is current",
             args.recipe.path().display()
         ));
+        if context.json() {
+            let lock = LockedRecipe::lock_path(&args.recipe.path());
+            context.print_json(&Answer {
+                lock: lock.display().to_string(),
+                changes: &[],
+            })?;
+        }
         return Ok(Exit::Ok);
+    }
+    if let Some(folder) = args.taken_for_name() {
+        let command = format!("{} --update", RecipeArg::command_for(&folder, "lock"));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "`{}` is where a recipe is, and `--update` takes names of sources and packages",
+                folder.display()
+            ),
+        )
+        .with_hint(format!("name the recipe first: `{command}`")));
     }
     let recipe = args.recipe.read()?;
     let path = LockedRecipe::lock_path(&recipe.path);

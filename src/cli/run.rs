@@ -9,7 +9,7 @@ use fs_err::File;
 use lunikernel_builder::boot::{self, AccelChoice, BootEvent, BootOutcome, Forward, Machine};
 use lunikernel_builder::recipe::{self, BootTest, Recipe, RecipeError};
 use lunikernel_cache::CacheError;
-use lunikernel_cache::artefact::{Artefact, INITRAMFS, KERNEL, Protocol, RECIPE};
+use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Protocol, RECIPE};
 use serde::Serialize;
 
 use super::Context;
@@ -155,7 +155,10 @@ fn unpack(artefact: &Artefact, folder: &Path) -> Result<Machine, Failure> {
         let mut content = artefact.entry(name)?;
         File::create(&path)
             .and_then(|mut file| io::copy(&mut content, &mut file))
-            .map_err(CacheError::io("unpack the Lunikernel"))?;
+            .map_err(|error| match error.downcast::<ArtefactError>() {
+                Ok(damaged) => Failure::from(damaged),
+                Err(error) => CacheError::io("unpack the Lunikernel")(error).into(),
+            })?;
         Ok(path)
     };
     Ok(Machine {

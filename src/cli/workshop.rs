@@ -43,12 +43,16 @@ impl RecipeArg {
 
     /// The command line of a verb for this recipe.
     pub(crate) fn command(&self, verb: &str) -> String {
-        let luni = program();
         if self.is_here() {
-            format!("{luni} {verb}")
+            format!("{} {verb}", program())
         } else {
-            format!("{luni} {verb} {}", quoted(&self.recipe))
+            Self::command_for(&self.recipe, verb)
         }
+    }
+
+    /// The command line of a verb for the recipe at `path`.
+    pub(crate) fn command_for(path: &Path, verb: &str) -> String {
+        format!("{} {verb} {}", program(), quoted(path))
     }
 
     fn is_here(&self) -> bool {

@@ -111,7 +111,9 @@ impl BootError {
                 Some("leave the choice of the port to luni with `--net GUESTPORT`".to_owned())
             }
             Self::Deadline { last, .. } if last.is_empty() => Some(
-                "does the kernel's command line have `console=ttyS0`? see `luni inspect`".to_owned(),
+                "see by `luni inspect` that the kernel's command line has `console=ttyS0`; else give it \
+                 longer with `--timeout`"
+                    .to_owned(),
             ),
             Self::Deadline { .. } => {
                 Some("emulation is slow on a busy machine: give it longer with `--timeout`".to_owned())

@@ -83,7 +83,7 @@ impl fmt::Display for Answer {
             Self::Unreachable(why) | Self::NoSuchName(why) => {
                 write!(f, "it cannot be reached: {why}")
             }
-            Self::Stalled(time) => write!(f, "it stalled for {} s", time.as_secs_f64()),
+            Self::Stalled(time) => write!(f, "it stalled for {} s", time.as_secs()),
             Self::Cut { got, expected } => match expected {
                 Some(expected) => write!(f, "it stopped after {got} of {expected} bytes"),
                 None => write!(f, "it stopped after {got} bytes"),

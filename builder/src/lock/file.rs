@@ -97,7 +97,11 @@ impl LockFile {
             return Err(wrong("is larger than 16 MiB"));
         }
         let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
-        Ok((Self::parse(&text)?, text))
+        let lock = Self::parse(&text).map_err(|error| match error {
+            LockError::Syntax { why } => wrong(&format!("is none: {why}")),
+            other => other,
+        })?;
+        Ok((lock, text))
     }
 
     /// Reads a lockfile's text.
@@ -106,7 +110,7 @@ impl LockFile {
     /// [`LockError::Syntax`] where it is not one.
     pub fn parse(text: &str) -> Result<Self, LockError> {
         let lock: Self = serde_yaml::from_str(text).map_err(|error| LockError::Syntax {
-            why: error.to_string(),
+            why: error.to_string().trim_start_matches("error: ").to_owned(),
         })?;
         lock.check()?;
         Ok(lock)

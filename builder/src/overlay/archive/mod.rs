@@ -82,7 +82,7 @@ fn read(
     for record in &records {
         let flawed = |flaw| entry_error(label, record.name.as_bytes(), flaw);
         let (path, kind, mode) = describe(record).map_err(flawed)?;
-        if record.size > SMALL && record.size / record.packed.max(1) >= limits.ratio {
+        if record.size > SMALL && record.size > record.packed.saturating_mul(limits.ratio) {
             return Err(flawed(EntryFlaw::Bomb {
                 packed: record.packed,
                 size: record.size,

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use lunikernel_builder::sandbox::{Docker, EntryOrder, Facet, Sandbox as _, SandboxError};
 
+use lunikernel_cache::Tree;
+use lunikernel_cache::tree::Entry;
+
 use crate::bench::{Bench, ask, luni};
 use crate::support::hello;
 
@@ -214,6 +217,31 @@ fn nothing_else_shows(bench: &Bench) {
     assert_eq!(shown, ["luni-sandbox\0"]);
 }
 
+/// Roots of distributions have the folders that engines mount something on.
+fn nothing_else_shows_in_folders_of_the_root(bench: &Bench) {
+    let script =
+        "ls /sys , ls /sys/kernel , ls /run , write /run/x x , ls /var/tmp , write /var/tmp/x x";
+    let folder = || Entry::Folder(Tree::new());
+    let asked = ask(script)
+        .root("sys", folder())
+        .root("run", folder())
+        .root("var/tmp", folder());
+    assert_eq!(
+        bench.run(&asked).well(),
+        "/sys/kernel: ENOENT\n/run/x: EROFS\n/var/tmp/x: EROFS\n"
+    );
+    let asked = ask("ls /sys").root("sys/own", folder());
+    assert_eq!(bench.run(&asked).well(), "");
+}
+
+/// It is said that there is none, and nothing else changes.
+fn a_terminal_that_cannot_be_had_loses_no_output(bench: &Bench) {
+    let ran = bench.run(&ask("say one , error two").surroundings(|s| s.terminal = true));
+    let facets: Vec<Facet> = ran.outcome.unable.iter().map(|it| it.facet).collect();
+    assert_eq!(facets, [Facet::Terminal]);
+    assert_eq!(ran.well(), "one\ntwo\n");
+}
+
 macro_rules! in_engines {
     ($($test:ident),* $(,)?) => {
         in_every_sandbox!(docker, "LUNI_TEST_DOCKER_HOST", $($test),*);
@@ -226,6 +254,8 @@ in_engines!(
     what_cannot_be_had_is_said,
     a_failed_state_is_kept_for_a_shell_here,
     nothing_else_shows,
+    nothing_else_shows_in_folders_of_the_root,
+    a_terminal_that_cannot_be_had_loses_no_output,
 );
 
 /// What the engine at `address` has that carries our labels and was made by process `pid`.

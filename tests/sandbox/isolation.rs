@@ -111,7 +111,8 @@ fn other_processes_are_out_of_sight(bench: &Bench) {
 fn what_of_proc_shows_the_machine_is_empty(bench: &Bench) {
     let log = bench
         .run(&ask(
-            "cat /proc/kcore , cat /proc/keys , cat /proc/timer_list , ls /proc/fs , ls /proc/bus , say end",
+            "cat /proc/kcore , cat /proc/keys , cat /proc/timer_list , cat /proc/cmdline , \
+             cat /proc/modules , cat /proc/partitions , cat /proc/diskstats , cat /proc/swaps , ls /proc/fs , ls /proc/bus , say end",
         ))
         .well();
     // Kernels that have no such file have nothing to hide.

@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -129,6 +130,18 @@ static void escape(void) {
     say("clone3", syscall(SYS_clone3, 0, 0));
     say("ptrace", ptrace(PTRACE_ATTACH, 1, 0, 0));
     say("kill 1", kill(1, SIGKILL));
+    /* None of these would change anything but how pid 1 is treated. */
+    char settings[64] = {64};
+    say("limit 1", syscall(SYS_prlimit64, 1, RLIMIT_NOFILE, 0, 0));
+    say("schedule 1", syscall(SYS_sched_setscheduler, 1, SCHED_OTHER, settings + 1));
+    say("parameters 1", syscall(SYS_sched_setparam, 1, settings + 1));
+    say("attributes 1", syscall(SYS_sched_setattr, 1, settings, 0));
+    say("cpus 1", syscall(SYS_sched_setaffinity, 1, sizeof settings, memset(settings, -1, sizeof settings)));
+    say("priority 1", syscall(SYS_setpriority, PRIO_PROCESS, 1, 0));
+    say("priority user", syscall(SYS_setpriority, PRIO_USER, 0, 0));
+    say("disk priority 1", syscall(SYS_ioprio_set, 1, 1, 0));
+    say("disk priority user", syscall(SYS_ioprio_set, 3, 0, 0));
+    say("clone untraced", syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0));
     say("mknod", mknod("/build/disk", S_IFBLK | 0600, makedev(8, 0)));
     say("chown", chown("/build", 1, 1));
     say("setuid", setuid(1));

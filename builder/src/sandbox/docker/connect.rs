@@ -75,7 +75,15 @@ impl Address {
         if let Some(host) = set("DOCKER_HOST") {
             let verified = set("DOCKER_TLS_VERIFY").is_some();
             let folder = set("DOCKER_CERT_PATH").map(PathBuf::from).or(config);
-            let certificates = folder.filter(|_| verified || host.starts_with("https:"));
+            let secure = (verified && !host.starts_with("unix:")) || host.starts_with("https:");
+            if secure && folder.is_none() {
+                let trouble = EngineTrouble::Address(format!(
+                    "`{host}` is to be reached by TLS, but none of DOCKER_CERT_PATH, \
+                     DOCKER_CONFIG and HOME says where the certificates are"
+                ));
+                return Err(named(trouble, &host));
+            }
+            let certificates = folder.filter(|_| secure);
             return Self::parse(&host, certificates).map_err(|trouble| named(trouble, &host));
         }
         if let Some(config) = config
@@ -299,6 +307,23 @@ mod tests {
         ]);
         let expected = Address::Tls("farm:2376".to_owned(), "/certs".into());
         assert_eq!(tls.unwrap(), expected);
+        // Never in the clear what was to be verified.
+        for (host, name) in [
+            ("tcp://farm:2376", "DOCKER_TLS_VERIFY"),
+            ("https://farm:2376", "DOCKER_HOST"),
+        ] {
+            let set = [(name, "1"), ("DOCKER_HOST", host)];
+            let set = if name == "DOCKER_HOST" {
+                &set[1..]
+            } else {
+                &set
+            };
+            let error = find(set).unwrap_err();
+            assert!(
+                format!("{error:?}").contains("DOCKER_CERT_PATH"),
+                "{error:?}"
+            );
+        }
         for bad in ["farm", "ssh://farm", "unix://relative", "tcp://", "fd://"] {
             let error = find(&[("DOCKER_HOST", bad)]).unwrap_err();
             assert!(format!("{error:?}").contains(bad), "{error:?}");

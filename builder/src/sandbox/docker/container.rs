@@ -11,8 +11,10 @@ use bollard::query_parameters::{
     UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures::StreamExt as _;
+use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, CacheError, Tree};
 
+use super::labels::{self, Leftover, STEP};
 use super::{Docker, EngineTrouble, pack, program::Program};
 use crate::sandbox::frames::{Frame, Frames};
 use crate::sandbox::job::Job;
@@ -39,7 +41,8 @@ const ENGINES_FILES: &[&str] = &[
     "etc/resolv.conf",
     ".dockerenv",
 ];
-/// Folders that engines mount something on; they are empty and closed to writing.
+/// Folders that engines mount something on. Where the root has nothing in them, and
+/// `sys` in any case, they are empty and closed to writing.
 const ENGINES_FOLDERS: &[&str] = &["sys", "dev/mqueue", "run", "var/tmp"];
 
 /// A container with its volumes. Whoever makes one removes it.
@@ -91,7 +94,7 @@ impl<'a> Container<'a> {
         for (number, folder) in folders.into_iter().enumerate() {
             let request = VolumeCreateRequest {
                 name: Some(self.volume(number)),
-                labels: Some(self.docker.mark().labels("step").into_iter().collect()),
+                labels: Some(self.docker.mark().labels(STEP).into_iter().collect()),
                 ..Default::default()
             };
             self.client
@@ -123,7 +126,7 @@ impl<'a> Container<'a> {
             hostname: Some(around.hostname.clone()),
             domainname: (!self.docker.info().is_podman()).then(|| around.domainname.clone()),
             network_disabled: Some(true),
-            labels: Some(self.docker.mark().labels("step").into_iter().collect()),
+            labels: Some(self.docker.mark().labels(STEP).into_iter().collect()),
             host_config: Some(self.confinement(root, job, mounts)),
             ..Default::default()
         };
@@ -145,7 +148,13 @@ impl<'a> Container<'a> {
         let mut masked = below("/proc/", HIDDEN_FILES);
         masked.extend(below("/proc/", HIDDEN_FOLDERS));
         for path in ENGINES_FILES.iter().chain(ENGINES_FOLDERS) {
-            if root.get(path).is_none() {
+            let bare = match root.get(path) {
+                None => true,
+                Some(Entry::Folder(tree)) => tree.entries().next().is_none(),
+                Some(_) => false,
+            };
+            // What engines mount on /sys shows the machine, whatever the root has there.
+            if bare || *path == "sys" {
                 masked.push(format!("/{path}"));
             }
         }
@@ -259,7 +268,10 @@ impl<'a> Container<'a> {
         {
             // An engine may lose its connection to the log, or be gone.
             let again = self.listen(&mut listener, false, log).await;
-            followed.and(again)?;
+            again?;
+            if listener.finish.is_none() {
+                followed?;
+            }
         }
         let took = begun.elapsed();
         if timed_out {
@@ -348,15 +360,15 @@ impl<'a> Container<'a> {
 
     /// Removes the container with all that belongs to it, running or not.
     pub(super) async fn remove(&self) {
-        let mut ours = vec![super::labels::Leftover {
+        let mut ours = vec![Leftover {
             kind: "container",
             name: self.name.clone(),
         }];
-        ours.extend((0..3).map(|number| super::labels::Leftover {
+        ours.extend((0..3).map(|number| Leftover {
             kind: "volume",
             name: self.volume(number),
         }));
-        super::labels::remove(&self.client, &ours).await;
+        labels::remove(&self.client, ours).await;
     }
 }
 

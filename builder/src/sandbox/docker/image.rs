@@ -15,7 +15,7 @@ use super::{Docker, EngineTrouble};
 use crate::sandbox::SandboxError;
 
 /// What images of roots are called; the tag is the root's digest.
-const REPOSITORY: &str = "localhost/lunikernel-root";
+pub(super) const REPOSITORY: &str = "localhost/lunikernel-root";
 
 /// How often an import is tried again that another process spoiled.
 const RETRIES: usize = 3;
@@ -70,7 +70,7 @@ impl Docker {
             }
         });
 
-        let labels = self.mark().labels("root");
+        let labels = self.mark().labels(super::labels::ROOT);
         let options = CreateImageOptionsBuilder::new()
             .from_src("-")
             .changes(

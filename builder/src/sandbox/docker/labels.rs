@@ -9,24 +9,36 @@ use bollard::query_parameters::{
 };
 use fs_err as fs;
 use lunikernel_cache::Sha256;
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use super::image::REPOSITORY;
 
 /// Which machine (and there, which namespace of processes) made it.
 const HOST: &str = "org.lunikernel.host";
 /// Which process made it.
 const PROCESS: &str = "org.lunikernel.process";
-/// What it is for.
+/// What it is for. A container that a person makes from an image has the image's
+/// labels, and an image made of a container the container's: by this they are told from
+/// what this program made.
 const KIND: &str = "org.lunikernel.kind";
+/// The kind of containers and volumes.
+pub(super) const STEP: &str = "step";
+/// The kind of images.
+pub(super) const ROOT: &str = "root";
 
 /// What says whose something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     host: String,
     process: String,
+    /// Whether the engine may have things of other machines that look like this one.
+    remote: bool,
 }
 
 impl Mark {
-    /// That of this process.
-    pub(super) fn own() -> Self {
+    /// That of this process, in an engine that is `remote` or here.
+    pub(super) fn own(remote: bool) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let host = format!(
@@ -41,6 +53,7 @@ impl Mark {
         Self {
             host,
             process: format!("{}.{pid}.{}", boot(), started(pid).unwrap_or_default()),
+            remote,
         }
     }
 
@@ -61,8 +74,24 @@ impl Mark {
         format!("lunikernel-{}-{}-{number}", self.host, process.join("-"))
     }
 
+    /// Whether something with these labels is meant, of a thing that has to be of `kind`.
+    fn means<'a>(
+        &self,
+        whose: Whose,
+        kind: &str,
+        label: impl Fn(&str) -> Option<&'a String>,
+    ) -> bool {
+        let is = |name, value: &str| label(name).is_some_and(|found| found == value);
+        is(KIND, kind)
+            && is(HOST, &self.host)
+            && match whose {
+                Whose::Own => is(PROCESS, &self.process),
+                Whose::Gone => label(PROCESS).is_some_and(|it| self.is_left_over(it)),
+            }
+    }
+
     /// Whether something with this mark can be removed, as the process that made it was
-    /// on this machine and is gone.
+    /// on this machine and is gone. What cannot be told is not left over.
     fn is_left_over(&self, process: &str) -> bool {
         let mut parts = process.rsplitn(3, '.');
         let (Some(start), Some(pid), Some(was)) = (parts.next(), parts.next(), parts.next()) else {
@@ -71,8 +100,22 @@ impl Mark {
         let Ok(pid) = pid.parse() else {
             return false;
         };
-        was != boot() || started(pid).is_none_or(|now| now != start)
+        let now = boot();
+        if was != now || now.is_empty() {
+            // A machine that is a copy of this one has its own start.
+            let other = !was.is_empty() && !now.is_empty();
+            return other && !self.remote;
+        }
+        let reused = |now: String| !start.is_empty() && now != start;
+        is_gone(pid) || started(pid).is_some_and(reused)
     }
+}
+
+/// Whether no process has this number. Those of other users need not show in /proc
+/// (`hidepid`, proc(5)), but the kernel always says when there is none.
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 /// What tells one start of the machine from the next.
@@ -115,15 +158,8 @@ pub(super) async fn list(
     mark: &Mark,
     whose: Whose,
 ) -> Result<Vec<Leftover>, bollard::errors::Error> {
-    let label = match whose {
-        Whose::Own => format!("{PROCESS}={}", mark.process),
-        Whose::Gone => format!("{HOST}={}", mark.host),
-    };
+    let label = format!("{HOST}={}", mark.host);
     let filters = [("label", vec![label.as_str()])].into_iter().collect();
-    let meant = |process: Option<&String>| match whose {
-        Whose::Own => true,
-        Whose::Gone => process.is_some_and(|process| mark.is_left_over(process)),
-    };
     let mut found = Vec::new();
     let mut take = |kind, name| found.push(Leftover { kind, name });
 
@@ -132,32 +168,47 @@ pub(super) async fn list(
         .filters(&filters);
     for container in client.list_containers(Some(options.build())).await? {
         let labels = container.labels.unwrap_or_default();
-        if let (Some(id), true) = (container.id, meant(labels.get(PROCESS))) {
+        if let (Some(id), true) = (
+            container.id,
+            mark.means(whose, STEP, |name| labels.get(name)),
+        ) {
             take("container", id);
         }
     }
     let options = ListVolumesOptionsBuilder::new().filters(&filters);
     let volumes = client.list_volumes(Some(options.build())).await?;
     for volume in volumes.volumes.unwrap_or_default() {
-        if meant(volume.labels.get(PROCESS)) {
+        if mark.means(whose, STEP, |name| volume.labels.get(name)) {
             take("volume", volume.name);
         }
     }
     let options = ListImagesOptionsBuilder::new().filters(&filters);
     for image in client.list_images(Some(options.build())).await? {
-        if meant(image.labels.get(PROCESS)) {
+        if mark.means(whose, ROOT, |name| image.labels.get(name))
+            && !has_other_name(&image.repo_tags)
+        {
             take("image", image.id);
         }
     }
     Ok(found)
 }
 
-/// Removes them. What cannot be removed stays for the next time.
-pub(super) async fn remove(client: &Client, leftovers: &[Leftover]) {
+/// Whether a person named an image, which then has the labels of the one below it.
+fn has_other_name(tags: &[String]) -> bool {
+    let ours = |tag: &str| {
+        let rest = tag.strip_prefix(REPOSITORY);
+        rest.is_some_and(|rest| rest.starts_with(':'))
+    };
+    tags.iter().any(|tag| !ours(tag) && tag != "<none>:<none>")
+}
+
+/// Removes them, and returns those that were there and are gone. What cannot be removed
+/// stays for the next time.
+pub(super) async fn remove(client: &Client, leftovers: Vec<Leftover>) -> Vec<Leftover> {
+    let mut gone = Vec::with_capacity(leftovers.len());
     for leftover in leftovers {
         let name = &leftover.name;
-        // There is nobody to tell; `luni cache gc` lists what stays.
-        let _ = match leftover.kind {
+        let removed = match leftover.kind {
             "container" => {
                 let options = RemoveContainerOptionsBuilder::new().force(true).v(true);
                 client.remove_container(name, Some(options.build())).await
@@ -172,23 +223,94 @@ pub(super) async fn remove(client: &Client, leftovers: &[Leftover]) {
                 removed.await.map(drop)
             }
         };
+        // There is nobody to tell why not.
+        if removed.is_ok() {
+            gone.push(leftover);
+        }
     }
+    gone
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
     fn a_process_that_runs_keeps_its_own() {
-        let own = Mark::own();
+        let own = Mark::own(false);
         assert!(!own.is_left_over(&own.process));
         let pid = std::process::id();
+        let start = started(pid).unwrap();
         assert!(own.is_left_over(&format!("{}.{pid}.1", boot())));
-        assert!(own.is_left_over(&format!("another-boot.{pid}.{}", started(pid).unwrap())));
+        assert!(own.is_left_over(&format!("another-boot.{pid}.{start}")));
         // The kernel gives no process this number.
-        assert!(own.is_left_over(&format!("{}.4294967295.5", boot())));
-        assert!(!own.is_left_over("nonsense"));
+        assert!(own.is_left_over(&format!("{}.2147483647.5", boot())));
         assert_ne!(own.name(), own.name());
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_kept() {
+        let own = Mark::own(false);
+        let pid = std::process::id();
+        // Processes that /proc did not show, then or now.
+        assert!(!own.is_left_over(&format!("{}.{pid}.", boot())));
+        assert!(own.is_left_over(&format!("{}.2147483647.", boot())));
+        assert!(!own.is_left_over(&format!(".{pid}.5")));
+        for nonsense in ["nonsense", "..", "boot.x.5", "boot.-1.5"] {
+            assert!(!own.is_left_over(nonsense), "{nonsense}");
+        }
+        for never in [0, u32::MAX] {
+            assert!(
+                !own.is_left_over(&format!("{}.{never}.5", boot())),
+                "{never}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_start_of_a_machine_may_be_another_machine() {
+        let own = Mark::own(true);
+        assert!(!own.is_left_over(&format!("another-boot.{}.1", std::process::id())));
+        assert!(own.is_left_over(&format!("{}.2147483647.5", boot())));
+    }
+
+    #[test]
+    fn a_process_that_proc_hides_is_not_gone() {
+        // It belongs to somebody else, or is this one's parent: it is there either way.
+        assert!(!is_gone(1));
+        assert!(!is_gone(std::process::id()));
+        assert!(is_gone(2_147_483_647));
+    }
+
+    #[test]
+    fn only_what_this_program_made_is_meant() {
+        let own = Mark::own(false);
+        let labels: BTreeMap<_, _> = own.labels(STEP).into_iter().collect();
+        assert!(own.means(Whose::Own, STEP, |name| labels.get(name)));
+        assert!(!own.means(Whose::Gone, STEP, |name| labels.get(name)));
+        // A container made from an image of this program's.
+        assert!(!own.means(Whose::Own, ROOT, |name| labels.get(name)));
+        for name in [HOST, PROCESS, KIND] {
+            let mut other = labels.clone();
+            other.insert(name.to_owned(), "other".to_owned());
+            assert!(
+                !own.means(Whose::Own, STEP, |name| other.get(name)),
+                "{name}"
+            );
+            other.remove(name);
+            assert!(
+                !own.means(Whose::Own, STEP, |name| other.get(name)),
+                "{name}"
+            );
+        }
+        let tags = |tags: &[&str]| {
+            has_other_name(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(!tags(&[]));
+        assert!(!tags(&["<none>:<none>", "localhost/lunikernel-root:1234"]));
+        assert!(tags(&["localhost/lunikernel-root:1234", "mine:latest"]));
+        assert!(tags(&["localhost/lunikernel-rooted:1234"]));
     }
 }

@@ -112,13 +112,13 @@ impl Docker {
     }
 
     fn at(address: Address) -> Result<Self, SandboxError> {
-        let mark = Mark::own();
+        let mark = Mark::own(address.is_remote());
         let info = block(|| async {
             let client = client(&address)?;
             let info = EngineInfo::ask(&client, &address).await?;
             // It is not this build's concern where that fails.
             if let Ok(left) = labels::list(&client, &mark, Whose::Gone).await {
-                labels::remove(&client, &left).await;
+                labels::remove(&client, left).await;
             }
             Ok(info)
         })?;
@@ -172,7 +172,7 @@ impl Docker {
                 if quiet > if busy { QUIET_LOOKS } else { 0 } {
                     break;
                 }
-                labels::remove(&client, &left).await;
+                labels::remove(&client, left).await;
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
             Ok(())
@@ -180,23 +180,24 @@ impl Docker {
     }
 
     /// Removes what processes of this machine have left in the engine that are gone now,
-    /// or with `dry_run` only says what that is.
+    /// and returns what was removed; with `dry_run` what would be.
     ///
     /// # Errors
     /// As [`Docker::connect`].
     pub fn sweep(dry_run: bool) -> Result<Vec<Leftover>, SandboxError> {
         let address = Address::find(&|name| std::env::var(name).ok())?;
+        let mark = Mark::own(address.is_remote());
         block(|| async {
             let client = client(&address)?;
-            let left = labels::list(&client, &Mark::own(), Whose::Gone)
+            let left = labels::list(&client, &mark, Whose::Gone)
                 .await
                 .map_err(|error| {
                     EngineTrouble::from(error).at("list what is Lunikernel's", &address)
                 })?;
-            if !dry_run {
-                labels::remove(&client, &left).await;
-            }
-            Ok(left)
+            Ok(match dry_run {
+                true => left,
+                false => labels::remove(&client, left).await,
+            })
         })
     }
 
@@ -251,7 +252,7 @@ impl Drop for Shared {
             .collect();
         let address = &self.address;
         let _ = block(|| async {
-            labels::remove(&client(address)?, &left).await;
+            labels::remove(&client(address)?, left).await;
             Ok(())
         });
     }

@@ -58,6 +58,11 @@ pub(in crate::sandbox) struct Start {
 impl Start {
     pub(in crate::sandbox) fn new(job: &Job, around: &Surroundings, max_log: u64) -> Self {
         let below = job.below_build();
+        // Pid 1 hears the command through a pipe; a terminal would lead past it.
+        let around = &Surroundings {
+            terminal: false,
+            ..around.clone()
+        };
         Self {
             spec: spec(job, around, PathBuf::new(), PathBuf::new()),
             folders: vec![

@@ -106,6 +106,25 @@ const NAMESPACES: &[libc::c_int] = &[
     libc::CLONE_NEWCGROUP,
 ];
 
+/// What makes a process that pid 1 cannot trace.
+const UNTRACED: libc::c_int = libc::CLONE_UNTRACED;
+
+/// Refused with EPERM where they name pid 1, which is the same user: they could stop or
+/// slow down its watch. With the number of the argument that names a process.
+const NOT_OF_PID_1: &[(c_long, u8)] = &[
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
+
+/// Refused with EPERM where their first argument says that all processes of a user are
+/// meant, pid 1 among them: PRIO_USER, IOPRIO_WHO_USER.
+const NOT_OF_A_USER: &[(c_long, u64)] = &[(libc::SYS_setpriority, 2), (libc::SYS_ioprio_set, 3)];
+
 /// What types into a terminal or reads its screen: TIOCSTI, TIOCLINUX.
 const TERMINAL_REQUESTS: &[u64] = &[0x5412, 0x541c];
 
@@ -173,6 +192,7 @@ fn forbidden() -> io::Result<Rules> {
     let mut rules: Rules = FORBIDDEN.iter().map(|call| (*call, vec![])).collect();
     let clone = NAMESPACES
         .iter()
+        .chain([&UNTRACED])
         .map(|flag| {
             let flag = u64::from(flag.unsigned_abs());
             rule(vec![condition(0, Op::MaskedEq(flag), flag)?])
@@ -189,6 +209,14 @@ fn forbidden() -> io::Result<Rules> {
         .map(|harmless| condition(0, Op::Ne, *harmless))
         .collect::<io::Result<_>>()?;
     rules.insert(libc::SYS_personality, vec![rule(personality)?]);
+    for (call, argument) in NOT_OF_PID_1 {
+        let named = rule(vec![condition(*argument, Op::Eq, 1)?])?;
+        rules.entry(*call).or_default().push(named);
+    }
+    for (call, users) in NOT_OF_A_USER {
+        let named = rule(vec![condition(0, Op::Eq, *users)?])?;
+        rules.entry(*call).or_default().push(named);
+    }
     Ok(rules)
 }
 

@@ -39,6 +39,11 @@ pub(in crate::sandbox) const HIDDEN_FILES: &[&str] = &[
     "kpagecount",
     "kpageflags",
     "kpagecgroup",
+    "cmdline",
+    "modules",
+    "partitions",
+    "diskstats",
+    "swaps",
 ];
 /// Folders of /proc that are hidden.
 pub(in crate::sandbox) const HIDDEN_FOLDERS: &[&str] =

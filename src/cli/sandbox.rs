@@ -46,19 +46,21 @@ impl SandboxChoice {
 /// The sandboxes that take turns where the command line asks for several.
 pub(crate) fn in_turn(context: &Context) -> Result<Vec<SandboxChoice>, Failure> {
     Ok(match context.sandbox()? {
-        SandboxChoice::Mix => {
-            match (
-                probe::native(context).is_ok(),
-                context.engine().get().is_ok(),
-            ) {
-                (true, true) => vec![SandboxChoice::Native, SandboxChoice::Docker],
-                (false, true) => vec![SandboxChoice::Docker],
-                // Where there is neither, the first round says what is missing.
-                (_, false) => vec![SandboxChoice::Native],
-            }
-        }
+        SandboxChoice::Mix => mixed(
+            probe::native(context).is_ok(),
+            context.engine().get().is_ok(),
+        ),
         one => vec![one],
     })
+}
+
+/// Each kind that works. Where none does, the first round says what is missing.
+fn mixed(native: bool, engine: bool) -> Vec<SandboxChoice> {
+    match (native, engine) {
+        (true, true) => vec![SandboxChoice::Native, SandboxChoice::Docker],
+        (false, true) => vec![SandboxChoice::Docker],
+        (_, false) => vec![SandboxChoice::Native],
+    }
 }
 
 /// The connection to an engine, made when first needed and kept.
@@ -213,5 +215,19 @@ fn wait_for_signal(docker: &Docker) {
         }
         // As shells have it for what a signal ended.
         std::process::exit(128 + number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SandboxChoice::{Docker, Native};
+    use super::mixed;
+
+    #[test]
+    fn only_what_works_takes_turns() {
+        assert_eq!(mixed(true, true), [Native, Docker]);
+        assert_eq!(mixed(false, true), [Docker]);
+        assert_eq!(mixed(true, false), [Native]);
+        assert_eq!(mixed(false, false), [Native]);
     }
 }

@@ -1,5 +1,7 @@
 //! `luni build` on real input.
 
+#[path = "build/killed.rs"]
+mod killed;
 mod support;
 
 use std::os::unix::process::CommandExt as _;
@@ -185,44 +187,6 @@ fn two_recipes_at_once_unpack_their_common_packages_once() {
         recalled += usize::from(unpacking.unwrap().ends_with("(cached)"));
     }
     assert_eq!(recalled, 1);
-}
-
-#[test]
-fn killed_at_any_moment_it_builds_right_the_next_time() {
-    let Some(mirror) = mirror("build::killed_at_any_moment_it_builds_right_the_next_time") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let cache = folder.path().join("cache");
-    let build = || {
-        let mut command = luni(&cache);
-        command
-            .args(["--offline", "--mirror", &mirror, "build"])
-            .arg(recipe())
-            .current_dir(folder.path());
-        command
-    };
-    // Moments spread over a build by a fixed generator (Knuth's MMIX constants), so
-    // that a failure can be had again.
-    let mut state = 20_u64;
-    for _ in 0..20 {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let mut child = build()
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis((state >> 33) % 3_000));
-        let _ = child.kill();
-        child.wait().unwrap();
-    }
-    assert_eq!(built_digest(&build().output().unwrap()), golden());
-    let verify = luni(&cache).args(["cache", "verify"]).output().unwrap();
-    assert!(verify.status.success(), "{}", transcript(&verify));
-    let left: Vec<_> = fs::read_dir(cache.join("tmp")).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

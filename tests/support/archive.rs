@@ -93,6 +93,16 @@ impl Archive {
         path
     }
 
+    /// Adds what is said of a package that nobody fetches.
+    #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+    pub(crate) fn list(&mut self, name: &str, description: &str) {
+        self.packages += &format!(
+            "Package: {name}\nVersion: 1.0\nArchitecture: amd64\nDescription: {description}\n\
+             Filename: pool/{name}_1.0_amd64.deb\nSize: 1\nSHA256: {}\n\n",
+            Sha256::of(name.as_bytes()).hex(),
+        );
+    }
+
     /// The package that was added last needs the one called `name`.
     pub(crate) fn last_needs(&mut self, name: &str) {
         let end = self.packages.trim_end().len();

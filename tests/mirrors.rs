@@ -38,7 +38,7 @@ fn a_mirror_that_misbehaves_is_passed_over_and_the_bits_are_right() {
         Ok(())
     });
     let broken = Server::start(|_, stream| respond(stream, "500 Internal Server Error", b"no"));
-    let large = fs::metadata(&largest(&small)).unwrap().len();
+    let large = fs::metadata(largest(&small)).unwrap().len();
     let stopped = format!("it stopped after {} of {large} bytes", large / 2);
     for (what, server, reason) in [
         ("sized", &sized, "it has 17 bytes or more, but "),

@@ -61,6 +61,39 @@ fn a_mirror_that_misbehaves_is_passed_over_and_the_bits_are_right() {
     }
 }
 
+#[test]
+fn a_mirror_that_lacks_inputs_is_named_once() {
+    let name = "mirrors::a_mirror_that_lacks_inputs_is_named_once";
+    let Some(small) = Small::new(name, STEPS) else {
+        return;
+    };
+    let right = built_digest(&small.run("build", &[]));
+    let absent = Server::start(|_, stream| respond(stream, "404 Not Found", b"no"));
+    let only = format!("/sha256/{}", largest(&small).file_name().unwrap().display());
+    let files = files_of(&small);
+    let partial = Server::start(move |path, stream| {
+        match files.iter().find(|_| path == only).map(|_| path) {
+            Some(path) => respond(stream, "200 OK", &blob(&files, path)?),
+            None => respond(stream, "404 Not Found", b"no"),
+        }
+    });
+    for (what, server, lack) in [
+        ("absent", &absent, "has none of the 3 inputs asked of it"),
+        ("partial", &partial, "lacks 2 of the 3 inputs asked of it"),
+    ] {
+        let output = build_with(&small, what, server);
+        assert_eq!(built_digest(&output), right, "{what}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        let told = text.lines().filter(|line| line.contains(&server.url()));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [format!("the mirror {} {lack}", server.url())],
+            "{what}: {}",
+            transcript(&output)
+        );
+    }
+}
+
 /// A build with a cache of its own, `server` before the mirrors that have everything.
 fn build_with(small: &Small, what: &str, server: &Server) -> Output {
     let mut command = support::hello::luni(&small.path(&format!("cache-{what}")));

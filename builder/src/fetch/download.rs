@@ -7,6 +7,7 @@ use url::Url;
 
 use super::all::Shared;
 use super::error::{Answer, Attempt, FetchError, Trouble, shown};
+use super::lacks::Lacks;
 use super::partial::{Partial, is_cached};
 use super::{Fetcher, Want};
 
@@ -26,6 +27,8 @@ pub(super) enum Outcome {
 /// A place where the file may be, and what it answered so far.
 struct Place {
     url: Url,
+    /// The mirror that it is of, if it is of one.
+    mirror: Option<Url>,
     answer: Option<Answer>,
     tries: u32,
 }
@@ -43,6 +46,7 @@ impl Fetcher {
         &self,
         want: &Want,
         all: Option<Shared>,
+        lacks: &Lacks,
     ) -> Result<Outcome, FetchError> {
         if is_cached(self.cache(), want.sha256, want.size) {
             return Ok(Outcome::Cached);
@@ -62,6 +66,11 @@ impl Fetcher {
         let found = self
             .look_everywhere(want, &mut places, &mut partial, &mut meter)
             .await;
+        for place in places.iter().filter(|place| place.tries > 0) {
+            if let Some(mirror) = &place.mirror {
+                lacks.add(mirror, place.answer == Some(Answer::NotThere));
+            }
+        }
         match found {
             Ok(true) => {
                 partial.adopt().await?;
@@ -86,13 +95,16 @@ impl Fetcher {
     /// this machine.
     fn places(&self, want: &Want) -> Vec<Place> {
         let options = self.options();
-        let mirrored = options.mirrors.iter().map(|base| hashed(base, want));
+        let mirrored = options.mirrors.iter();
+        let mirrored = mirrored.map(|base| (hashed(base, want), Some(base.clone())));
+        let recorded = want.places.iter().map(|url| (url.clone(), None));
         let mut places: Vec<Place> = Vec::new();
-        for url in mirrored.chain(want.places.iter().cloned()) {
+        for (url, mirror) in mirrored.chain(recorded) {
             let usable = !options.offline || url.scheme() == "file";
             if usable && places.iter().all(|place| place.url != url) {
                 places.push(Place {
                     url,
+                    mirror,
                     answer: None,
                     tries: 0,
                 });

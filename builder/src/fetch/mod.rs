@@ -9,6 +9,7 @@ mod all;
 mod client;
 mod download;
 mod error;
+mod lacks;
 mod options;
 mod partial;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use download::Outcome;
 pub(crate) use download::{Meter, asked_for};
 pub use error::{Answer, Attempt, FetchError, Missing};
 pub(crate) use error::{Trouble, shown};
+use lacks::Lacks;
 pub use options::FetchOptions;
 pub(crate) use partial::blocking;
 
@@ -155,15 +157,17 @@ impl Fetcher {
     ) -> Result<(FetchReport, Vec<Missing>), FetchError> {
         let wants = merge(wants);
         let mut all = self.all_of(&wants);
+        let lacks = Arc::new(Lacks::default());
         let mut running: FuturesUnordered<_> = wants
             .into_iter()
             .enumerate()
             .map(|(index, want)| {
                 let fetcher = self.clone();
                 let all = all.as_ref().map(All::share);
+                let lacks = Arc::clone(&lacks);
                 // A task of its own, so that hashing uses all processors.
                 let mut task = AbortOnDrop(tokio::spawn(async move {
-                    let result = fetcher.download(&want, all).await;
+                    let result = fetcher.download(&want, all, &lacks).await;
                     (want, result)
                 }));
                 async move { (index, (&mut task.0).await) }
@@ -194,10 +198,12 @@ impl Fetcher {
                 }
             }
         }
-        if missing.is_empty()
-            && let Some(all) = all
-        {
-            all.finish();
+        // Where something is missing, what each place answered is told with it.
+        if missing.is_empty() {
+            if let Some(all) = all {
+                all.finish();
+            }
+            lacks.tell(&self.inner.options.mirrors, self.progress());
         }
         Ok((report, missing.into_values().collect()))
     }

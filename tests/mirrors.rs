@@ -85,9 +85,9 @@ fn a_mirror_that_lacks_inputs_is_named_once() {
         assert_eq!(built_digest(&output), right, "{what}");
         let text = String::from_utf8_lossy(&output.stderr);
         let told = text.lines().filter(|line| line.contains(&server.url()));
-        assert_eq!(
-            told.collect::<Vec<_>>(),
-            [format!("the mirror {} {lack}", server.url())],
+        let told: Vec<&str> = told.collect();
+        assert!(
+            matches!(told.as_slice(), [one] if one.starts_with("the mirror ") && one.ends_with(lack)),
             "{what}: {}",
             transcript(&output)
         );

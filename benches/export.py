@@ -10,13 +10,14 @@ nothing; the ratios at the end, which were measured alternately in one run, do.
 
 import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import zlib
+
+sys.dont_write_bytecode = True
+from measure import run, show  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXPORT = pathlib.Path(
@@ -24,23 +25,7 @@ EXPORT = pathlib.Path(
 )
 RUNS = int(os.environ.get("RUNS", 7))
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
-ENV = os.environ | {"PATH": PATH, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
-
-
-def run(argv, **options):
-    """Runs a command and what it starts; returns wall and CPU seconds and peak MB."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} | options
-    child = subprocess.Popen(argv, env=ENV, **options)
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"{argv} ended with {status}:\n{errors.decode()}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, cpu, usage.ru_maxrss / 1000
+os.environ.update(PATH=PATH, LC_ALL="C", SOURCE_DATE_EPOCH="0")
 
 
 def beside(what, ours, theirs, folder, sizes=True):
@@ -56,13 +41,8 @@ def beside(what, ours, theirs, folder, sizes=True):
                 place.append(sample)
     medians = []
     for name, place, file in zip(("luni", "others"), samples, files):
-        wall, cpu, peak = zip(*place)
-        medians.append((statistics.median(wall), statistics.median(cpu)))
         size = f"   {file.stat().st_size:>12,} bytes" if sizes else ""
-        print(
-            f"{what:<24} {name:<7} wall {medians[-1][0]:7.3f} s"
-            f"   cpu {medians[-1][1]:7.3f} s   peak {max(peak):6.1f} MB{size}"
-        )
+        medians.append(show(f"{what:<26} {name}", place, size))
     (wall, cpu), (their_wall, their_cpu) = medians
     more = ""
     if sizes:

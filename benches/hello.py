@@ -11,40 +11,17 @@ measured alternately in one run, do.
 import os
 import pathlib
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+
+sys.dont_write_bytecode = True
+from measure import run, show  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LUNI = pathlib.Path(os.environ.get("LUNI", ROOT / "target/release/luni"))
 RECIPE = ROOT / "recipes/debian/hello"
 RUNS = 15
 COLD_RUNS = 3
-
-
-def run(argv, **options):
-    """Runs a command; returns wall seconds, CPU seconds and peak memory in MB."""
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
-    )
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"{argv} ended with {status}:\n{errors.decode()}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
-
-
-def show(what, samples):
-    wall, cpu, peak = zip(*samples)
-    print(
-        f"{what:<34} wall {statistics.median(wall):7.3f} s"
-        f"   cpu {statistics.median(cpu):7.3f} s   peak {max(peak):6.1f} MB"
-    )
-    return statistics.median(wall)
 
 
 def cold_cache(folder, env, number):
@@ -70,18 +47,18 @@ def main():
         show("fetch (network)", [run([LUNI, "-q", "fetch", RECIPE], env=env)])
         # Peak memory is the largest process's, steps included.
         cold = [run(build, env=cold_cache(folder, env, n)) for n in range(COLD_RUNS)]
-        cold_wall = show("build, cold, inputs there", cold)
+        cold_wall, _ = show("build, cold, inputs there", cold)
         run(build, env=env)
         noop, hashed = [], []
         for _ in range(RUNS):
             noop.append(run(build, env=env))
             hashed.append(run(["sha256sum", zip_file]))
-        wall = show("build, nothing to do", noop)
-        base = show("sha256sum of the zip", hashed)
+        wall, _ = show("build, nothing to do", noop)
+        base, _ = show("sha256sum of the zip", hashed)
         inspected = [run([LUNI, "-q", "inspect", zip_file], env=env) for _ in range(5)]
         show("inspect (every digest checked)", inspected)
         verify = [LUNI, "-q", "verify-reproducibility", RECIPE]
-        verify_wall = show("verify, two cold rounds", [run(verify, env=env)])
+        verify_wall, _ = show("verify, two cold rounds", [run(verify, env=env)])
         print(f"\nnothing to do / sha256sum: {wall / base:.2f}")
         print(f"verify / cold build: {verify_wall / cold_wall:.2f}")
         print("nothing to do is", "below" if wall < 0.1 else "NOT below", "100 ms")

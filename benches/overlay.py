@@ -16,41 +16,18 @@ import os
 import pathlib
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LUNI = pathlib.Path(os.environ.get("LUNI", ROOT / "target/release/luni"))
 RUNS = int(os.environ.get("RUNS", 9))
 
 sys.path.insert(0, str(ROOT / "tests/format"))
+sys.dont_write_bytecode = True
 import second_reader  # noqa: E402
-
-
-def run(argv, **options):
-    """Runs a command; returns wall seconds, CPU seconds and peak memory in MB."""
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
-    )
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - start
-    if status != 0:
-        sys.exit(f"{argv} ended with {status}:\n{errors.decode()}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
-
-
-def show(what, samples):
-    wall, cpu, peak = zip(*samples)
-    print(
-        f"{what:<34} wall {statistics.median(wall):7.3f} s"
-        f"   cpu {statistics.median(cpu):7.3f} s   peak {max(peak):6.1f} MB"
-    )
-    return statistics.median(wall), statistics.median(cpu)
+from measure import run, show  # noqa: E402
 
 
 def member(name, mode, content, inode):

@@ -3,12 +3,9 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use fs_err as fs;
 use lunikernel_builder::assemble::initramfs::initramfs;
@@ -392,57 +389,10 @@ fn an_overlaid_hello_serves_another_page() {
     fs::write(here.join("mine/usr/bin/.wh.hello"), "").unwrap();
     let laid = overlay(here, &["mine", "-o", "out.zip"]);
     assert!(laid.status.success(), "{}", transcript(&laid));
-    assert_eq!(page(here), "Hello from an overlay!\n");
-}
-
-/// Boots `out.zip` in `folder` and fetches its page.
-fn page(folder: &Path) -> String {
-    let mut running = luni(folder)
-        .args([
-            "run",
-            "--accel",
-            "auto",
-            "--net",
-            "80",
-            "--timeout",
-            "300",
-            "out.zip",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut told = BufReader::new(running.stderr.take().unwrap()).lines();
-    let address = told
-        .by_ref()
-        .map(Result::unwrap)
-        .find_map(|line| {
-            let (address, _) = line.split_once(" is the machine's port 80")?;
-            Some(address.to_owned())
-        })
-        .expect("it says where the port is forwarded from");
-    let mut console = BufReader::new(running.stdout.take().unwrap()).lines();
-    console
-        .by_ref()
-        .map(Result::unwrap)
-        .find(|line| line.contains("hello: serving another page"))
-        .expect("the line comes");
-    // The line comes before the network is up: ask until someone answers.
-    let answer = (0..600).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(200));
-        let mut stream = TcpStream::connect(&address).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .ok()?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        text.starts_with("HTTP/1.").then_some(text)
-    });
-    running.kill().unwrap();
-    running.wait().unwrap();
-    let answer = answer.expect("the page comes");
-    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains("200 OK"), "{answer}");
-    page.to_owned()
+    let line = "hello: serving another page";
+    let answer = support::booted::page(here, &here.join("out.zip"), line);
+    assert!(
+        answer.ends_with("\r\n\r\nHello from an overlay!\n"),
+        "{answer}"
+    );
 }

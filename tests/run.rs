@@ -2,10 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use fs_err as fs;
 use lunikernel_cache::artefact::{
@@ -114,47 +111,8 @@ fn a_forwarded_port_reaches_the_page_of_the_built_zip() {
     let Some(zip) = built(name, folder.path()) else {
         return;
     };
-    let mut running = luni(folder.path())
-        .args(["run", "--accel", "auto", "--net", "80", "--timeout", "300"])
-        .arg(zip)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut told = BufReader::new(running.stderr.take().unwrap()).lines();
-    let address = told
-        .by_ref()
-        .map(Result::unwrap)
-        .find_map(|line| {
-            let at = line.find("127.0.0.1:")?;
-            let rest = &line[at..];
-            let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
-            Some(
-                rest[..end.unwrap_or(rest.len())]
-                    .trim_end_matches(['.', ':'])
-                    .to_owned(),
-            )
-        })
-        .expect("it says where the port is forwarded from");
-    let mut console = BufReader::new(running.stdout.take().unwrap()).lines();
-    console
-        .by_ref()
-        .map(Result::unwrap)
-        .find(|line| line.contains("hello: serving http://0.0.0.0:80/"))
-        .expect("the line comes");
-    // The line comes before the network is up: ask until someone answers.
-    let page = (0..300).find_map(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        let mut stream = TcpStream::connect(&address).ok()?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        text.starts_with("HTTP/1.").then_some(text)
-    });
-    running.kill().unwrap();
-    running.wait().unwrap();
-    let page = page.expect("the page comes");
-    assert!(page.contains("200 OK"), "{page}");
+    let line = "hello: serving http://0.0.0.0:80/";
+    let page = support::booted::page(folder.path(), &zip, line);
     assert!(page.ends_with("Hello from a Lunikernel!\n"), "{page}");
 }
 

@@ -7,6 +7,7 @@
 
 pub mod action_cache;
 pub mod artefact;
+pub mod canonical;
 pub mod checkout;
 pub mod digest;
 pub mod disk;

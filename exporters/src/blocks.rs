@@ -2,7 +2,7 @@
 
 use std::io;
 
-use lunikernel_cache::{Hasher, Sha256};
+use lunikernel_cache::{Hasher, Sha256, canonical};
 use serde::Serialize;
 
 use crate::disk::Disk;
@@ -113,7 +113,7 @@ impl BlockMap {
                 .map(|(index, sha256)| Block { index, sha256 })
                 .collect(),
         };
-        serde_json_canonicalizer::to_vec(&list).map_err(io::Error::other)
+        canonical::to_vec(&list).map_err(io::Error::other)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use fs_err::File;
+use lunikernel_cache::canonical::{self, CanonicalFlaw};
 use lunikernel_cache::{Digest, HashingReader, Sha256};
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +176,15 @@ pub enum ManifestError {
     Integer(u64),
 }
 
+impl From<CanonicalFlaw> for ManifestError {
+    fn from(flaw: CanonicalFlaw) -> Self {
+        match flaw {
+            CanonicalFlaw::Json(why) => Self::Json(why),
+            CanonicalFlaw::Form(at) => Self::NotCanonical(at),
+        }
+    }
+}
+
 impl ManifestError {
     /// What the user can do about it.
     #[must_use]
@@ -199,11 +209,8 @@ impl ExportManifest {
         }
         let read = serde_json::from_slice::<Self>(bytes);
         let manifest = read.map_err(|error| ManifestError::Json(error.to_string()))?;
-        let canonical = manifest.to_canonical()?;
-        if canonical != bytes {
-            let same = canonical.iter().zip(bytes).take_while(|(a, b)| a == b);
-            return Err(ManifestError::NotCanonical(same.count()));
-        }
+        manifest.check()?;
+        canonical::check(&manifest, bytes)?;
         Ok(manifest)
     }
 
@@ -213,8 +220,7 @@ impl ExportManifest {
     /// [`ManifestError`] where a value is not allowed.
     pub fn to_canonical(&self) -> Result<Vec<u8>, ManifestError> {
         self.check()?;
-        serde_json_canonicalizer::to_vec(self)
-            .map_err(|error| ManifestError::Json(error.to_string()))
+        canonical::to_vec(self).map_err(|error| ManifestError::Json(error.to_string()))
     }
 
     fn check(&self) -> Result<(), ManifestError> {

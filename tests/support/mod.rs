@@ -1,6 +1,8 @@
 //! What tests of the command line share: running it, and comparing what it prints.
 
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod booted;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod debs;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use lunikernel_cache::canonical;
+
 use super::json;
 use super::key::{PrivateKey, PublicKey};
 
@@ -147,7 +149,7 @@ impl Envelope {
                 written
             })
             .collect();
-        let mut bytes = json::canonical(&json!({
+        let mut bytes = canonical::to_vec(&json!({
             "payload": STANDARD.encode(&self.payload),
             "payloadType": PAYLOAD_TYPE,
             "signatures": signatures,

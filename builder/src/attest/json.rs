@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Number, Value};
 
 use super::MAX_SIZE;
@@ -33,14 +33,6 @@ pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, String> {
         return Err("it is no JSON object".to_owned());
     }
     serde_json::from_value(value).map_err(|error| error.to_string())
-}
-
-/// Canonical JSON (RFC 8785).
-///
-/// # Errors
-/// Where it has a number that JSON cannot hold.
-pub(super) fn canonical(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json_canonicalizer::to_vec(value)
 }
 
 /// A value in which no object has a key twice.

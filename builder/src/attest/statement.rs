@@ -1,6 +1,6 @@
 //! Statements: in-toto Statement v1, what an envelope holds.
 
-use lunikernel_cache::Sha256;
+use lunikernel_cache::{Sha256, canonical};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -183,7 +183,7 @@ impl Statement {
             "predicateType": self.predicate_type,
             "predicate": self.predicate,
         });
-        json::canonical(&statement).map_err(|error| AttestError::Encode(error.to_string()))
+        canonical::to_vec(&statement).map_err(|error| AttestError::Encode(error.to_string()))
     }
 
     /// The type of its predicate.

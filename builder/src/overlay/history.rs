@@ -1,7 +1,7 @@
 //! What was laid over a Lunikernel, as it says itself: the entry `overlays.json`.
 
-use lunikernel_cache::Digest;
 use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS};
+use lunikernel_cache::{Digest, canonical};
 use serde::{Deserialize, Serialize};
 
 use super::OverlayError;
@@ -69,15 +69,15 @@ impl History {
     /// Reads an entry [`HISTORY`]; `None` where it is not as it should be.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let history = serde_json::from_slice::<Self>(bytes).ok()?;
+        let history = canonical::from_slice::<Self>(bytes).ok()?;
         let sound = |it: &Overlaid| !it.content.is_empty() && it.removed.is_sorted();
         let is_possible = !history.overlays.is_empty() && history.overlays.iter().all(sound);
-        (is_possible && history.to_json().ok()? == bytes).then_some(history)
+        is_possible.then_some(history)
     }
 
     /// Canonical JSON (RFC 8785).
     pub(super) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json_canonicalizer::to_vec(self)
+        canonical::to_vec(self)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 
-use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, Sha256};
+use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, Sha256, canonical};
 use serde::{Deserialize, Serialize};
 
 use crate::assemble::cpio::{Header, PATH_MAX, ReadError, file_type, read_gzip};
@@ -193,7 +193,7 @@ impl Paths {
         let stands: BTreeMap<&str, Stands> = (self.root.nodes())
             .map(|(path, node)| (path, Stands::of(&node.kind)))
             .collect();
-        serde_json_canonicalizer::to_vec(&stands)
+        canonical::to_vec(&stands)
     }
 
     /// Reads what [`Paths::to_json`] writes; `None` where it is anything else.

@@ -171,35 +171,8 @@ fn copy(header: &Header, content: &mut dyn Read, out: &mut Output<'_>) -> Result
         "" => ".",
         path => path,
     };
-    let Header {
-        inode,
-        mode,
-        uid,
-        gid,
-        links,
-        mtime,
-        size,
-        device,
-        own_device,
-        ..
-    } = *header;
-    out.header(
-        path,
-        [
-            inode,
-            mode,
-            uid,
-            gid,
-            links,
-            mtime,
-            size,
-            device.0,
-            device.1,
-            own_device.0,
-            own_device.1,
-        ],
-    )?;
-    let mut left = u64::from(size);
+    out.header(path, header.fields())?;
+    let mut left = u64::from(header.size);
     let mut buffer = vec![0; 64 << 10];
     while left > 0 {
         let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));

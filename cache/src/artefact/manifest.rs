@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::canonical::{self, CanonicalFlaw};
 use crate::digest::{Digest, Sha256};
 
 mod check;
@@ -178,6 +179,15 @@ pub enum ManifestError {
     },
 }
 
+impl From<CanonicalFlaw> for ManifestError {
+    fn from(flaw: CanonicalFlaw) -> Self {
+        match flaw {
+            CanonicalFlaw::Json(why) => Self::Json(why),
+            CanonicalFlaw::Form(at) => Self::NotCanonical(at),
+        }
+    }
+}
+
 impl ManifestError {
     /// What the user can do about it.
     #[must_use]
@@ -207,11 +217,7 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(json)?;
         manifest.check()?;
-        let canonical = manifest.to_canonical()?;
-        if canonical != bytes {
-            let same = canonical.iter().zip(bytes).take_while(|(a, b)| a == b);
-            return Err(ManifestError::NotCanonical(same.count()));
-        }
+        canonical::check(&manifest, bytes)?;
         Ok(manifest)
     }
 
@@ -221,8 +227,7 @@ impl Manifest {
     /// [`ManifestError::Value`] where a value is not allowed.
     pub fn to_canonical(&self) -> Result<Vec<u8>, ManifestError> {
         self.check()?;
-        serde_json_canonicalizer::to_vec(self)
-            .map_err(|error| ManifestError::Json(error.to_string()))
+        canonical::to_vec(self).map_err(|error| ManifestError::Json(error.to_string()))
     }
 }
 

@@ -47,6 +47,26 @@ pub struct Header {
     pub own_device: (u32, u32),
 }
 
+impl Header {
+    /// The fields in the order of the format, but for the size of the name and the
+    /// checksum.
+    pub(crate) fn fields(&self) -> [u32; 11] {
+        [
+            self.inode,
+            self.mode,
+            self.uid,
+            self.gid,
+            self.links,
+            self.mtime,
+            self.size,
+            self.device.0,
+            self.device.1,
+            self.own_device.0,
+            self.own_device.1,
+        ]
+    }
+}
+
 /// A member with what its content is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {

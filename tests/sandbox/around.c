@@ -231,9 +231,12 @@ static void lives(void) {
         for (;;) pause();
     }
     printf("program of a thread ended %d\n", ended(child));
-    int status = 0;
+    /* It ends only when told to: one that had ended would not be seen to have gone on. */
+    int status = 0, end[2];
+    char byte;
+    if (pipe(end)) return;
     child = fork();
-    if (!child) { raise(SIGSTOP); _exit(7); }
+    if (!child) { raise(SIGSTOP); close(end[1]); _exit(read(end[0], &byte, 1) == 0 ? 7 : 1); }
     waitpid(child, &status, WUNTRACED);
     printf("stopped %d\n", WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
     usleep(50000);
@@ -241,6 +244,8 @@ static void lives(void) {
     kill(child, SIGCONT);
     waitpid(child, &status, WCONTINUED);
     printf("continued %d\n", !!WIFCONTINUED(status));
+    close(end[0]);
+    close(end[1]);
     printf("then ended %d\n", ended(child));
     signal(SIGUSR1, catch);
     for (int i = 0; i < 3; i++) raise(SIGUSR1);

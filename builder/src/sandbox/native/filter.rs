@@ -181,8 +181,9 @@ pub(super) fn programs(network: bool) -> io::Result<Vec<BpfProgram>> {
     let absent = ABSENT.iter().map(|call| (*call, vec![])).collect();
     programs.push(compile(absent, libc::ENOSYS)?);
     if network {
-        programs.push(compile(families_outside()?, libc::EAFNOSUPPORT)?);
+        // Of two that refuse, the later one's answer counts.
         programs.push(compile(kinds_outside()?, libc::EPERM)?);
+        programs.push(compile(families_outside()?, libc::EAFNOSUPPORT)?);
     } else {
         programs.push(compile(families()?, libc::EAFNOSUPPORT)?);
     }

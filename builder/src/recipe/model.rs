@@ -200,7 +200,7 @@ pub struct Step {
     #[schemars(length(min = 1), inner(regex(pattern = "^[^/]")))]
     pub outputs: Vec<String>,
     /// Whether it may use the network, to fill a download cache, for example. `luni lock`
-    /// then runs it and pins what it made, which must be the same whenever it runs again.
+    /// then runs it and pins what it makes.
     #[serde(default)]
     pub network: bool,
     /// How long it may take, in seconds.

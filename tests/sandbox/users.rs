@@ -43,6 +43,10 @@ fn all_of_this_holds_for_an_ordinary_user() {
             "podman::",
             "--skip",
             "engines::",
+            "--skip",
+            "full::",
+            "--skip",
+            "mixed::",
         ])
         .uid(ORDINARY)
         .gid(ORDINARY)

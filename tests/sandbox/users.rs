@@ -47,6 +47,8 @@ fn all_of_this_holds_for_an_ordinary_user() {
             "full::",
             "--skip",
             "mixed::",
+            "--skip",
+            "usual_network",
         ])
         .uid(ORDINARY)
         .gid(ORDINARY)

@@ -41,7 +41,7 @@ impl Builder {
         &self,
         locked: &LockedRecipe,
         steps: &[Step],
-        materials: &mut Materials,
+        materials: &mut Materials<'_>,
     ) -> Result<Vec<StepReport>, BuildError> {
         let mut reports = Vec::new();
         for step in steps {
@@ -203,7 +203,7 @@ fn network(locked: &LockedRecipe, step: &Step) -> Network {
 pub(super) fn plan(
     arch: Arch,
     step: &Step,
-    materials: &Materials,
+    materials: &Materials<'_>,
     network: Network,
 ) -> Result<EncodedAction, BuildError> {
     let mut build = BTreeMap::new();

@@ -1,12 +1,14 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+use lunikernel_builder::archive::ArchiveError;
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
 use lunikernel_builder::fetch::{FetchError, Missing};
 use lunikernel_builder::inspect::InspectError;
 use lunikernel_builder::lock::{LockError, SourceError};
+use lunikernel_builder::mirror::MirrorError;
 use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
@@ -52,6 +54,35 @@ impl Explain for FetchError {
         match self {
             Self::Cache(_) => Exit::Failed,
             _ => Exit::Unavailable,
+        }
+    }
+}
+
+impl Explain for MirrorError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Address { .. } | Self::NoList { .. } => Exit::Usage,
+            Self::Push(_) | Self::List(_) | Self::NoNetwork { .. } => Exit::Unavailable,
+            Self::Fetch(error) => error.exit(),
+            Self::Cache(CacheError::Missing { .. }) => Exit::Unavailable,
+            Self::Cache(_) => Exit::Failed,
+        }
+    }
+}
+
+impl Explain for ArchiveError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { .. } | Self::Cache(_) => Exit::Failed,
+            _ => Exit::BadInput,
         }
     }
 }

@@ -154,17 +154,20 @@ impl Builder {
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
         let wants = locked.missing(
             self.cache.blobs(),
-            || AptConfig::read(&self.apt_root),
+            || match self.fetcher.options().only_mirrors {
+                // Nobody would go where it leads.
+                true => Ok(AptConfig::default()),
+                false => AptConfig::read(&self.apt_root),
+            },
             self.snapshots.as_deref(),
         )?;
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
         let mut fetched = report.fetched;
         for (name, source) in &locked.lock().sources {
-            if let LockedSource::Git(locked) = source
-                && !self.cache.blobs().contains(&locked.tree)
-            {
+            // All of a tree is looked for: what is not whole may have its top folder.
+            if let LockedSource::Git(locked) = source {
                 match git::fetch(&self.fetcher, locked).await {
-                    Ok(()) => fetched += 1,
+                    Ok(new) => fetched += usize::from(new),
                     Err(error) => {
                         missing.push(error.missing(locked).map_err(|source| BuildError::Git {
                             source_name: name.clone(),

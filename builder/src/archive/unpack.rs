@@ -42,6 +42,15 @@ impl Archive {
             return Err(self.incomplete(*missing));
         }
         let mut folder = Tree::new();
+        for (name, text) in [(RECIPE, self.recipe()), (LOCK, self.lock())] {
+            let entry = Entry::File {
+                digest: blobs.put(text.as_bytes())?,
+                executable: false,
+            };
+            folder
+                .insert(name, entry)
+                .map_err(|error| unfit("the lock", error.to_string()))?;
+        }
         let mut own: Vec<_> = lock.sources.values().filter_map(own_file).collect();
         // A folder comes before what is in it.
         own.sort_by_key(|file| &file.path);
@@ -59,15 +68,6 @@ impl Archive {
             };
             folder
                 .insert(file.path.trim_end_matches('/'), entry)
-                .map_err(|error| unfit("the lock", error.to_string()))?;
-        }
-        for (name, text) in [(RECIPE, self.recipe()), (LOCK, self.lock())] {
-            let entry = Entry::File {
-                digest: blobs.put(text.as_bytes())?,
-                executable: false,
-            };
-            folder
-                .insert(name, entry)
                 .map_err(|error| unfit("the lock", error.to_string()))?;
         }
         check_out(blobs, &folder, at, None)?;

@@ -35,10 +35,19 @@ pub enum MirrorError {
     },
     /// Setting up a connection failed.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(FetchError),
     /// The store failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
+}
+
+impl From<FetchError> for MirrorError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Cache(error) => Self::Cache(error),
+            other => Self::Fetch(other),
+        }
+    }
 }
 
 impl MirrorError {
@@ -66,6 +75,11 @@ impl MirrorError {
                     }
                     _ => "run it again: what the mirror has already is passed over".to_owned(),
                 }),
+                Answer::Unreachable(_) if !attempt.place.starts_with("http") => Some(
+                    "see that the bucket's name is right, and its region, keys and endpoint in the \
+                     environment"
+                        .to_owned(),
+                ),
                 answer if answer.is_transient() => {
                     Some("run it again: what the mirror has already is passed over".to_owned())
                 }

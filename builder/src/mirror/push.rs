@@ -252,10 +252,7 @@ impl<'a> Mirror<'a> {
                 answer,
                 tries,
             }),
-            Trouble::Fatal(error) => match error {
-                crate::fetch::FetchError::Cache(error) => error.into(),
-                error => error.into(),
-            },
+            Trouble::Fatal(error) => error.into(),
         }
     }
 }

@@ -41,7 +41,8 @@ impl Store {
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines.find_map(|line| {
-            let (_, address) = line.ok()?.split_once("Running on http://")?;
+            let line = line.ok()?;
+            let (_, address) = line.split_once("Running on http://")?;
             Some(address.trim().to_owned())
         });
         // Its log must be read for as long as it writes one.

@@ -16,6 +16,7 @@ use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
+use lunikernel_builder::source::krate::CrateError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
@@ -126,6 +127,20 @@ impl Explain for GitError {
     }
 }
 
+impl Explain for CrateError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch(error) => error.exit(),
+            Self::NoCrate { .. } | Self::NoVersion { .. } => Exit::BadInput,
+            Self::Config(_) | Self::Registry { .. } => Exit::Unavailable,
+        }
+    }
+}
+
 impl Explain for LockError {
     fn hint(&self) -> Option<String> {
         self.hint()
@@ -142,6 +157,7 @@ impl Explain for LockError {
                 SourceError::Fetch(error) => error.exit(),
                 SourceError::Deb(error) => error.exit(),
                 SourceError::Git(error) => error.exit(),
+                SourceError::Crate(error) => error.exit(),
                 SourceError::File(_) => Exit::BadInput,
                 _ => Exit::Unavailable,
             },

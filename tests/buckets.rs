@@ -78,19 +78,14 @@ impl Drop for Store {
     }
 }
 
-/// A recipe of two files from a folder's `upstream`, one larger than a part of an upload.
+/// A recipe of two files, one of them larger than a part of an upload.
 struct Site {
     folder: tempfile::TempDir,
 }
 
 impl Site {
-    fn new(store: &Store) -> Self {
+    fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let key = format!(
-            r#"{{"gcs_base_url":"http://{}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#,
-            store.address
-        );
-        fs::write(folder.path().join("key.json"), key).unwrap();
         let large: Vec<u8> = (0..20 << 20).map(|i: u32| (i >> 9) as u8).collect();
         fs::write(folder.path().join("large"), large).unwrap();
         fs::write(folder.path().join("small"), "small\n").unwrap();
@@ -119,7 +114,8 @@ impl Site {
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "key")
             .env("AWS_SECRET_ACCESS_KEY", "hush-hush")
-            .env("GOOGLE_SERVICE_ACCOUNT", self.path("key.json"))
+            .env("GOOGLE_BASE_URL", format!("http://{}", store.address))
+            .env("GOOGLE_BEARER_TOKEN", "hush-hush")
             .env("GOOGLE_ALLOW_HTTP", "true")
             .env_remove("HTTP_PROXY")
             .env_remove("http_proxy");
@@ -146,7 +142,7 @@ fn there_and_back(name: &str, mirror: &str) {
     let Some(store) = Store::start(name) else {
         return;
     };
-    let site = Site::new(&store);
+    let site = Site::new();
     let run = |cache: &str, args: &[&str]| site.luni(&store, cache).args(args).output().unwrap();
     assert!(run("cache", &["lock"]).status.success());
     let push = ["--json", "cache", "push", mirror];
@@ -209,7 +205,7 @@ fn many_files_are_listed_and_not_asked_for_one_by_one() {
     let Some(store) = Store::start(name) else {
         return;
     };
-    let site = Site::new(&store);
+    let site = Site::new();
     let cache = lunikernel_cache::Cache::open(&site.path("cache")).unwrap();
     for i in 0..1200u32 {
         cache.blobs().put(&i.to_le_bytes()).unwrap();

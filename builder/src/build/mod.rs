@@ -36,7 +36,7 @@ use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
 use crate::sandbox::{Sandbox, Surroundings, Unable};
 use crate::source::deb::AptConfig;
-use crate::source::git;
+use crate::source::{git, krate};
 
 /// Everything that a build needs beside its recipe.
 #[derive(Clone)]
@@ -153,7 +153,7 @@ impl Builder {
     /// # Errors
     /// [`BuildError::Fetch`] with all of those that cannot be had.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
-        let wants = locked.missing(
+        let mut wants = locked.missing(
             self.cache.blobs(),
             || match self.fetcher.options().only_mirrors {
                 // Nobody would go where it leads.
@@ -162,6 +162,7 @@ impl Builder {
             },
             self.snapshots.as_deref(),
         )?;
+        wants.extend(krate::wants(&self.fetcher, locked.lock()).await);
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
         let mut fetched = report.fetched;
         for (name, source) in &locked.lock().sources {

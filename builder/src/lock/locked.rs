@@ -169,6 +169,9 @@ impl LockedSource {
             (Self::Git(locked), Source::Git(asked)) => {
                 locked.url == asked.url && locked.rev == asked.rev
             }
+            (Self::Crate(locked), Source::Crate(asked)) => {
+                locked.name == asked.name && locked.version == asked.version
+            }
             (Self::File(locked), Source::File(path)) => locked.path == *path,
             _ => false,
         }
@@ -180,6 +183,7 @@ impl LockedSource {
         match self {
             Self::Deb(debs) => debs.packages.iter().map(|p| p.digest()).collect(),
             Self::Url(url) => vec![url.digest()],
+            Self::Crate(krate) => vec![krate.digest()],
             Self::Git(git) => vec![git.tree],
             Self::File(file) => vec![file.digest],
         }

@@ -209,8 +209,7 @@ impl fmt::Display for Inspection {
             it.name, it.version, it.flavour, it.arch
         )?;
         writeln!(f, "  {}, every entry checked", self.digest)?;
-        let protocol = serde_json::to_value(it.boot.protocol).unwrap_or_default();
-        let protocol = protocol.as_str().unwrap_or_default();
+        let protocol = it.boot.protocol.name();
         let memory = it.boot.min_memory_mib;
         writeln!(
             f,

@@ -7,7 +7,7 @@ use super::BuildError;
 use super::materials::{Material, Materials};
 use crate::assemble::kernel;
 use crate::assemble::modules;
-use crate::flavour::Flavour;
+use crate::flavour::Linux;
 use crate::recipe::{DeviceKind, FileSpec, Recipe};
 
 /// A kernel, and the modules that go with it.
@@ -25,7 +25,7 @@ pub(super) fn kernel(
 ) -> Result<Kernel, BuildError> {
     let root = materials.root(std::slice::from_ref(&recipe.kernel.from))?;
     let kernel = kernel::find(&root)?;
-    let taken = modules::take(&root, blobs, &kernel.version, &recipe.kernel.modules)?;
+    let taken = modules::take(&root, blobs, &kernel.version, &recipe.kernel.modules())?;
     Ok(Kernel {
         image: kernel.image,
         modules: taken.root,
@@ -37,7 +37,7 @@ pub(super) fn kernel(
 /// the recipe adds, so that its author has the last word.
 pub(super) fn rootfs(
     recipe: &Recipe,
-    flavour: &dyn Flavour,
+    flavour: &dyn Linux,
     materials: &Materials,
     kernel: &Kernel,
     blobs: &BlobStore,

@@ -103,6 +103,23 @@ pub enum BuildError {
         /// The source or step.
         name: String,
     },
+    /// What is booted, or goes with it, is no file.
+    #[error("`{reference}` is no file, and a unikernel and its modules are files")]
+    NotAFile {
+        /// The source or step.
+        reference: String,
+    },
+    /// What is booted is larger than anything that can be looked at.
+    #[error(
+        "`{from}` has {size} bytes, and a unikernel has at most {}",
+        crate::unikernel::MAX_KERNEL
+    )]
+    KernelTooLarge {
+        /// What `kernel.from` names.
+        from: String,
+        /// Its size in bytes.
+        size: u64,
+    },
     /// A folder of the recipe's own has a link, which the zip cannot hold.
     #[error("{path} is a symbolic link, which a Lunikernel cannot carry among the recipe's files")]
     LinkInFiles {
@@ -175,6 +192,9 @@ impl BuildError {
             Self::NotARoot { .. } => {
                 Some("a root is made of `deb` sources: `root: [toolchain]`".to_owned())
             }
+            Self::NotAFile { reference } => {
+                Some(format!("name the file in it: `{reference}/PATH`"))
+            }
             Self::StepFailed { recipe, step, .. } => Some(format!(
                 "look around where it failed with `luni shell {} {step}`",
                 quoted(recipe)
@@ -189,6 +209,7 @@ impl BuildError {
             | Self::Layer { .. }
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchStep { .. }
+            | Self::KernelTooLarge { .. }
             | Self::Threads(_)
             | Self::Paths(_)
             | Self::Json(_) => None,

@@ -37,3 +37,5 @@ pub const LOCK: &str = "recipe.lock";
 pub const SBOM: &str = "sbom.spdx.json";
 /// What the names of entries begin with that are files of the recipe's own.
 pub const FILES: &str = "files/";
+/// The entry that lists the modules of a unikernel, where it has any.
+pub const MODULES: &str = "modules.json";

@@ -57,6 +57,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     tender: Option<PathBuf>,
 
+    /// Run it by the tender that is in the Lunikernel: a program of its maker's, which
+    /// then runs as you
+    #[arg(long, conflicts_with = "tender")]
+    own_tender: bool,
+
     /// What a unikernel's device is here: a file for a disk, an interface for a network
     #[arg(long, value_name = "DEVICE=WHAT")]
     attach: Vec<Attach>,

@@ -111,7 +111,7 @@ impl BootError {
                     .to_owned(),
             ),
             Self::NoTender { .. } => Some(
-                "name it with `--tender PATH`; `recipes/mirage/solo5-hello` builds it from source"
+                "name it with `--tender PATH`, or run the one in the Lunikernel, if it has one, with `--own-tender`"
                     .to_owned(),
             ),
             Self::NoKvm { .. } => {

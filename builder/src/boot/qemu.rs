@@ -81,7 +81,11 @@ impl Plan {
                 });
             }
         }
-        let mut needed = KERNEL_MIB;
+        // What a unikernel needs, only its recipe knows.
+        let mut needed = match &machine.start {
+            Start::Linux { .. } => KERNEL_MIB,
+            _ => 0,
+        };
         if let Start::Linux {
             initramfs: Some(initramfs),
         } = &machine.start

@@ -3,7 +3,7 @@
 use std::io;
 
 use lunikernel_cache::artefact::{
-    Boot, Devices, EntrySource, INITRAMFS, KERNEL, MODULES, Overlay, Protocol,
+    Boot, Devices, EntrySource, INITRAMFS, KERNEL, MODULES, Overlay, Protocol, TENDER,
 };
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Rootfs};
@@ -76,6 +76,13 @@ impl Builder {
         }
         let mut entries = vec![EntrySource::of_blob(blobs, KERNEL, digest)?];
         entries.extend(self.modules(recipe, materials)?);
+        if let Some(tender) = &recipe.boot.tender {
+            entries.push(EntrySource::of_blob(
+                blobs,
+                TENDER,
+                file(materials, tender)?,
+            )?);
+        }
         Ok(System {
             boot: boot(recipe, looked.protocol, ""),
             devices: looked.devices,

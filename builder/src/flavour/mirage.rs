@@ -3,7 +3,7 @@
 //! Such a file says itself which of Solo5's targets it was built for and which devices
 //! it wants, in two ELF notes; the recipe adds nothing to that.
 
-use lunikernel_cache::artefact::{Devices, Overlay, Protocol};
+use lunikernel_cache::artefact::{Devices, Overlay};
 
 use super::{FlavourError, Looked};
 use crate::recipe::Recipe;
@@ -17,14 +17,14 @@ pub(super) struct Mirage;
 impl super::Unikernel for Mirage {
     fn look(&self, recipe: &Recipe, kernel: &[u8]) -> Result<Looked, FlavourError> {
         let image = solo5::read(kernel).map_err(FlavourError::of_kernel(recipe))?;
-        let (protocol, notes) = entry(&image, kernel).map_err(FlavourError::of_kernel(recipe))?;
+        let notes = entry(&image, kernel).map_err(FlavourError::of_kernel(recipe))?;
         let has = |kind| image.devices.iter().any(|device| device.kind == kind);
         let disk = image
             .devices
             .iter()
             .find(|device| device.kind == DeviceKind::Block);
         Ok(Looked {
-            protocol,
+            protocol: image.protocol(),
             devices: Devices {
                 net: has(DeviceKind::Net) || recipe.boot.net,
                 block: has(DeviceKind::Block) || recipe.boot.block,
@@ -40,19 +40,17 @@ impl super::Unikernel for Mirage {
     }
 }
 
-/// How it is started: by the tender of its target, or as what firmware boots it.
-fn entry(image: &Image, kernel: &[u8]) -> Result<(Protocol, Vec<String>), KernelFlaw> {
-    Ok(match image.target {
-        Target::Hvt => (Protocol::Solo5Hvt, Vec::new()),
-        Target::Spt => (Protocol::Solo5Spt, Vec::new()),
-        Target::Muen => (Protocol::Solo5Muen, Vec::new()),
+/// What is to be said about it. What firmware starts must have the entry that it takes.
+fn entry(image: &Image, kernel: &[u8]) -> Result<Vec<String>, KernelFlaw> {
+    match image.target {
+        Target::Hvt | Target::Spt | Target::Muen => Ok(Vec::new()),
         Target::Virtio => {
             let image = multiboot::read(kernel)?.ok_or(KernelFlaw::NoEntry)?;
-            (Protocol::Solo5Virtio, image.notes())
+            Ok(image.notes())
         }
         Target::Xen => {
             pvh::read(kernel)?.ok_or(KernelFlaw::NoEntry)?;
-            (Protocol::XenPvh, Vec::new())
+            Ok(Vec::new())
         }
-    })
+    }
 }

@@ -418,6 +418,10 @@ pub struct Boot {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub modules: Vec<BootModule>,
+    /// A tender of Solo5's that is kept with the unikernel: a source or step (`NAME`),
+    /// or a part of it (`NAME/PATH`). `luni run --own-tender` runs the unikernel by it.
+    #[serde(default)]
+    pub tender: Option<String>,
 }
 
 /// A file that is put into the memory beside a unikernel.
@@ -440,6 +444,7 @@ impl Default for Boot {
             net: false,
             block: false,
             modules: Vec::new(),
+            tender: None,
         }
     }
 }

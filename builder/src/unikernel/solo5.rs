@@ -2,6 +2,7 @@
 //! was built for) and `MFT1` (which devices it wants). The layouts are those of Solo5's
 //! `elf_abi.h` and `mft_abi.h`, version 1 of both, for a processor of 64 bits.
 
+use lunikernel_cache::artefact::Protocol;
 use serde::Serialize;
 
 use super::KernelFlaw;
@@ -36,6 +37,20 @@ pub struct Image {
     pub abi_version: u32,
     /// The devices that it wants, in its order.
     pub devices: Vec<Device>,
+}
+
+impl Image {
+    /// How it is started.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match self.target {
+            Target::Hvt => Protocol::Solo5Hvt,
+            Target::Spt => Protocol::Solo5Spt,
+            Target::Virtio => Protocol::Solo5Virtio,
+            Target::Muen => Protocol::Solo5Muen,
+            Target::Xen => Protocol::XenPvh,
+        }
+    }
 }
 
 /// What runs a unikernel.

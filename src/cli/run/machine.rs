@@ -9,7 +9,7 @@ use lunikernel_builder::boot::{Machine, Module, Start, Tender, TenderKind};
 use lunikernel_builder::unikernel::solo5::{self, DeviceKind};
 use lunikernel_builder::unikernel::{KernelFlaw, Modules, multiboot};
 use lunikernel_cache::CacheError;
-use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Protocol};
+use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Protocol, TENDER};
 
 use super::Args;
 use crate::exit::Exit;
@@ -22,6 +22,10 @@ pub(super) fn unpack(artefact: &Artefact, args: &Args, folder: &Path) -> Result<
     let protocol = manifest.boot.protocol;
     if !args.attach.is_empty() && !is_solo5(protocol) {
         return Err(zip.refused("its devices have no names", None));
+    }
+    let has_tender = matches!(protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt);
+    if (args.tender.is_some() || args.own_tender) && !has_tender {
+        return Err(zip.refused("it is run by no tender", None));
     }
     let start = match protocol {
         Protocol::Linux => Start::Linux {
@@ -124,7 +128,10 @@ impl Zip<'_> {
         let attached = self.attached(args, true)?;
         Ok(Start::Tender(Tender {
             kind,
-            program: args.tender.clone(),
+            program: match args.own_tender {
+                true => Some(self.own_tender()?),
+                false => args.tender.clone(),
+            },
             disks: attached.disks,
             nets: attached.nets,
         }))
@@ -193,6 +200,18 @@ impl Zip<'_> {
             Ok(_) => Ok(()),
             Err(flaw) => Err(self.refused(&flaw.to_string(), flaw.hint().as_deref())),
         }
+    }
+
+    /// The tender that is in the Lunikernel, ready to be run.
+    fn own_tender(&self) -> Result<PathBuf, Failure> {
+        if !self.artefact.manifest().entries.contains_key(TENDER) {
+            let hint = "name one that is on this machine with `--tender PATH`";
+            return Err(self.refused("it has no tender of its own", Some(hint)));
+        }
+        let program = self.entry(TENDER)?;
+        let runnable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(&program, runnable).map_err(unpacking)?;
+        Ok(program)
     }
 
     fn entry(&self, name: &str) -> Result<PathBuf, Failure> {

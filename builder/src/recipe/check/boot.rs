@@ -36,6 +36,13 @@ fn check_linux(recipe: &Recipe, findings: &mut Findings) {
         }
     }
     findings.no_duplicates(modules, &kernel.key("modules"));
+    if recipe.boot.tender.is_some() {
+        findings.error(
+            Path::new().key("boot").key("tender").of_key(),
+            "Linux is run by no tender",
+            "no `tender` in `boot`",
+        );
+    }
     if !recipe.boot.modules.is_empty() {
         findings.error_with_hint(
             Path::new().key("boot").key("modules").of_key(),

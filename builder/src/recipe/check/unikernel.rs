@@ -35,6 +35,10 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
         );
     }
     check_modules(recipe, findings);
+    if let Some(tender) = &recipe.boot.tender {
+        let path = Path::new().key("boot").key("tender");
+        findings.part(tender, usize::MAX, path);
+    }
 }
 
 fn check_modules(recipe: &Recipe, findings: &mut Findings) {

@@ -1,6 +1,8 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+use std::io::ErrorKind;
+
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
@@ -153,6 +155,7 @@ impl Explain for BuildError {
             | Self::NotARoot { .. }
             | Self::NotAFile { .. }
             | Self::KernelTooLarge { .. }
+            | Self::Archive { .. }
             | Self::NoSuchStep { .. }
             | Self::Flavour(_)
             | Self::Kernel(_)
@@ -241,7 +244,8 @@ impl Explain for ArtefactError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Io { .. } => Exit::Failed,
+            // As with a recipe that is not there.
+            Self::Io { source, .. } if source.kind() != ErrorKind::NotFound => Exit::Failed,
             _ => Exit::BadInput,
         }
     }

@@ -6,6 +6,7 @@ use lunikernel_cache::artefact::SealError;
 use lunikernel_cache::tree::TreeError;
 use lunikernel_cache::{CacheError, Digest, RootfsError};
 
+use crate::assemble::archive::{ArchiveError, Format};
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
 use crate::assemble::kernel::KernelError;
@@ -97,11 +98,25 @@ pub enum BuildError {
         /// What was asked for.
         path: String,
     },
-    /// Something that is no root file system is used as one.
-    #[error("`{name}` is used as a root, but is no set of packages")]
-    NotARoot {
-        /// The source or step.
+    /// An archive could not be unpacked.
+    #[error("could not unpack `{name}`")]
+    Archive {
+        /// The source or step, or the part of it.
         name: String,
+        /// What is wrong, with the member's name.
+        #[source]
+        source: Box<ArchiveError>,
+    },
+    /// Something that is no root file system is used as one.
+    #[error(
+        "`{name}` is used as a root, but is {found}: expected packages, a folder or an archive ({})",
+        Format::ALL
+    )]
+    NotARoot {
+        /// The source or step, or the part of it.
+        name: String,
+        /// What it is.
+        found: &'static str,
     },
     /// What is booted, or goes with it, is no file.
     #[error("`{reference}` is no file, and a unikernel and its modules are files")]
@@ -189,12 +204,14 @@ impl BuildError {
             Self::NoSuchPart { name, .. } => Some(format!(
                 "a step keeps only what its `outputs` list; see what `{name}` makes there"
             )),
-            Self::NotARoot { .. } => {
-                Some("a root is made of `deb` sources: `root: [toolchain]`".to_owned())
-            }
             Self::NotAFile { reference } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }
+            Self::NotARoot { .. } => Some(
+                "an archive that lies in another one is `NAME/PATH`: `iso/boot/rootfs.gz`"
+                    .to_owned(),
+            ),
+            Self::Archive { source, .. } => source.hint(),
             Self::StepFailed { recipe, step, .. } => Some(format!(
                 "look around where it failed with `luni shell {} {step}`",
                 quoted(recipe)

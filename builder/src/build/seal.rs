@@ -17,7 +17,7 @@ impl Builder {
         &self,
         locked: &LockedRecipe,
         system: System,
-        materials: &Materials,
+        materials: &Materials<'_>,
     ) -> Result<Digest, BuildError> {
         let blobs = self.cache.blobs();
         let inputs = inputs(locked, materials);
@@ -96,7 +96,7 @@ fn manifest(
 }
 
 /// Everything that went in, in the order of the manifest.
-fn inputs(locked: &LockedRecipe, materials: &Materials) -> Vec<Input> {
+fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
     let mut inputs = Vec::new();
     for source in locked.lock().sources.values() {
         let mut add = |kind: &str, name: &str, version: Option<&str>, digest: Digest| {

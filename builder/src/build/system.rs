@@ -37,7 +37,7 @@ impl Builder {
         &self,
         recipe: &Recipe,
         flavour: &dyn Linux,
-        materials: &Materials,
+        materials: &Materials<'_>,
     ) -> Result<System, BuildError> {
         let blobs = self.cache.blobs();
         let kernel = compose::kernel(recipe, materials, blobs)?;
@@ -60,7 +60,7 @@ impl Builder {
         &self,
         recipe: &Recipe,
         flavour: &dyn Unikernel,
-        materials: &Materials,
+        materials: &Materials<'_>,
     ) -> Result<System, BuildError> {
         let blobs = self.cache.blobs();
         let digest = file(materials, &recipe.kernel.from)?;
@@ -110,7 +110,7 @@ impl Builder {
     fn modules(
         &self,
         recipe: &Recipe,
-        materials: &Materials,
+        materials: &Materials<'_>,
     ) -> Result<Vec<EntrySource>, BuildError> {
         let blobs = self.cache.blobs();
         let mut entries = Vec::new();
@@ -142,7 +142,7 @@ fn boot(recipe: &Recipe, protocol: Protocol, cmdline: &str) -> Boot {
 }
 
 /// The one file that `reference` stands for.
-fn file(materials: &Materials, reference: &str) -> Result<Digest, BuildError> {
+fn file(materials: &Materials<'_>, reference: &str) -> Result<Digest, BuildError> {
     match materials.get(reference)? {
         Material::Entry(Entry::File { digest, .. }) => Ok(digest),
         _ => Err(BuildError::NotAFile {

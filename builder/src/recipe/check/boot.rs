@@ -24,7 +24,7 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
 
 fn check_linux(recipe: &Recipe, findings: &mut Findings) {
     let kernel = Path::new().key("kernel");
-    findings.source(&recipe.kernel.from, kernel.key("from"));
+    findings.part(&recipe.kernel.from, usize::MAX, kernel.key("from"));
     let modules = recipe.kernel.modules.as_deref().unwrap_or_default();
     for (index, module) in modules.iter().enumerate() {
         if !text::is_module(module) {

@@ -40,6 +40,7 @@ pub(super) struct Load {
 /// A note.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Note<'a> {
+    /// Whose it is, its terminating zero included.
     pub(super) owner: &'a [u8],
     pub(super) kind: u32,
     pub(super) content: &'a [u8],
@@ -147,7 +148,7 @@ impl<'a> Elf<'a> {
                         return Err(KernelFlaw::Elf("it has too many notes".to_owned()));
                     }
                     elf.notes.push(Note {
-                        owner: note.name(),
+                        owner: note.name_bytes(),
                         kind: note.n_type(endian).0,
                         content: note.desc(),
                     });

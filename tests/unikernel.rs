@@ -405,10 +405,11 @@ fn solo5_is_compiled_from_source_and_runs_by_its_own_tender() {
     for target in ["hvt", "virtio"] {
         let lines = recipe.lines().map(|line| match line.trim() {
             "from: compile/out/test_hello.spt" => {
-                format!("  from: compile/out/test_hello.{target}")
+                line.replace("hello.spt", &format!("hello.{target}"))
             }
             "tender: compile/out/solo5-spt" if target == "virtio" => String::new(),
-            _ => line.replace("solo5-spt", &format!("solo5-{target}")),
+            "tender: compile/out/solo5-spt" => line.replace("solo5-spt", "solo5-hvt"),
+            _ => line.to_owned(),
         });
         let lines: Vec<String> = lines.collect();
         fs::write(folder.path().join("recipe.yaml"), lines.join("\n")).unwrap();

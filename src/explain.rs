@@ -17,6 +17,7 @@ use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
 use lunikernel_builder::source::krate::CrateError;
+use lunikernel_builder::unikernel::ModulesError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
@@ -200,6 +201,8 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::NotAFile { .. }
+            | Self::KernelTooLarge { .. }
             | Self::Archive { .. }
             | Self::NoSuchStep { .. }
             | Self::Flavour(_)
@@ -261,7 +264,24 @@ impl Explain for BootError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::NoQemu { .. } | Self::NoKvm { .. })
+        matches!(
+            self,
+            Self::NoQemu { .. } | Self::NoTender { .. } | Self::NoKvm { .. }
+        )
+    }
+}
+
+impl Explain for ModulesError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Artefact(error) => error.exit(),
+            Self::Read { .. } => Exit::Failed,
+            _ => Exit::BadInput,
+        }
     }
 }
 

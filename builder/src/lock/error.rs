@@ -48,7 +48,7 @@ pub enum LockError {
         source: std::io::Error,
     },
     /// Something to be updated is not in the lock.
-    #[error("`{name}` is neither a source of the recipe nor a package in its lock")]
+    #[error("`{name}` is neither a source of the recipe nor a package or step in its lock")]
     NothingToUpdate {
         /// What was named.
         name: String,

@@ -156,7 +156,7 @@ fn what_a_registry_lacks_or_lies_about_is_said() {
     site.want("2.0.0");
     let told = ["no version `2.0.0` of crate `Demo-x`", "hint: "];
     ends(&site.run("cache", &["lock"]), 3, &told);
-    site.want("2.0");
+    site.want("'2.0'");
     ends(
         &site.run("cache", &["check"]),
         3,

@@ -50,6 +50,13 @@ impl Materials {
         })
     }
 
+    /// Remembers the licence of a package, where its maker wrote one.
+    pub(super) fn add_licence(&mut self, package: Digest, licence: &str) {
+        if !licence.is_empty() {
+            self.licences.insert(package, licence.to_owned());
+        }
+    }
+
     /// The licence of the package with that digest, as an SPDX expression.
     pub(super) fn licence(&self, package: &Digest) -> Option<&str> {
         self.licences.get(package).map(String::as_str)
@@ -118,6 +125,8 @@ impl Builder {
                     let own = own.filter_map(|package| packages.get(&package.digest()));
                     Material::Rootfs(layers::merge(own)?)
                 }
+                // They need their base, which comes first.
+                LockedSource::Apk(_) => continue,
                 LockedSource::Url(url) => Material::Entry(Entry::File {
                     digest: url.digest(),
                     executable: false,
@@ -137,6 +146,7 @@ impl Builder {
             };
             materials.insert(name, material);
         }
+        self.install_apks(locked, &mut materials)?;
         Ok(materials)
     }
 }

@@ -3,6 +3,7 @@
 //! The order of [`Builder::build`] is the order of the data: recall, fetch, unpack,
 //! run the steps, compose the root file system, seal.
 
+mod alpine;
 mod compose;
 mod error;
 mod licence;
@@ -23,6 +24,7 @@ use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, Progress};
 use serde::Serialize;
 
+pub use alpine::AlpineError;
 pub use error::BuildError;
 pub use materials::Material;
 pub use recall::Recall;

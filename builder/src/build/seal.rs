@@ -144,6 +144,16 @@ fn inputs(locked: &LockedRecipe, materials: &Materials) -> Vec<Input> {
                     );
                 }
             }
+            LockedSource::Apk(apks) => {
+                for package in &apks.packages {
+                    add(
+                        "apk",
+                        &package.name,
+                        Some(&package.version),
+                        package.digest(),
+                    );
+                }
+            }
             LockedSource::Url(url) => add("url", &url.url, None, url.digest()),
             LockedSource::Git(git) => add("git", &git.url, Some(&git.commit), git.tree),
             LockedSource::File(file) => add("file", &file.path, None, file.digest),

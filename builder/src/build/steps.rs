@@ -98,7 +98,7 @@ impl Builder {
         Ok(action.digest)
     }
 
-    fn known(
+    pub(super) fn known(
         &self,
         step: &Step,
         action: &EncodedAction,
@@ -115,7 +115,7 @@ impl Builder {
         Ok(known)
     }
 
-    fn run_step(
+    pub(super) fn run_step(
         &self,
         path: &Path,
         step: &Step,
@@ -140,7 +140,11 @@ impl Builder {
     }
 
     /// What a result made, as one folder.
-    fn outputs(&self, result: &reapi::ActionResult, action: &Digest) -> Result<Tree, BuildError> {
+    pub(super) fn outputs(
+        &self,
+        result: &reapi::ActionResult,
+        action: &Digest,
+    ) -> Result<Tree, BuildError> {
         let digest_of = |digest: &Option<reapi::Digest>| {
             digest
                 .as_ref()

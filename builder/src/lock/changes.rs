@@ -67,6 +67,11 @@ fn flatten(lock: &LockFile) -> BTreeMap<(String, String), String> {
                     pin(&package.name, package.version.clone());
                 }
             }
+            LockedSource::Apk(apks) => {
+                for package in &apks.packages {
+                    pin(&package.name, package.version.clone());
+                }
+            }
             LockedSource::Url(url) => pin(&url.url, short(&url.sha256.hex())),
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
             LockedSource::File(file) => pin(&file.path, short(&file.digest.sha256.hex())),

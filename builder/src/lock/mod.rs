@@ -13,7 +13,7 @@ mod wants;
 
 pub use changes::Change;
 pub use error::{LockError, SourceError, Stale};
-pub use file::{LockFile, LockVersion, LockedDebs, LockedSource};
+pub use file::{LockFile, LockVersion, LockedApks, LockedDebs, LockedSource};
 pub use locked::LockedRecipe;
 pub use resolve::{Origins, Resolved, Update, resolve};
 pub use unseal::unseal;

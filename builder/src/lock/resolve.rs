@@ -6,11 +6,12 @@ use lunikernel_cache::Cache;
 
 use super::changes::{self, Change};
 use super::error::{LockError, SourceError};
-use super::file::{LockFile, LockedDebs, LockedSource};
+use super::file::{LockFile, LockedApks, LockedDebs, LockedSource};
+use super::locked::has_base;
 use crate::fetch::Fetcher;
-use crate::recipe::{ReadRecipe, Recipe, Source};
+use crate::recipe::{ApkSource, ReadRecipe, Recipe, Source};
 use crate::source::deb::{AptConfig, Archives, DebOptions};
-use crate::source::{file, git, url};
+use crate::source::{apk, file, git, url};
 
 /// What may move although the lock fits the recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +69,21 @@ pub async fn resolve(
     for (name, source) in in_order(&recipe.recipe) {
         let before = old.sources.get(name);
         let pinned = match before {
-            Some(locked) if locked.fits(source) && !touches(update, name, locked) => {
+            Some(locked)
+                if locked.fits(source)
+                    && has_base(locked, &lock)
+                    && !touches(update, name, locked) =>
+            {
                 Ok(locked.clone())
             }
             _ => {
                 let keep = kept(name, before, update);
-                pin(recipe, source, &keep, &mut archives, origins).await
+                let earlier = Earlier {
+                    before,
+                    keep: &keep,
+                    lock: &lock,
+                };
+                pin(recipe, source, earlier, &mut archives, origins).await
             }
         };
         let pinned = pinned.map_err(|error| LockError::Source {
@@ -87,21 +97,33 @@ pub async fn resolve(
 }
 
 /// The sources of a recipe, those of one suite next to each other, so that each suite
-/// is fetched and read once.
+/// is fetched and read once, and those that have a base behind all others.
 fn in_order(recipe: &Recipe) -> Vec<(&String, &Source)> {
     let mut sources: Vec<_> = recipe.sources.iter().collect();
     // Stable, so that names decide within a suite.
     sources.sort_by_key(|(_, source)| match source {
-        Source::Deb(source) => Some(Archives::order(source)),
-        _ => None,
+        Source::Deb(source) => (false, Some(Archives::order(source))),
+        Source::Apk(_) => (true, None),
+        _ => (false, None),
     });
     sources
+}
+
+/// What is known when a source is pinned.
+#[derive(Clone, Copy)]
+struct Earlier<'a> {
+    /// What it was locked to.
+    before: Option<&'a LockedSource>,
+    /// The packages (name and version) that should stay as they are where they can.
+    keep: &'a [(String, String)],
+    /// The sources that are pinned already.
+    lock: &'a LockFile,
 }
 
 async fn pin(
     recipe: &ReadRecipe,
     source: &Source,
-    keep: &[(String, String)],
+    earlier: Earlier<'_>,
     archives: &mut Archives<'_>,
     origins: Origins<'_>,
 ) -> Result<LockedSource, SourceError> {
@@ -110,7 +132,7 @@ async fn pin(
             let options = DebOptions {
                 now: origins.now,
                 allow_expired: origins.allow_expired,
-                keep,
+                keep: earlier.keep,
             };
             let resolved = archives
                 .resolve(source, recipe.recipe.arch, origins.fetcher, options)
@@ -121,27 +143,64 @@ async fn pin(
                 packages: resolved.packages,
             })
         }
+        Source::Apk(source) => LockedSource::Apk(pin_apks(recipe, source, earlier, origins).await?),
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
     })
 }
 
+/// Pins packages of Alpine, over the base that `lock` has already.
+async fn pin_apks(
+    recipe: &ReadRecipe,
+    source: &ApkSource,
+    earlier: Earlier<'_>,
+    origins: Origins<'_>,
+) -> Result<LockedApks, SourceError> {
+    let Earlier { before, keep, lock } = earlier;
+    let base = lock.base_of(source);
+    if let (Some(base), Some(LockedSource::Url(url))) = (
+        &base,
+        source.base.as_ref().and_then(|name| lock.sources.get(name)),
+    ) && !origins.cache.blobs().contains(base)
+    {
+        // It was locked long ago, and only the packages are new.
+        let want = url.want().map_err(SourceError::Url)?;
+        origins.fetcher.fetch(&[want]).await?;
+    }
+    let asked = apk::Asked {
+        source,
+        arch: recipe.recipe.arch,
+        folder: recipe.folder(),
+        base,
+        keep,
+    };
+    let choice = apk::choose(origins.fetcher, asked).await?;
+    let known = match before {
+        Some(LockedSource::Apk(before)) => before.packages.as_slice(),
+        _ => &[],
+    };
+    let (indexes, packages) = apk::pin(origins.fetcher, choice, known).await?;
+    Ok(LockedApks {
+        request: source.clone(),
+        base,
+        indexes,
+        packages,
+    })
+}
+
 /// The packages (name and version) that should stay as they are where they can.
 fn kept(name: &str, before: Option<&LockedSource>, update: &Update) -> Vec<(String, String)> {
-    let Some(LockedSource::Deb(before)) = before else {
-        return Vec::new();
-    };
+    let packages = before.map(LockedSource::packages).unwrap_or_default();
     let moves = |package: &str| match update {
         Update::Nothing => false,
         Update::All => true,
         Update::Named(names) => names.contains(name) || names.contains(package),
     };
-    before
-        .packages
-        .iter()
-        .filter(|package| !moves(&package.name))
-        .map(|package| (package.name.clone(), package.version.clone()))
+    packages
+        .into_iter()
+        .filter(|(package, _)| !moves(package))
+        .map(|(package, version)| (package.to_owned(), version.to_owned()))
         .collect()
 }
 
@@ -151,19 +210,18 @@ fn touches(update: &Update, name: &str, locked: &LockedSource) -> bool {
     match (update, locked) {
         (_, LockedSource::File(_)) | (Update::All, _) => true,
         (Update::Nothing, _) => false,
-        (Update::Named(names), LockedSource::Deb(debs)) => {
-            names.contains(name) || debs.packages.iter().any(|p| names.contains(&p.name))
+        (Update::Named(names), locked) => {
+            let mut packages = locked.packages().into_iter();
+            names.contains(name) || packages.any(|(package, _)| names.contains(package))
         }
-        (Update::Named(names), _) => names.contains(name),
     }
 }
 
 fn known(names: &BTreeSet<String>, old: &LockFile) -> Result<(), LockError> {
     let is_known = |name: &String| {
         old.sources.iter().any(|(source, locked)| {
-            source == name
-                || matches!(locked, LockedSource::Deb(debs)
-                    if debs.packages.iter().any(|p| p.name == *name))
+            let mut packages = locked.packages().into_iter();
+            source == name || packages.any(|(package, _)| package == name)
         })
     };
     match names.iter().find(|name| !is_known(name)) {

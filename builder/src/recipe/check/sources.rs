@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Findings, text};
 use crate::recipe::path::Path;
-use crate::recipe::{DebSource, Recipe, Source};
+use crate::recipe::{ApkSource, DebSource, Recipe, Source};
 
 pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut Findings) {
     let root = Path::new().key("sources");
@@ -22,6 +22,9 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut F
         }
         match source {
             Source::Deb(deb) => check_deb(deb, &path.key("deb"), findings),
+            Source::Apk(apk) => {
+                check_apk(apk, recipe, &path.key("apk"), folder, findings);
+            }
             Source::Url(source) => check_url(&source.url, &path.key("url").key("url"), findings),
             Source::Git(git) => {
                 let path = path.key("git");
@@ -106,6 +109,59 @@ fn check_deb(deb: &DebSource, path: &Path, findings: &mut Findings) {
                 "a package that is not in `packages`",
             );
         }
+    }
+}
+
+fn check_apk(
+    apk: &ApkSource,
+    recipe: &Recipe,
+    path: &Path,
+    folder: Option<&FilePath>,
+    findings: &mut Findings,
+) {
+    for (index, repository) in apk.repositories.iter().enumerate() {
+        check_url(repository, &path.key("repositories").index(index), findings);
+    }
+    findings.no_duplicates(&apk.repositories, &path.key("repositories"));
+    for (index, key) in apk.keys.iter().enumerate() {
+        check_file(key, folder, &path.key("keys").index(index), findings);
+    }
+    findings.no_duplicates(&apk.keys, &path.key("keys"));
+    if let Some(base) = &apk.base {
+        let path = path.key("base");
+        findings.source(base, path.clone());
+        let packed = |source: &Source| matches!(source, Source::Url(_) | Source::File(_));
+        if recipe
+            .sources
+            .get(base)
+            .is_some_and(|source| !packed(source))
+        {
+            findings.error(
+                path,
+                format!("`{base}` is no packed root file system"),
+                "a `url` or `file` source that is a `.tar.gz`, such as Alpine's minirootfs",
+            );
+        }
+    }
+    for (key, list) in [("packages", &apk.packages), ("without", &apk.without)] {
+        let path = path.key(key);
+        for (index, package) in list.iter().enumerate() {
+            let versioned = key == "without" && package.contains(['=', '<', '>', '~']);
+            let flaw = crate::source::apk::flaw_of_request(package);
+            if let Some(why) =
+                flaw.or_else(|| versioned.then(|| format!("`{package}` has a version")))
+            {
+                findings.error(
+                    path.index(index),
+                    why,
+                    match key {
+                        "packages" => "`name`, or `name=1.2-r0`, `name>1`, `name<2`, `name~1.2`",
+                        _ => "a package's name",
+                    },
+                );
+            }
+        }
+        findings.no_duplicates(list, &path);
     }
 }
 

@@ -150,6 +150,7 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::Archive { .. }
             | Self::NoSuchStep { .. }
             | Self::Flavour(_)
             | Self::Kernel(_)

@@ -8,6 +8,7 @@
 
 pub mod apk;
 pub mod ar;
+pub mod archive;
 pub mod codec;
 pub mod control;
 pub mod cpio;

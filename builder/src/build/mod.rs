@@ -4,6 +4,7 @@
 //! run the steps, compose the root file system, seal.
 
 mod alpine;
+mod archives;
 mod compose;
 mod error;
 mod licence;

@@ -1,6 +1,7 @@
 //! Flavours: where kernel and root file system come from, how it boots, and how it
 //! is overlaid. Each is one file (or folder) behind one small trait.
 
+mod alpine;
 pub mod debian;
 
 use lunikernel_cache::artefact::{Overlay, Protocol};
@@ -25,12 +26,27 @@ pub trait Flavour: Sync {
     /// # Errors
     /// [`FlavourError`] where the recipe asks for what cannot be written down safely.
     fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError>;
+
+    /// Changes what packages brought such that it fits the recipe, once those files are
+    /// below them: for flavours whose packages bring an init and users of their own.
+    ///
+    /// # Errors
+    /// As [`Flavour::guest`].
+    fn adapt(
+        &self,
+        _recipe: &Recipe,
+        _root: &mut Rootfs,
+        _blobs: &BlobStore,
+    ) -> Result<(), FlavourError> {
+        Ok(())
+    }
 }
 
 /// The flavour of that name.
 #[must_use]
 pub fn of(name: FlavourName) -> &'static dyn Flavour {
     match name {
+        FlavourName::Alpine => &alpine::Alpine,
         FlavourName::Debian => &debian::Debian,
     }
 }

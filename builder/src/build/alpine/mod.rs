@@ -8,15 +8,12 @@ mod scripts;
 
 use std::collections::BTreeMap;
 
-use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
 use rayon::prelude::*;
 
 use super::materials::{Material, Materials};
 use super::{BuildError, Builder};
 use crate::assemble::apk::{self, Expected, Package, unpack_apk};
-use crate::assemble::codec::Codec;
-use crate::assemble::tarball::{self, Limits};
 use crate::lock::{LockedApks, LockedRecipe, LockedSource};
 use crate::recipe::ApkScripts;
 
@@ -29,23 +26,6 @@ pub enum AlpineError {
     /// Packages do not go together.
     #[error(transparent)]
     Layers(#[from] apk::LayerError),
-    /// The base is no root file system.
-    #[error("the base `{name}` is no packed root file system: {found}")]
-    NoRoot {
-        /// The source.
-        name: String,
-        /// What it is.
-        found: &'static str,
-    },
-    /// The base cannot be unpacked.
-    #[error("could not unpack the base `{name}`")]
-    Base {
-        /// The source.
-        name: String,
-        /// What is wrong.
-        #[source]
-        source: Box<tarball::TarError>,
-    },
     /// What apk wrote in the base cannot be read.
     #[error("could not read {path} of the base: {why}")]
     Database {
@@ -87,8 +67,7 @@ impl AlpineError {
         match self {
             Self::Package(error) => error.hint(),
             Self::Layers(error) => error.hint(),
-            Self::Base { source, .. } => source.hint(),
-            Self::NoRoot { .. } | Self::Database { .. } => {
+            Self::Database { .. } => {
                 Some("a base is a `.tar.gz` such as Alpine's minirootfs".to_owned())
             }
             Self::NoShell { .. } => Some(
@@ -110,7 +89,7 @@ impl Builder {
     pub(super) fn install_apks(
         &self,
         locked: &LockedRecipe,
-        materials: &mut Materials,
+        materials: &mut Materials<'_>,
     ) -> Result<(), BuildError> {
         for (name, source) in &locked.lock().sources {
             if let LockedSource::Apk(apks) = source {
@@ -126,11 +105,11 @@ impl Builder {
         locked: &LockedRecipe,
         name: &str,
         apks: &LockedApks,
-        materials: &mut Materials,
+        materials: &mut Materials<'_>,
     ) -> Result<Rootfs, BuildError> {
         let blobs = self.cache.blobs();
         let base = match &apks.request.base {
-            Some(base) => self.base_root(base, materials)?,
+            Some(base) => materials.root(std::slice::from_ref(base))?,
             None => Rootfs::new(),
         };
         let before = database::read(&base, blobs)?;
@@ -161,31 +140,6 @@ impl Builder {
             blobs,
         )?;
         Ok(root)
-    }
-
-    /// The files of a base.
-    fn base_root(&self, name: &str, materials: &Materials) -> Result<Rootfs, BuildError> {
-        let digest = match materials.get(name)? {
-            Material::Rootfs(root) => return Ok(root),
-            Material::Entry(Entry::File { digest, .. }) => digest,
-            Material::Entry(_) => {
-                return Err(AlpineError::NoRoot {
-                    name: name.to_owned(),
-                    found: "it is a folder or a link",
-                }
-                .into());
-            }
-        };
-        let limits = Limits {
-            devices: true,
-            ..Limits::default()
-        };
-        let file = self.cache.blobs().open(&digest)?;
-        let root = tarball::unpack(Codec::Gzip.reader(file), limits, self.cache.blobs());
-        Ok(root.map_err(|source| AlpineError::Base {
-            name: name.to_owned(),
-            source: Box::new(source),
-        })?)
     }
 
     /// Unpacks the packages of a source, several at once.

@@ -129,13 +129,10 @@ fn check_apk(
     findings.no_duplicates(&apk.keys, &path.key("keys"));
     if let Some(base) = &apk.base {
         let path = path.key("base");
-        findings.source(base, path.clone());
+        findings.part(base, 0, path.clone());
         let packed = |source: &Source| matches!(source, Source::Url(_) | Source::File(_));
-        if recipe
-            .sources
-            .get(base)
-            .is_some_and(|source| !packed(source))
-        {
+        let is_source = base.contains('/') || recipe.sources.contains_key(base);
+        if is_source && !recipe.sources.get(base).is_some_and(packed) {
             findings.error(
                 path,
                 format!("`{base}` is no packed root file system"),

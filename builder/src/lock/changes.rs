@@ -37,9 +37,14 @@ impl fmt::Display for Change {
     }
 }
 
-/// What differs from `old` to `new`, sorted by source and name.
-pub(super) fn between(old: &LockFile, new: &LockFile) -> Vec<Change> {
-    let (old, new) = (flatten(old), flatten(new));
+/// What is pinned, by source and name, with what tells two pins apart.
+pub(super) type Pins = BTreeMap<(String, String), String>;
+
+/// What differs from `old` to `new` and what was `chosen` beside it, sorted by source and
+/// name.
+pub(super) fn between(old: &LockFile, new: &LockFile, chosen: &Pins) -> Vec<Change> {
+    let (old, mut new) = (flatten(old), flatten(new));
+    new.extend(chosen.clone());
     let mut keys: Vec<&(String, String)> = old.keys().chain(new.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -55,7 +60,7 @@ pub(super) fn between(old: &LockFile, new: &LockFile) -> Vec<Change> {
 }
 
 /// Everything pinned, by source and name, with what tells two pins apart.
-fn flatten(lock: &LockFile) -> BTreeMap<(String, String), String> {
+fn flatten(lock: &LockFile) -> Pins {
     let mut pins = BTreeMap::new();
     for (source, locked) in &lock.sources {
         let mut pin = |name: &str, to: String| {

@@ -15,5 +15,5 @@ pub use changes::Change;
 pub use error::{LockError, SourceError, Stale};
 pub use file::{LockFile, LockVersion, LockedApks, LockedDebs, LockedSource};
 pub use locked::LockedRecipe;
-pub use resolve::{Origins, Resolved, Update, resolve};
+pub use resolve::{Origins, Resolved, Update, preview, resolve};
 pub use unseal::unseal;

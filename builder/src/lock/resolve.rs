@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lunikernel_cache::Cache;
 
-use super::changes::{self, Change};
+use super::changes::{self, Change, Pins};
 use super::error::{LockError, SourceError};
 use super::file::{LockFile, LockedApks, LockedDebs, LockedSource};
 use super::locked::has_base;
@@ -59,12 +59,40 @@ pub async fn resolve(
     update: &Update,
     origins: Origins<'_>,
 ) -> Result<Resolved, LockError> {
+    let (lock, changes) = each(recipe, old, update, origins, false).await?;
+    Ok(Resolved { lock, changes })
+}
+
+/// What [`resolve`] would change, without fetching the packages of Alpine that it would
+/// have to fetch to pin them.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn preview(
+    recipe: &ReadRecipe,
+    old: Option<&LockFile>,
+    update: &Update,
+    origins: Origins<'_>,
+) -> Result<Vec<Change>, LockError> {
+    let (_, changes) = each(recipe, old, update, origins, true).await?;
+    Ok(changes)
+}
+
+/// Resolves each source; where it is a `preview`, packages of Alpine are only chosen.
+async fn each(
+    recipe: &ReadRecipe,
+    old: Option<&LockFile>,
+    update: &Update,
+    origins: Origins<'_>,
+    preview: bool,
+) -> Result<(LockFile, Vec<Change>), LockError> {
     let empty = LockFile::new();
     let old = old.unwrap_or(&empty);
     if let Update::Named(names) = update {
         known(names, old)?;
     }
     let mut lock = LockFile::new();
+    let mut chosen = Pins::new();
     let mut archives = Archives::new(origins.apt);
     for (name, source) in in_order(&recipe.recipe) {
         let before = old.sources.get(name);
@@ -74,7 +102,7 @@ pub async fn resolve(
                     && has_base(locked, &lock)
                     && !touches(update, name, locked) =>
             {
-                Ok(locked.clone())
+                Ok(Pinned::Locked(locked.clone()))
             }
             _ => {
                 let keep = kept(name, before, update);
@@ -82,6 +110,7 @@ pub async fn resolve(
                     before,
                     keep: &keep,
                     lock: &lock,
+                    preview,
                 };
                 pin(recipe, source, earlier, &mut archives, origins).await
             }
@@ -90,10 +119,18 @@ pub async fn resolve(
             source_name: name.clone(),
             source: Box::new(error),
         })?;
-        lock.sources.insert(name.clone(), pinned);
+        match pinned {
+            Pinned::Locked(locked) => drop(lock.sources.insert(name.clone(), locked)),
+            Pinned::Chosen(choice) => chosen.extend(
+                choice
+                    .packages
+                    .into_iter()
+                    .map(|package| ((name.clone(), package.name), package.version)),
+            ),
+        }
     }
-    let changes = changes::between(old, &lock);
-    Ok(Resolved { lock, changes })
+    let changes = changes::between(old, &lock, &chosen);
+    Ok((lock, changes))
 }
 
 /// The sources of a recipe, those of one suite next to each other, so that each suite
@@ -118,6 +155,15 @@ struct Earlier<'a> {
     keep: &'a [(String, String)],
     /// The sources that are pinned already.
     lock: &'a LockFile,
+    /// Whether packages of Alpine are only chosen.
+    preview: bool,
+}
+
+/// What came of pinning a source.
+enum Pinned {
+    Locked(LockedSource),
+    /// Packages of Alpine that were chosen, and not fetched.
+    Chosen(apk::Choice),
 }
 
 async fn pin(
@@ -126,8 +172,8 @@ async fn pin(
     earlier: Earlier<'_>,
     archives: &mut Archives<'_>,
     origins: Origins<'_>,
-) -> Result<LockedSource, SourceError> {
-    Ok(match source {
+) -> Result<Pinned, SourceError> {
+    Ok(Pinned::Locked(match source {
         Source::Deb(source) => {
             let options = DebOptions {
                 now: origins.now,
@@ -143,11 +189,11 @@ async fn pin(
                 packages: resolved.packages,
             })
         }
-        Source::Apk(source) => LockedSource::Apk(pin_apks(recipe, source, earlier, origins).await?),
+        Source::Apk(source) => return pin_apks(recipe, source, earlier, origins).await,
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
-    })
+    }))
 }
 
 /// Pins packages of Alpine, over the base that `lock` has already.
@@ -156,8 +202,10 @@ async fn pin_apks(
     source: &ApkSource,
     earlier: Earlier<'_>,
     origins: Origins<'_>,
-) -> Result<LockedApks, SourceError> {
-    let Earlier { before, keep, lock } = earlier;
+) -> Result<Pinned, SourceError> {
+    let Earlier {
+        before, keep, lock, ..
+    } = earlier;
     let base = lock.base_of(source);
     if let (Some(base), Some(LockedSource::Url(url))) = (
         &base,
@@ -176,17 +224,20 @@ async fn pin_apks(
         keep,
     };
     let choice = apk::choose(origins.fetcher, asked).await?;
+    if earlier.preview {
+        return Ok(Pinned::Chosen(choice));
+    }
     let known = match before {
         Some(LockedSource::Apk(before)) => before.packages.as_slice(),
         _ => &[],
     };
     let (indexes, packages) = apk::pin(origins.fetcher, choice, known).await?;
-    Ok(LockedApks {
+    Ok(Pinned::Locked(LockedSource::Apk(LockedApks {
         request: source.clone(),
         base,
         indexes,
         packages,
-    })
+    })))
 }
 
 /// The packages (name and version) that should stay as they are where they can.

@@ -66,8 +66,19 @@ impl Flavour for Alpine {
         } else {
             // It starts OpenRC, and our init would take it for the recipe's own.
             root.remove("etc/inittab");
-            Ok(())
+            with_own_init(root, blobs)
         }
+    }
+}
+
+/// Alpine's busybox makes its links only where it is called by its whole path.
+fn with_own_init(root: &mut Rootfs, blobs: &BlobStore) -> Result<(), FlavourError> {
+    match read(root, blobs, "init")? {
+        Some(init) if init == guest::INIT => {
+            let init = init.replace("\nbusybox --install", "\n/bin/busybox --install");
+            write(root, blobs, "init", 0o755, init.as_bytes())
+        }
+        _ => Ok(()),
     }
 }
 

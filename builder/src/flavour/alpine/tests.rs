@@ -99,7 +99,12 @@ fn without_openrc_our_own_init_starts_the_services() {
     let (_folder, cache, root) = adapted(false);
     assert!(root.get("etc/inittab").is_none());
     assert!(text(&root, &cache, "etc/luni/services/web").contains("'/usr/bin/serve'"));
-    assert!(text(&root, &cache, "init").contains("supervise"));
+    let init = text(&root, &cache, "init");
+    assert!(
+        init.contains("\n/bin/busybox --install -s /run/busybox\n"),
+        "{init}"
+    );
+    assert!(init.contains("supervise"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use lunikernel_cache::{Digest, Node, NodeKind};
 
 use crate::recipe::{Recipe, Service, User};
 
-const INIT: &str = include_str!("guest/init");
+pub(in crate::flavour) const INIT: &str = include_str!("guest/init");
 const SUPERVISE: &str = include_str!("guest/supervise");
 const NETWORK: &str = include_str!("guest/network");
 const DHCP: &str = include_str!("guest/dhcp");

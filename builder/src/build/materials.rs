@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
 
-use super::{BuildError, Builder, licence};
+use super::{BuildError, Builder, StepReport, licence};
 use crate::assemble::layers;
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::recipe::Source;
@@ -28,6 +28,8 @@ pub(super) struct Materials<'b> {
     /// What is in the archives that were asked about; `None` for a file that is none.
     archives: RefCell<BTreeMap<Digest, Option<Rootfs>>>,
     licences: BTreeMap<Digest, String>,
+    /// How the scripts of packages went.
+    pub(super) scripts: Vec<StepReport>,
 }
 
 impl<'b> Materials<'b> {
@@ -37,6 +39,7 @@ impl<'b> Materials<'b> {
             by_name: BTreeMap::new(),
             archives: RefCell::default(),
             licences: BTreeMap::new(),
+            scripts: Vec::new(),
         }
     }
 

@@ -38,7 +38,7 @@ impl Builder {
         recipe: &Recipe,
         materials: &mut Materials<'_>,
     ) -> Result<Vec<StepReport>, BuildError> {
-        let mut reports = Vec::new();
+        let mut reports = std::mem::take(&mut materials.scripts);
         for step in &recipe.steps {
             let action = plan(recipe, step, materials)?;
             let (result, unable) = match self.known(step, &action)? {

@@ -128,7 +128,8 @@ impl Builder {
         if apks.request.scripts == ApkScripts::Run {
             let plan = scripts::plan(&layers, &before, blobs)?;
             if !plan.is_empty() {
-                self.run_scripts(locked, name, &plan, &mut root)?;
+                let report = self.run_scripts(locked, name, &plan, &mut root)?;
+                materials.scripts.push(report);
             }
         }
         database::write(

@@ -15,7 +15,7 @@ use lunikernel_cache::{BlobStore, Rootfs, Tree};
 use super::database::Before;
 use super::{AlpineError, difference, owners};
 use crate::assemble::apk::{Layers, Package};
-use crate::build::{BuildError, Builder};
+use crate::build::{BuildError, Builder, StepReport};
 use crate::lock::LockedRecipe;
 use crate::plan::{StepInputs, step_action};
 use crate::recipe::Step;
@@ -153,7 +153,7 @@ impl Builder {
         source: &str,
         runs: &[Run],
         root: &mut Rootfs,
-    ) -> Result<(), BuildError> {
+    ) -> Result<StepReport, BuildError> {
         if root.locate("bin/sh").and_then(|at| root.get(&at)).is_none() {
             let packages = runs.iter().map(|run| run.file.clone()).collect();
             return Err(AlpineError::NoShell { packages }.into());
@@ -173,25 +173,34 @@ impl Builder {
             .build
             .insert(EXEC.to_owned(), Entry::Folder(programs));
         let action = step_action(&step, locked.recipe().arch, inputs)?.encode();
-        let result = match self.known(&step, &action)? {
-            Some(result) => result,
+        let (result, unable) = match self.known(&step, &action)? {
+            Some(result) => (result, None),
             None => {
                 let _turn = self.turn(&action.digest, &step.name)?;
                 match self.known(&step, &action)? {
-                    Some(result) => result,
+                    Some(result) => (result, None),
                     None => {
                         let outcome = self.run_step(locked.path(), &step, &action);
-                        outcome.map_err(named)?.result
+                        let outcome = outcome.map_err(named)?;
+                        (outcome.result, Some(outcome.unable))
                     }
                 }
             }
         };
         let after = self.outputs(&result, &action.digest)?;
-        let left = |why: String| AlpineError::Left {
-            source_name: source.to_owned(),
-            why,
-        };
-        difference::apply(root, &tree, &after, self.cache.blobs())?.map_err(|why| left(why).into())
+        difference::apply(root, &tree, &after, self.cache.blobs())?.map_err(|why| {
+            AlpineError::Left {
+                source_name: source.to_owned(),
+                why,
+            }
+        })?;
+        Ok(StepReport {
+            name: step.name,
+            action: action.digest,
+            outputs: after.digest(),
+            cached: unable.is_none(),
+            unable: unable.unwrap_or_default(),
+        })
     }
 }
 

@@ -66,9 +66,9 @@ impl<'b> Materials<'b> {
         })
     }
 
-    /// Remembers the licence of a package, where its maker wrote one.
+    /// Remembers the licence of a package, where its maker wrote one in SPDX's words.
     pub(super) fn add_licence(&mut self, package: Digest, licence: &str) {
-        if !licence.is_empty() {
+        if let Some(licence) = licence::written(licence) {
             self.licences.insert(package, licence.to_owned());
         }
     }

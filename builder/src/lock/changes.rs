@@ -10,9 +10,9 @@ use super::file::{LockFile, LockedSource};
 /// One line of difference between two locks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The source of the recipe.
+    /// The source or step of the recipe.
     pub source: String,
-    /// The package, file or repository.
+    /// The package, file or repository; of a step its `outputs`.
     pub name: String,
     /// What it was locked to, if it was.
     pub from: Option<String>,
@@ -37,14 +37,23 @@ impl fmt::Display for Change {
     }
 }
 
-/// What is pinned, by source and name, with what tells two pins apart.
+/// What is pinned, by source or step and name, with what tells two pins apart.
 pub(super) type Pins = BTreeMap<(String, String), String>;
 
-/// What differs from `old` to `new` and what was `chosen` beside it, sorted by source and
-/// name.
-pub(super) fn between(old: &LockFile, new: &LockFile, chosen: &Pins) -> Vec<Change> {
-    let (old, mut new) = (flatten(old), flatten(new));
-    new.extend(chosen.clone());
+/// What differs from `old` to `new`, sorted by source or step, and name.
+#[must_use]
+pub fn changes(old: &LockFile, new: &LockFile) -> Vec<Change> {
+    between(&flatten(old), &flatten(new))
+}
+
+/// What would differ if there were what was `chosen` beside what `new` has.
+pub(super) fn changes_with(old: &LockFile, new: &LockFile, chosen: Pins) -> Vec<Change> {
+    let mut new = flatten(new);
+    new.extend(chosen);
+    between(&flatten(old), &new)
+}
+
+fn between(old: &Pins, new: &Pins) -> Vec<Change> {
     let mut keys: Vec<&(String, String)> = old.keys().chain(new.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -81,6 +90,10 @@ fn flatten(lock: &LockFile) -> Pins {
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
             LockedSource::File(file) => pin(&file.path, short(&file.digest.sha256.hex())),
         }
+    }
+    for (step, locked) in &lock.steps {
+        let key = (step.clone(), "outputs".to_owned());
+        pins.insert(key, short(&locked.outputs.sha256.hex()));
     }
     pins
 }

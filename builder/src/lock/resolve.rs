@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lunikernel_cache::Cache;
 
-use super::changes::{self, Change, Pins};
+use super::changes::{Change, Pins, changes, changes_with};
 use super::error::{LockError, SourceError};
 use super::file::{LockFile, LockedApks, LockedDebs, LockedSource};
 use super::locked::has_base;
@@ -20,8 +20,20 @@ pub enum Update {
     Nothing,
     /// Everything is resolved anew.
     All,
-    /// Only these sources or packages.
+    /// Only these sources, packages or steps.
     Named(BTreeSet<String>),
+}
+
+impl Update {
+    /// Whether `name`, of a source or step, is to be resolved anew.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Named(names) => names.contains(name),
+        }
+    }
 }
 
 /// A new lock.
@@ -49,7 +61,9 @@ pub struct Origins<'a> {
 }
 
 /// Pins every source of `recipe`. What `old` has and `update` does not name stays
-/// as it is, so that the difference is as small as it can be.
+/// as it is, so that the difference is as small as it can be. Steps are not among it:
+/// pinning one takes running it, which is for a
+/// [`Builder`](crate::build::Builder::lock_steps).
 ///
 /// # Errors
 /// [`LockError::Source`] where one of the sources cannot be had or is not vouched for.
@@ -59,7 +73,8 @@ pub async fn resolve(
     update: &Update,
     origins: Origins<'_>,
 ) -> Result<Resolved, LockError> {
-    let (lock, changes) = each(recipe, old, update, origins, false).await?;
+    let (lock, _) = each(recipe, old, update, origins, false).await?;
+    let changes = changes(old.unwrap_or(&LockFile::new()), &lock);
     Ok(Resolved { lock, changes })
 }
 
@@ -74,8 +89,9 @@ pub async fn preview(
     update: &Update,
     origins: Origins<'_>,
 ) -> Result<Vec<Change>, LockError> {
-    let (_, changes) = each(recipe, old, update, origins, true).await?;
-    Ok(changes)
+    let (lock, chosen) = each(recipe, old, update, origins, true).await?;
+    let empty = LockFile::new();
+    Ok(changes_with(old.unwrap_or(&empty), &lock, chosen))
 }
 
 /// Resolves each source; where it is a `preview`, packages of Alpine are only chosen.
@@ -85,7 +101,7 @@ async fn each(
     update: &Update,
     origins: Origins<'_>,
     preview: bool,
-) -> Result<(LockFile, Vec<Change>), LockError> {
+) -> Result<(LockFile, Pins), LockError> {
     let empty = LockFile::new();
     let old = old.unwrap_or(&empty);
     if let Update::Named(names) = update {
@@ -129,8 +145,7 @@ async fn each(
             ),
         }
     }
-    let changes = changes::between(old, &lock, &chosen);
-    Ok((lock, changes))
+    Ok((lock, chosen))
 }
 
 /// The sources of a recipe, those of one suite next to each other, so that each suite
@@ -270,10 +285,11 @@ fn touches(update: &Update, name: &str, locked: &LockedSource) -> bool {
 
 fn known(names: &BTreeSet<String>, old: &LockFile) -> Result<(), LockError> {
     let is_known = |name: &String| {
-        old.sources.iter().any(|(source, locked)| {
-            let mut packages = locked.packages().into_iter();
-            source == name || packages.any(|(package, _)| package == name)
-        })
+        old.steps.contains_key(name)
+            || old.sources.iter().any(|(source, locked)| {
+                let mut packages = locked.packages().into_iter();
+                source == name || packages.any(|(package, _)| package == name)
+            })
     };
     match names.iter().find(|name| !is_known(name)) {
         None => Ok(()),

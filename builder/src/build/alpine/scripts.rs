@@ -17,7 +17,7 @@ use super::{AlpineError, difference, owners};
 use crate::assemble::apk::{Layers, Package};
 use crate::build::{BuildError, Builder, StepReport};
 use crate::lock::LockedRecipe;
-use crate::plan::{StepInputs, step_action};
+use crate::plan::{Network, StepInputs, step_action};
 use crate::recipe::Step;
 
 /// Where in `/build` scripts lie while they run, and programs that stand in for others.
@@ -172,7 +172,7 @@ impl Builder {
         inputs
             .build
             .insert(EXEC.to_owned(), Entry::Folder(programs));
-        let action = step_action(&step, locked.recipe().arch, inputs)?.encode();
+        let action = step_action(&step, locked.recipe().arch, inputs, Network::Off)?.encode();
         let (result, unable) = match self.known(&step, &action)? {
             Some(result) => (result, None),
             None => {
@@ -182,6 +182,7 @@ impl Builder {
                     None => {
                         let outcome = self.run_step(locked.path(), &step, &action);
                         let outcome = outcome.map_err(named)?;
+                        self.record_result(&action, &outcome.result)?;
                         (outcome.result, Some(outcome.unable))
                     }
                 }
@@ -199,6 +200,7 @@ impl Builder {
             action: action.digest,
             outputs: after.digest(),
             cached: unable.is_none(),
+            pinned: false,
             unable: unable.unwrap_or_default(),
         })
     }
@@ -238,6 +240,7 @@ fn layout(source: &str, runs: &[Run], tree: &Tree) -> Result<(Step, StepInputs),
         run: driver(runs, &outputs),
         env: BTreeMap::from([("PATH".to_owned(), format!("/build/{EXEC}/bin:{PATH}"))]),
         outputs,
+        network: false,
         timeout_seconds: 3600,
         memory_mib: 4096,
         processes: 1024,

@@ -52,8 +52,15 @@ pub fn versions(bytes: &[u8]) -> bool {
         return false;
     };
     versions.sort();
-    let sorted = versions.is_sorted_by(|a, b| a <= b && b >= a);
-    assert!(sorted, "{versions:?} have no order");
+    for (at, earlier) in versions.iter().enumerate() {
+        for later in versions.iter().skip(at) {
+            let orders = (earlier.cmp(later), later.cmp(earlier).reverse());
+            assert!(
+                orders.0.is_le() && orders.0 == orders.1,
+                "{versions:?} have no order"
+            );
+        }
+    }
     !versions.is_empty()
 }
 

@@ -354,11 +354,6 @@ fn mirrored() -> Option<(TempDir, Digest)> {
         }
         if from == "alpine v3.7 main x86_64" {
             let name = name.trim_start_matches("v3.7-main-");
-            let name = if name == "APKINDEX.tar.gz" {
-                name
-            } else {
-                name
-            };
             fs::copy(&blob, folder.path().join("x86_64").join(name)).unwrap();
         }
     }

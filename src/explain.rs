@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use lunikernel_builder::archive::ArchiveError;
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
-use lunikernel_builder::build::BuildError;
+use lunikernel_builder::build::{AlpineError, BuildError};
 use lunikernel_builder::fetch::{FetchError, Missing};
 use lunikernel_builder::inspect::InspectError;
 use lunikernel_builder::lock::{LockError, SourceError};
@@ -14,6 +14,7 @@ use lunikernel_builder::mirror::MirrorError;
 use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
+use lunikernel_builder::source::apk::ApkSourceError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
 use lunikernel_builder::source::krate::CrateError;
@@ -113,6 +114,33 @@ impl Explain for DebError {
     }
 }
 
+impl Explain for ApkSourceError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch { source, .. } | Self::Package { source, .. } => source.exit(),
+            Self::Address { .. }
+            | Self::Key { .. }
+            | Self::NoKeys
+            | Self::NoBase { .. }
+            | Self::BaseArchive { .. }
+            | Self::BaseFile { .. }
+            | Self::Request { .. }
+            | Self::Contradiction { .. }
+            | Self::NoPackage { .. }
+            | Self::Unsolvable { .. } => Exit::BadInput,
+            Self::Cache(_) | Self::Interrupted => Exit::Failed,
+            Self::Index { .. }
+            | Self::Refused { .. }
+            | Self::Signature { .. }
+            | Self::Size { .. } => Exit::Unavailable,
+        }
+    }
+}
+
 impl Explain for GitError {
     fn hint(&self) -> Option<String> {
         self.hint()
@@ -157,6 +185,7 @@ impl Explain for LockError {
             Self::Source { source, .. } => match source.as_ref() {
                 SourceError::Fetch(error) => error.exit(),
                 SourceError::Deb(error) => error.exit(),
+                SourceError::Apk(error) => error.exit(),
                 SourceError::Git(error) => error.exit(),
                 SourceError::Crate(error) => error.exit(),
                 SourceError::File(_) => Exit::BadInput,
@@ -195,7 +224,7 @@ impl Explain for BuildError {
             Self::Fetch(error) => error.exit(),
             Self::Lock(error) => error.exit(),
             Self::Git { source, .. } => source.exit(),
-            Self::StepFailed { .. } => Exit::Step,
+            Self::StepFailed { .. } | Self::Alpine(AlpineError::Script { .. }) => Exit::Step,
             Self::OtherOutputs { .. } => Exit::Unavailable,
             Self::NothingToRemove { .. }
             | Self::NoSuchMaterial { .. }
@@ -205,6 +234,7 @@ impl Explain for BuildError {
             | Self::KernelTooLarge { .. }
             | Self::Archive { .. }
             | Self::NoSuchStep { .. }
+            | Self::Alpine(_)
             | Self::Flavour(_)
             | Self::Kernel(_)
             | Self::Modules(_) => Exit::BadInput,
@@ -218,6 +248,7 @@ impl Explain for BuildError {
                 tail,
                 path: log.as_deref(),
             }),
+            Self::Alpine(AlpineError::Script { tail, .. }) => Some(Log { tail, path: None }),
             _ => None,
         }
     }

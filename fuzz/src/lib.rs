@@ -10,7 +10,7 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{apt, archive, attest, compare, export, recipe, store, unikernel};
+use targets::{alpine, apt, archive, attest, compare, export, recipe, store, unikernel};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,14 @@ pub struct Target {
 /// All targets, by name.
 pub const TARGETS: &[Target] = &[
     of("action_cache_entry", store::action_cache_entry),
+    of("apk", alpine::apk),
+    of("apk_checksum", alpine::apk_checksum),
+    of("apk_dependencies", alpine::apk_dependencies),
+    of("apk_index", alpine::apk_index),
+    of("apk_info", alpine::apk_info),
+    of("apk_installed", alpine::apk_installed),
+    of("apk_key", alpine::apk_key),
+    of("apk_versions", alpine::apk_versions),
     of("apt_conf", apt::apt_conf),
     of("attestation", attest::attestation),
     of("codec", archive::codec),

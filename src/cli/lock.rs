@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use lunikernel_builder::lock::{
-    LockError, LockFile, LockedRecipe, Origins, Update, changes, resolve,
+    LockError, LockFile, LockedRecipe, Origins, Update, changes, preview, resolve,
 };
 use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::source::deb::AptConfig;
@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// Only say whether the lock fits the recipe; exit code 4 where it does not
     #[arg(long)]
     check: bool,
+
+    /// Only say what would change; packages of Alpine are chosen without being fetched
+    #[arg(long, conflicts_with = "check")]
+    dry_run: bool,
 }
 
 impl Args {
@@ -109,6 +113,27 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             .map_or(0, |now| now.as_secs()),
         allow_expired: args.allow_expired,
     };
+    if args.dry_run {
+        let changes =
+            context
+                .runtime()?
+                .block_on(preview(&recipe, old.as_ref(), &update, origins))?;
+        for change in &changes {
+            context.say(&change.to_string());
+        }
+        context.say(&match changes.len() {
+            0 => format!("{} is current; nothing would change", path.display()),
+            1 => format!("{} would have 1 change", path.display()),
+            many => format!("{} would have {many} changes", path.display()),
+        });
+        if context.json() {
+            context.print_json(&Answer {
+                lock: path.display().to_string(),
+                changes: &changes,
+            })?;
+        }
+        return Ok(Exit::Ok);
+    }
     let runtime = context.runtime()?;
     let mut lock = runtime
         .block_on(resolve(&recipe, old.as_ref(), &update, origins))?

@@ -6,6 +6,7 @@
 //! ([`cpio`]) in a gzip member ([`gzip`]), together an [`initramfs`]; a [`kernel`]
 //! and its [`modules`] are taken from what was unpacked.
 
+pub mod apk;
 pub mod ar;
 pub mod archive;
 pub mod codec;

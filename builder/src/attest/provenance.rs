@@ -125,7 +125,9 @@ fn dependency(input: &Input) -> Value {
         "annotations": { "kind": input.kind, "size": input.size },
     });
     match (input.kind.as_str(), &input.version) {
-        ("deb", Some(version)) => written["uri"] = json!(purl(&input.name, version)),
+        ("apk" | "deb", Some(version)) => {
+            written["uri"] = json!(purl(&input.kind, &input.name, version));
+        }
         ("url", _) => written["uri"] = json!(input.name),
         ("git", Some(commit)) => {
             written["uri"] = json!(format!("git+{}@{commit}", input.name));

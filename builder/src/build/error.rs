@@ -43,6 +43,9 @@ pub enum BuildError {
     /// Packages do not go together.
     #[error(transparent)]
     Packages(#[from] LayerError),
+    /// Alpine packages could not be installed.
+    #[error(transparent)]
+    Alpine(#[from] super::alpine::AlpineError),
     /// The kernel is not there.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -214,6 +217,7 @@ impl BuildError {
             Self::Git { source, .. } => source.hint(),
             Self::Deb(error) => error.hint(),
             Self::Packages(error) => error.hint(),
+            Self::Alpine(error) => error.hint(),
             Self::Kernel(error) => error.hint(),
             Self::Modules(error) => error.hint(),
             Self::Initramfs(error) => error.hint(),

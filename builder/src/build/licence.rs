@@ -47,9 +47,76 @@ fn spdx(short_name: &str) -> Option<&'static str> {
     })
 }
 
+/// An SPDX expression that the maker of an Alpine package wrote, where it is one of
+/// licences that are known here: older packages have words of their own.
+pub(super) fn written(text: &str) -> Option<&str> {
+    let words = text.split(|c: char| c == '(' || c == ')' || c.is_ascii_whitespace());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let known = |(at, word): (usize, &&str)| match at % 2 {
+        0 => SPDX.contains(word) || spdx(word) == Some(*word),
+        _ => matches!(*word, "AND" | "OR"),
+    };
+    // Words are licences and operators in turn, with a licence at either end.
+    let right = words.len() % 2 == 1 && words.iter().enumerate().all(known);
+    let balanced = text.matches('(').count() == text.matches(')').count();
+    (right && balanced).then_some(text)
+}
+
+/// Licences of Alpine packages, by their SPDX identifiers, that Debian has no short name
+/// for or another one.
+const SPDX: [&str; 24] = [
+    "0BSD",
+    "Apache-1.1",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSD-4-Clause",
+    "BSL-1.0",
+    "GPL-1.0-only",
+    "GPL-1.0-or-later",
+    "GPL-2.0-only",
+    "GPL-2.0-or-later",
+    "GPL-3.0-only",
+    "GPL-3.0-or-later",
+    "LGPL-2.0-only",
+    "LGPL-2.0-or-later",
+    "LGPL-2.1-only",
+    "LGPL-2.1-or-later",
+    "LGPL-3.0-only",
+    "LGPL-3.0-or-later",
+    "MIT",
+    "OFL-1.1",
+    "PostgreSQL",
+    "Python-2.0",
+    "Unlicense",
+    "X11",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_alpine_writes_counts_where_it_is_spdx() {
+        for right in [
+            "MIT",
+            "GPL-2.0-only",
+            "MIT AND BSD-2-Clause",
+            "(MIT OR Zlib) AND ISC",
+        ] {
+            assert_eq!(written(right), Some(right));
+        }
+        for wrong in [
+            "",
+            "GPL3+",
+            "custom",
+            "MIT BSD-2-Clause",
+            "MIT AND",
+            "AND MIT",
+            "MIT AND GPL",
+        ] {
+            assert_eq!(written(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn an_unknown_name_spoils_the_set() {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
 
-use super::{BuildError, Builder, licence};
+use super::{BuildError, Builder, StepReport, licence};
 use crate::assemble::layers;
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::recipe::Source;
@@ -28,6 +28,8 @@ pub(super) struct Materials<'b> {
     /// What is in the archives that were asked about; `None` for a file that is none.
     archives: RefCell<BTreeMap<Digest, Option<Rootfs>>>,
     licences: BTreeMap<Digest, String>,
+    /// How the scripts of packages went.
+    pub(super) scripts: Vec<StepReport>,
 }
 
 impl<'b> Materials<'b> {
@@ -37,6 +39,7 @@ impl<'b> Materials<'b> {
             by_name: BTreeMap::new(),
             archives: RefCell::default(),
             licences: BTreeMap::new(),
+            scripts: Vec::new(),
         }
     }
 
@@ -61,6 +64,13 @@ impl<'b> Materials<'b> {
             name: name.to_owned(),
             path: path.to_owned(),
         })
+    }
+
+    /// Remembers the licence of a package, where its maker wrote one in SPDX's words.
+    pub(super) fn add_licence(&mut self, package: Digest, licence: &str) {
+        if let Some(licence) = licence::written(licence) {
+            self.licences.insert(package, licence.to_owned());
+        }
     }
 
     /// The file or folder at `path` in the material called `name`, where an archive on
@@ -221,6 +231,8 @@ impl Builder {
                     let own = own.filter_map(|package| packages.get(&package.digest()));
                     Material::Rootfs(layers::merge(own)?)
                 }
+                // They need their base, which comes first.
+                LockedSource::Apk(_) => continue,
                 LockedSource::Url(url) => Material::Entry(Entry::File {
                     digest: url.digest(),
                     executable: false,
@@ -244,6 +256,7 @@ impl Builder {
             };
             materials.insert(name, material);
         }
+        self.install_apks(locked, &mut materials)?;
         Ok(materials)
     }
 }

@@ -3,6 +3,7 @@
 //! The order of [`Builder::build`] is the order of the data: recall, fetch, unpack,
 //! run the steps, compose the system that is booted, seal.
 
+mod alpine;
 mod archives;
 mod compose;
 mod error;
@@ -26,6 +27,7 @@ use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, Progress};
 use serde::Serialize;
 
+pub use alpine::AlpineError;
 pub use error::BuildError;
 pub use materials::Material;
 pub use recall::Recall;

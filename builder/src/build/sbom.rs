@@ -63,11 +63,15 @@ fn package(id: &str, input: &Input) -> Value {
     if let Some(licence) = &input.licence {
         package["licenseDeclared"] = json!(licence);
     }
-    if let (Some(version), "deb") = (&input.version, input.kind.as_str()) {
+    let purl = input
+        .version
+        .as_ref()
+        .and_then(|version| purl(&input.kind, &input.name, version));
+    if let Some(purl) = purl {
         package["externalRefs"] = json!([{
             "referenceCategory": "PACKAGE-MANAGER",
             "referenceType": "purl",
-            "referenceLocator": purl(&input.name, version),
+            "referenceLocator": purl,
         }]);
     }
     if let (Some(version), "crate") = (&input.version, input.kind.as_str()) {
@@ -80,9 +84,14 @@ fn package(id: &str, input: &Input) -> Value {
     package
 }
 
-/// The package URL of a Debian package.
-pub(crate) fn purl(name: &str, version: &str) -> String {
-    format!("pkg:deb/debian/{name}@{}", percent(version))
+/// The package URL of an input that is a distribution's package.
+pub(crate) fn purl(kind: &str, name: &str, version: &str) -> Option<String> {
+    let kind = match kind {
+        "apk" => "apk/alpine",
+        "deb" => "deb/debian",
+        _ => return None,
+    };
+    Some(format!("pkg:{kind}/{name}@{}", percent(version)))
 }
 
 /// Percent-encodes what a package URL's version may not hold as it is.

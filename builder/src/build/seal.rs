@@ -120,6 +120,16 @@ fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
                     );
                 }
             }
+            LockedSource::Apk(apks) => {
+                for package in &apks.packages {
+                    add(
+                        "apk",
+                        &package.name,
+                        Some(&package.version),
+                        package.digest(),
+                    );
+                }
+            }
             LockedSource::Url(url) => add("url", &url.url, None, url.digest()),
             LockedSource::Crate(krate) => {
                 let version = Some(krate.version.as_str());

@@ -43,7 +43,7 @@ impl Builder {
         steps: &[Step],
         materials: &mut Materials<'_>,
     ) -> Result<Vec<StepReport>, BuildError> {
-        let mut reports = Vec::new();
+        let mut reports = std::mem::take(&mut materials.scripts);
         for step in steps {
             let network = network(locked, step);
             let action = plan(locked.recipe().arch, step, materials, network)?;
@@ -113,7 +113,7 @@ impl Builder {
         Ok(action.digest)
     }
 
-    fn known(
+    pub(super) fn known(
         &self,
         step: &Step,
         action: &EncodedAction,

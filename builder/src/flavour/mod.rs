@@ -1,6 +1,7 @@
 //! Flavours: where kernel and root file system come from, how it boots, and how it
 //! is overlaid. Each is one file (or folder) behind one of two small traits.
 
+mod alpine;
 pub mod debian;
 mod mirage;
 mod unikernel;
@@ -30,6 +31,20 @@ pub trait Linux: Sync {
     /// # Errors
     /// [`FlavourError`] where the recipe asks for what cannot be written down safely.
     fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError>;
+
+    /// Changes what packages brought such that it fits the recipe, once those files are
+    /// below them: for flavours whose packages bring an init and users of their own.
+    ///
+    /// # Errors
+    /// As [`Linux::guest`].
+    fn adapt(
+        &self,
+        _recipe: &Recipe,
+        _root: &mut Rootfs,
+        _blobs: &BlobStore,
+    ) -> Result<(), FlavourError> {
+        Ok(())
+    }
 }
 
 /// A single file, `kernel.from`, that is booted as it is.
@@ -58,6 +73,7 @@ pub struct Looked {
 #[must_use]
 pub fn of(name: FlavourName) -> Flavour {
     match name {
+        FlavourName::Alpine => Flavour::Linux(&alpine::Alpine),
         FlavourName::Debian => Flavour::Linux(&debian::Debian),
         FlavourName::Unikernel => Flavour::Unikernel(&unikernel::Unikernel),
         FlavourName::Mirage => Flavour::Unikernel(&mirage::Mirage),

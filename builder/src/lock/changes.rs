@@ -37,10 +37,23 @@ impl fmt::Display for Change {
     }
 }
 
+/// What is pinned, by source or step and name, with what tells two pins apart.
+pub(super) type Pins = BTreeMap<(String, String), String>;
+
 /// What differs from `old` to `new`, sorted by source or step, and name.
 #[must_use]
 pub fn changes(old: &LockFile, new: &LockFile) -> Vec<Change> {
-    let (old, new) = (flatten(old), flatten(new));
+    between(&flatten(old), &flatten(new))
+}
+
+/// What would differ if there were what was `chosen` beside what `new` has.
+pub(super) fn changes_with(old: &LockFile, new: &LockFile, chosen: Pins) -> Vec<Change> {
+    let mut new = flatten(new);
+    new.extend(chosen);
+    between(&flatten(old), &new)
+}
+
+fn between(old: &Pins, new: &Pins) -> Vec<Change> {
     let mut keys: Vec<&(String, String)> = old.keys().chain(new.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -56,7 +69,7 @@ pub fn changes(old: &LockFile, new: &LockFile) -> Vec<Change> {
 }
 
 /// Everything pinned, by source and name, with what tells two pins apart.
-fn flatten(lock: &LockFile) -> BTreeMap<(String, String), String> {
+fn flatten(lock: &LockFile) -> Pins {
     let mut pins = BTreeMap::new();
     for (source, locked) in &lock.sources {
         let mut pin = |name: &str, to: String| {
@@ -65,6 +78,11 @@ fn flatten(lock: &LockFile) -> BTreeMap<(String, String), String> {
         match locked {
             LockedSource::Deb(debs) => {
                 for package in &debs.packages {
+                    pin(&package.name, package.version.clone());
+                }
+            }
+            LockedSource::Apk(apks) => {
+                for package in &apks.packages {
                     pin(&package.name, package.version.clone());
                 }
             }

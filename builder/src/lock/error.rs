@@ -7,6 +7,7 @@ use lunikernel_cache::artefact::ArtefactError;
 
 use crate::fetch::FetchError;
 use crate::recipe::quoted;
+use crate::source::apk::ApkSourceError;
 use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
@@ -82,6 +83,9 @@ pub enum SourceError {
     /// Debian packages.
     #[error(transparent)]
     Deb(#[from] DebError),
+    /// Alpine packages.
+    #[error(transparent)]
+    Apk(#[from] ApkSourceError),
     /// A file from the web.
     #[error(transparent)]
     Url(#[from] UrlError),
@@ -165,6 +169,7 @@ impl SourceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Deb(error) => error.hint(),
+            Self::Apk(error) => error.hint(),
             Self::Url(error) => error.hint(),
             Self::Git(error) => error.hint(),
             Self::Crate(error) => error.hint(),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lunikernel_cache::Digest;
 use lunikernel_cache::regular::read_bounded;
 use lunikernel_cache::tree::is_name;
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::DebSource;
+use crate::recipe::{ApkSource, DebSource};
+use crate::source::apk::{LockedApk, VouchedIndex};
 use crate::source::deb::{LockedDeb, Vouched};
 use crate::source::file::LockedFile;
 use crate::source::git::LockedGit;
@@ -45,6 +47,8 @@ pub enum LockVersion {
 pub enum LockedSource {
     /// Packages of Debian.
     Deb(LockedDebs),
+    /// Packages of Alpine.
+    Apk(LockedApks),
     /// A file from the web.
     Url(LockedUrl),
     /// A commit of a git repository.
@@ -65,6 +69,21 @@ pub struct LockedDebs {
     pub releases: Vec<Vouched>,
     /// The packages, sorted by name.
     pub packages: Vec<LockedDeb>,
+}
+
+/// Packages of Alpine, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedApks {
+    /// What the recipe asked for when it was locked.
+    pub request: ApkSource,
+    /// The archive that it named as base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
+    /// The signed indexes that the packages were found through.
+    pub indexes: Vec<VouchedIndex>,
+    /// The packages, sorted by name.
+    pub packages: Vec<LockedApk>,
 }
 
 /// The largest lockfile, in bytes: tens of thousands of packages.
@@ -128,6 +147,13 @@ impl LockFile {
     /// Refuses what `luni lock` never writes, and nothing should be fetched by.
     fn check(&self) -> Result<(), LockError> {
         for (name, source) in &self.sources {
+            if let LockedSource::Apk(apks) = source {
+                let flaw = apks.packages.iter().find_map(|package| package.flaw());
+                if let Some(why) = flaw {
+                    let why = format!("source `{name}`: {why}");
+                    return Err(LockError::Syntax { why });
+                }
+            }
             let LockedSource::Deb(debs) = source else {
                 continue;
             };

@@ -10,7 +10,7 @@ use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Tree};
 use super::error::{LockError, Stale};
 use super::file::{LockFile, LockedSource};
 use super::steps;
-use crate::recipe::{ReadRecipe, Recipe, Source};
+use crate::recipe::{ApkSource, ReadRecipe, Recipe, Source};
 use crate::source::file::{self, FileKind, LockedFile};
 
 /// A recipe whose every input is pinned to exact bytes. The only thing that can be built.
@@ -147,9 +147,19 @@ impl LockedRecipe {
         self.lock.digests()
     }
 
-    /// The same with nothing but these sources and steps, as if there were no others.
+    /// The same with nothing but these sources, their bases, and these steps, as if there
+    /// were no others.
     pub(crate) fn part(&self, names: &BTreeSet<&str>) -> Self {
         let mut part = self.clone();
+        let bases = self.recipe.sources.iter().filter_map(|(name, source)| {
+            let Source::Apk(apk) = source else {
+                return None;
+            };
+            names
+                .contains(name.as_str())
+                .then_some(apk.base.as_deref()?)
+        });
+        let names: BTreeSet<&str> = names.iter().copied().chain(bases).collect();
         let has = |name: &String| names.contains(name.as_str());
         part.recipe.sources.retain(|name, _| has(name));
         part.recipe.steps.retain(|step| has(&step.name));
@@ -177,7 +187,10 @@ impl LockFile {
         let trees = self.sources.values().filter_map(|source| match source {
             LockedSource::Git(git) => Some(git.tree),
             LockedSource::File(file) => (file.kind == FileKind::Folder).then_some(file.digest),
-            LockedSource::Deb(_) | LockedSource::Url(_) | LockedSource::Crate(_) => None,
+            LockedSource::Deb(_)
+            | LockedSource::Apk(_)
+            | LockedSource::Url(_)
+            | LockedSource::Crate(_) => None,
         });
         let steps = self.steps.values().map(|step| step.outputs);
         for digest in trees.chain(steps) {
@@ -207,7 +220,9 @@ fn stale(recipe: &Recipe, lock: &LockFile) -> Vec<Stale> {
     for (name, source) in &recipe.sources {
         match lock.sources.get(name) {
             None => reasons.push(Stale::Missing(name.clone())),
-            Some(locked) if !locked.fits(source) => reasons.push(Stale::Changed(name.clone())),
+            Some(locked) if !locked.fits(source) || !has_base(locked, lock) => {
+                reasons.push(Stale::Changed(name.clone()))
+            }
             Some(_) => {}
         }
     }
@@ -219,12 +234,32 @@ fn stale(recipe: &Recipe, lock: &LockFile) -> Vec<Stale> {
     reasons
 }
 
+/// Whether the base that packages were locked over is the one that is locked.
+pub(super) fn has_base(locked: &LockedSource, lock: &LockFile) -> bool {
+    match locked {
+        LockedSource::Apk(apks) => apks.base == lock.base_of(&apks.request),
+        _ => true,
+    }
+}
+
+impl LockFile {
+    /// The archive that is the base of a source, once it is locked.
+    pub(super) fn base_of(&self, source: &ApkSource) -> Option<Digest> {
+        match self.sources.get(source.base.as_deref()?)? {
+            LockedSource::Url(url) => Some(url.digest()),
+            LockedSource::File(file) => Some(file.digest),
+            _ => None,
+        }
+    }
+}
+
 impl LockedSource {
     /// Whether this is what `source` asked for when it was locked.
     #[must_use]
     pub fn fits(&self, source: &Source) -> bool {
         match (self, source) {
             (Self::Deb(locked), Source::Deb(asked)) => locked.request == *asked,
+            (Self::Apk(locked), Source::Apk(asked)) => locked.request == *asked,
             (Self::Url(locked), Source::Url(asked)) => {
                 locked.url == asked.url && asked.sha256.is_none_or(|sha256| sha256 == locked.sha256)
             }
@@ -239,11 +274,32 @@ impl LockedSource {
         }
     }
 
+    /// The packages that it has, by name and version, where it is made of packages.
+    #[must_use]
+    pub fn packages(&self) -> Vec<(&str, &str)> {
+        match self {
+            Self::Deb(debs) => {
+                let packages = debs.packages.iter();
+                packages
+                    .map(|p| (p.name.as_str(), p.version.as_str()))
+                    .collect()
+            }
+            Self::Apk(apks) => {
+                let packages = apks.packages.iter();
+                packages
+                    .map(|p| (p.name.as_str(), p.version.as_str()))
+                    .collect()
+            }
+            Self::Url(_) | Self::Git(_) | Self::Crate(_) | Self::File(_) => Vec::new(),
+        }
+    }
+
     /// The digests of its content.
     #[must_use]
     pub fn digests(&self) -> Vec<Digest> {
         match self {
             Self::Deb(debs) => debs.packages.iter().map(|p| p.digest()).collect(),
+            Self::Apk(apks) => apks.packages.iter().map(|p| p.digest()).collect(),
             Self::Url(url) => vec![url.digest()],
             Self::Crate(krate) => vec![krate.digest()],
             Self::Git(git) => vec![git.tree],

@@ -14,9 +14,9 @@ mod wants;
 
 pub use changes::{Change, changes};
 pub use error::{LockError, SourceError, Stale};
-pub use file::{LockFile, LockVersion, LockedDebs, LockedSource};
+pub use file::{LockFile, LockVersion, LockedApks, LockedDebs, LockedSource};
 pub use locked::LockedRecipe;
-pub use resolve::{Origins, Resolved, Update, resolve};
+pub use resolve::{Origins, Resolved, Update, preview, resolve};
 pub use steps::LockedStep;
 pub(crate) use steps::{asked, named};
 pub use unseal::unseal;

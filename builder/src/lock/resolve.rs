@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use lunikernel_cache::Cache;
 
-use super::changes::{Change, changes};
+use super::changes::{Change, Pins, changes, changes_with};
 use super::error::{LockError, SourceError};
-use super::file::{LockFile, LockedDebs, LockedSource};
+use super::file::{LockFile, LockedApks, LockedDebs, LockedSource};
+use super::locked::has_base;
 use crate::fetch::Fetcher;
-use crate::recipe::{ReadRecipe, Recipe, Source};
+use crate::recipe::{ApkSource, ReadRecipe, Recipe, Source};
 use crate::source::deb::{AptConfig, Archives, DebOptions};
-use crate::source::{file, git, krate, url};
+use crate::source::{apk, file, git, krate, url};
 
 /// What may move although the lock fits the recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,59 +73,127 @@ pub async fn resolve(
     update: &Update,
     origins: Origins<'_>,
 ) -> Result<Resolved, LockError> {
+    let (lock, _) = each(recipe, old, update, origins, false).await?;
+    let changes = changes(old.unwrap_or(&LockFile::new()), &lock);
+    Ok(Resolved { lock, changes })
+}
+
+/// What [`resolve`] would change, without fetching the packages of Alpine that it would
+/// have to fetch to pin them.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn preview(
+    recipe: &ReadRecipe,
+    old: Option<&LockFile>,
+    update: &Update,
+    origins: Origins<'_>,
+) -> Result<Vec<Change>, LockError> {
+    let (lock, chosen) = each(recipe, old, update, origins, true).await?;
+    let empty = LockFile::new();
+    Ok(changes_with(old.unwrap_or(&empty), &lock, chosen))
+}
+
+/// Resolves each source; where it is a `preview`, packages of Alpine are only chosen.
+async fn each(
+    recipe: &ReadRecipe,
+    old: Option<&LockFile>,
+    update: &Update,
+    origins: Origins<'_>,
+    preview: bool,
+) -> Result<(LockFile, Pins), LockError> {
     let empty = LockFile::new();
     let old = old.unwrap_or(&empty);
     if let Update::Named(names) = update {
         known(names, old)?;
     }
     let mut lock = LockFile::new();
+    let mut chosen = Pins::new();
     let mut archives = Archives::new(origins.apt);
     for (name, source) in in_order(&recipe.recipe) {
         let before = old.sources.get(name);
         let pinned = match before {
-            Some(locked) if locked.fits(source) && !touches(update, name, locked) => {
-                Ok(locked.clone())
+            Some(locked)
+                if locked.fits(source)
+                    && has_base(locked, &lock)
+                    && !touches(update, name, locked) =>
+            {
+                Ok(Pinned::Locked(locked.clone()))
             }
             _ => {
                 let keep = kept(name, before, update);
-                pin(recipe, source, &keep, &mut archives, origins).await
+                let earlier = Earlier {
+                    before,
+                    keep: &keep,
+                    lock: &lock,
+                    preview,
+                };
+                pin(recipe, source, earlier, &mut archives, origins).await
             }
         };
         let pinned = pinned.map_err(|error| LockError::Source {
             source_name: name.clone(),
             source: Box::new(error),
         })?;
-        lock.sources.insert(name.clone(), pinned);
+        match pinned {
+            Pinned::Locked(locked) => drop(lock.sources.insert(name.clone(), locked)),
+            Pinned::Chosen(choice) => chosen.extend(
+                choice
+                    .packages
+                    .into_iter()
+                    .map(|package| ((name.clone(), package.name), package.version)),
+            ),
+        }
     }
-    let changes = changes(old, &lock);
-    Ok(Resolved { lock, changes })
+    Ok((lock, chosen))
 }
 
 /// The sources of a recipe, those of one suite next to each other, so that each suite
-/// is fetched and read once.
+/// is fetched and read once, and those that have a base behind all others.
 fn in_order(recipe: &Recipe) -> Vec<(&String, &Source)> {
     let mut sources: Vec<_> = recipe.sources.iter().collect();
     // Stable, so that names decide within a suite.
     sources.sort_by_key(|(_, source)| match source {
-        Source::Deb(source) => Some(Archives::order(source)),
-        _ => None,
+        Source::Deb(source) => (false, Some(Archives::order(source))),
+        Source::Apk(_) => (true, None),
+        _ => (false, None),
     });
     sources
+}
+
+/// What is known when a source is pinned.
+#[derive(Clone, Copy)]
+struct Earlier<'a> {
+    /// What it was locked to.
+    before: Option<&'a LockedSource>,
+    /// The packages (name and version) that should stay as they are where they can.
+    keep: &'a [(String, String)],
+    /// The sources that are pinned already.
+    lock: &'a LockFile,
+    /// Whether packages of Alpine are only chosen.
+    preview: bool,
+}
+
+/// What came of pinning a source.
+enum Pinned {
+    Locked(LockedSource),
+    /// Packages of Alpine that were chosen, and not fetched.
+    Chosen(apk::Choice),
 }
 
 async fn pin(
     recipe: &ReadRecipe,
     source: &Source,
-    keep: &[(String, String)],
+    earlier: Earlier<'_>,
     archives: &mut Archives<'_>,
     origins: Origins<'_>,
-) -> Result<LockedSource, SourceError> {
-    Ok(match source {
+) -> Result<Pinned, SourceError> {
+    Ok(Pinned::Locked(match source {
         Source::Deb(source) => {
             let options = DebOptions {
                 now: origins.now,
                 allow_expired: origins.allow_expired,
-                keep,
+                keep: earlier.keep,
             };
             let resolved = archives
                 .resolve(source, recipe.recipe.arch, origins.fetcher, options)
@@ -135,28 +204,70 @@ async fn pin(
                 packages: resolved.packages,
             })
         }
+        Source::Apk(source) => return pin_apks(recipe, source, earlier, origins).await,
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
         Source::Crate(source) => LockedSource::Crate(krate::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
-    })
+    }))
+}
+
+/// Pins packages of Alpine, over the base that `lock` has already.
+async fn pin_apks(
+    recipe: &ReadRecipe,
+    source: &ApkSource,
+    earlier: Earlier<'_>,
+    origins: Origins<'_>,
+) -> Result<Pinned, SourceError> {
+    let Earlier {
+        before, keep, lock, ..
+    } = earlier;
+    let base = lock.base_of(source);
+    if let (Some(base), Some(LockedSource::Url(url))) = (
+        &base,
+        source.base.as_ref().and_then(|name| lock.sources.get(name)),
+    ) && !origins.cache.blobs().contains(base)
+    {
+        // It was locked long ago, and only the packages are new.
+        let want = url.want().map_err(SourceError::Url)?;
+        origins.fetcher.fetch(&[want]).await?;
+    }
+    let asked = apk::Asked {
+        source,
+        arch: recipe.recipe.arch,
+        folder: recipe.folder(),
+        base,
+        keep,
+    };
+    let choice = apk::choose(origins.fetcher, asked).await?;
+    if earlier.preview {
+        return Ok(Pinned::Chosen(choice));
+    }
+    let known = match before {
+        Some(LockedSource::Apk(before)) => before.packages.as_slice(),
+        _ => &[],
+    };
+    let (indexes, packages) = apk::pin(origins.fetcher, choice, known).await?;
+    Ok(Pinned::Locked(LockedSource::Apk(LockedApks {
+        request: source.clone(),
+        base,
+        indexes,
+        packages,
+    })))
 }
 
 /// The packages (name and version) that should stay as they are where they can.
 fn kept(name: &str, before: Option<&LockedSource>, update: &Update) -> Vec<(String, String)> {
-    let Some(LockedSource::Deb(before)) = before else {
-        return Vec::new();
-    };
+    let packages = before.map(LockedSource::packages).unwrap_or_default();
     let moves = |package: &str| match update {
         Update::Nothing => false,
         Update::All => true,
         Update::Named(names) => names.contains(name) || names.contains(package),
     };
-    before
-        .packages
-        .iter()
-        .filter(|package| !moves(&package.name))
-        .map(|package| (package.name.clone(), package.version.clone()))
+    packages
+        .into_iter()
+        .filter(|(package, _)| !moves(package))
+        .map(|(package, version)| (package.to_owned(), version.to_owned()))
         .collect()
 }
 
@@ -166,10 +277,10 @@ fn touches(update: &Update, name: &str, locked: &LockedSource) -> bool {
     match (update, locked) {
         (_, LockedSource::File(_)) | (Update::All, _) => true,
         (Update::Nothing, _) => false,
-        (Update::Named(names), LockedSource::Deb(debs)) => {
-            names.contains(name) || debs.packages.iter().any(|p| names.contains(&p.name))
+        (Update::Named(names), locked) => {
+            let mut packages = locked.packages().into_iter();
+            names.contains(name) || packages.any(|(package, _)| names.contains(package))
         }
-        (Update::Named(names), _) => names.contains(name),
     }
 }
 
@@ -177,9 +288,8 @@ fn known(names: &BTreeSet<String>, old: &LockFile) -> Result<(), LockError> {
     let is_known = |name: &String| {
         old.steps.contains_key(name)
             || old.sources.iter().any(|(source, locked)| {
-                source == name
-                    || matches!(locked, LockedSource::Deb(debs)
-                        if debs.packages.iter().any(|p| p.name == *name))
+                let mut packages = locked.packages().into_iter();
+                source == name || packages.any(|(package, _)| package == name)
             })
     };
     match names.iter().find(|name| !is_known(name)) {

@@ -39,6 +39,19 @@ impl LockedRecipe {
                         }
                     }
                 }
+                LockedSource::Apk(apks) => {
+                    for package in &apks.packages {
+                        if !blobs.contains(&package.digest()) {
+                            let place = package.place(self.recipe().arch);
+                            wants.push(Want {
+                                name: package.file_name(),
+                                sha256: package.sha256,
+                                size: Some(package.size),
+                                places: vec![place.map_err(|error| failed(error.into()))?],
+                            });
+                        }
+                    }
+                }
                 LockedSource::Url(url) => {
                     if !blobs.contains(&url.digest()) {
                         wants.push(url.want().map_err(|error| failed(error.into()))?);

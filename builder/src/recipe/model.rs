@@ -64,6 +64,9 @@ pub enum ApiVersion {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum FlavourName {
+    /// Alpine's minirootfs or packages, with OpenRC where it is there, and else a small
+    /// init.
+    Alpine,
     /// Kernel, busybox and whatever else from Debian packages, with a small init.
     Debian,
     /// Any kernel that starts by multiboot or PVH, with the files that it takes along.
@@ -77,6 +80,7 @@ impl FlavourName {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Alpine => "alpine",
             Self::Debian => "debian",
             Self::Unikernel => "unikernel",
             Self::Mirage => "mirage",
@@ -105,6 +109,14 @@ impl Arch {
         }
     }
 
+    /// As Alpine writes it.
+    #[must_use]
+    pub fn alpine(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+        }
+    }
+
     /// As the Remote Execution API writes it.
     #[must_use]
     pub fn isa(self) -> &'static str {
@@ -128,6 +140,8 @@ impl Arch {
 pub enum Source {
     /// Packages of Debian, with everything they depend on.
     Deb(DebSource),
+    /// Packages of Alpine, with everything they depend on.
+    Apk(ApkSource),
     /// A file from the web.
     Url(UrlSource),
     /// A commit of a git repository.
@@ -164,6 +178,54 @@ pub struct DebSource {
 
 fn main_component() -> Vec<String> {
     vec!["main".to_owned()]
+}
+
+/// Packages of Alpine, with everything they depend on, over a base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct ApkSource {
+    /// The repositories, as `/etc/apk/repositories` has them:
+    /// `https://…/alpine/v3.20/main`. Their indexes must be signed by a trusted key.
+    #[schemars(length(min = 1), inner(regex(pattern = "^(https?|file)://")))]
+    pub repositories: Vec<String>,
+    /// Keys that are trusted beside those of the base: PEM files beside the recipe, named
+    /// as the signatures name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(regex(pattern = "^[^/]")))]
+    pub keys: Vec<String>,
+    /// A source that is a packed root file system, such as Alpine's minirootfs. The
+    /// packages are installed over it; what it has installed counts, and its keys are
+    /// trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The packages that are wanted: `name`, `name=1.2-r0`, `name>1`, `name~1.2`, or
+    /// something that packages provide, such as `cmd:bash`.
+    #[schemars(length(min = 1))]
+    pub packages: Vec<String>,
+    /// Packages that are taken as present: neither they nor what only they depend on is
+    /// fetched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+    /// What becomes of the packages' scripts.
+    #[serde(default, skip_serializing_if = "ApkScripts::is_run")]
+    pub scripts: ApkScripts,
+}
+
+/// What becomes of the scripts of Alpine packages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApkScripts {
+    /// They are run in a sandbox when the root file system is built.
+    #[default]
+    Run,
+    /// They are not run.
+    Skip,
+}
+
+impl ApkScripts {
+    fn is_run(&self) -> bool {
+        *self == Self::Run
+    }
 }
 
 /// A file from the web.

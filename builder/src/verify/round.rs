@@ -124,6 +124,11 @@ fn take_over(
                     file(&package.name, package.digest());
                 }
             }
+            LockedSource::Apk(apks) => {
+                for package in &apks.packages {
+                    file(&package.name, package.digest());
+                }
+            }
             LockedSource::Url(url) => file(&url.url, url.digest()),
             LockedSource::Crate(krate) => file(&krate.name, krate.digest()),
             LockedSource::Git(_) | LockedSource::File(_) => {}

@@ -1,5 +1,6 @@
 //! The targets, by what their parsers are about.
 
+pub(crate) mod alpine;
 pub(crate) mod apt;
 pub(crate) mod archive;
 pub(crate) mod attest;

@@ -1,5 +1,7 @@
 //! What the tests of every crate share: how a test that cannot run here says so.
 
+pub mod apk;
+
 use std::io::Write as _;
 
 /// The file that `scripts/test` gathers the left-out tests in.

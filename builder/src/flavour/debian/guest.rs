@@ -10,7 +10,7 @@ use lunikernel_cache::{Digest, Node, NodeKind};
 
 use crate::recipe::{Recipe, Service, User};
 
-const INIT: &str = include_str!("guest/init");
+pub(in crate::flavour) const INIT: &str = include_str!("guest/init");
 const SUPERVISE: &str = include_str!("guest/supervise");
 const NETWORK: &str = include_str!("guest/network");
 const DHCP: &str = include_str!("guest/dhcp");
@@ -264,6 +264,18 @@ fn group(users: &[User]) -> String {
     text
 }
 
+/// Whether a service can be written down such that a guest reads it as it was meant.
+///
+/// # Errors
+/// [`GuestError::Service`] where it cannot.
+pub(in crate::flavour) fn check_service(
+    name: &str,
+    service: &Service,
+    users: &[User],
+) -> Result<(), GuestError> {
+    service_script(name, service, users).map(drop)
+}
+
 /// A script that becomes the service, as its user.
 fn service_script(name: &str, service: &Service, users: &[User]) -> Result<String, GuestError> {
     let refuse = |why: String| {
@@ -330,7 +342,7 @@ fn service_script(name: &str, service: &Service, users: &[User]) -> Result<Strin
 }
 
 /// One word for a shell, whatever is in it: POSIX XCU §2.2.2.
-fn quote(text: &str) -> String {
+pub(in crate::flavour) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Findings, text};
 use crate::recipe::path::Path;
-use crate::recipe::{CrateSource, DebSource, Recipe, Source};
+use crate::recipe::{ApkSource, CrateSource, DebSource, Recipe, Source};
 use crate::source::krate;
 
 pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut Findings) {
@@ -24,6 +24,9 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut F
         }
         match source {
             Source::Deb(deb) => check_deb(deb, &path.key("deb"), findings),
+            Source::Apk(apk) => {
+                check_apk(apk, recipe, &path.key("apk"), folder, findings);
+            }
             Source::Url(source) => check_url(&source.url, &path.key("url").key("url"), findings),
             Source::Git(git) => {
                 let path = path.key("git");
@@ -126,6 +129,56 @@ fn check_crate(source: &CrateSource, path: &Path, findings: &mut Findings) {
             format!("`{}` is no version of a crate", source.version),
             "all three numbers, such as `1.0.0`",
         );
+    }
+}
+
+fn check_apk(
+    apk: &ApkSource,
+    recipe: &Recipe,
+    path: &Path,
+    folder: Option<&FilePath>,
+    findings: &mut Findings,
+) {
+    for (index, repository) in apk.repositories.iter().enumerate() {
+        check_url(repository, &path.key("repositories").index(index), findings);
+    }
+    findings.no_duplicates(&apk.repositories, &path.key("repositories"));
+    for (index, key) in apk.keys.iter().enumerate() {
+        check_file(key, folder, &path.key("keys").index(index), findings);
+    }
+    findings.no_duplicates(&apk.keys, &path.key("keys"));
+    if let Some(base) = &apk.base {
+        let path = path.key("base");
+        findings.part(base, 0, path.clone());
+        let packed = |source: &Source| matches!(source, Source::Url(_) | Source::File(_));
+        let is_source = base.contains('/') || recipe.sources.contains_key(base);
+        if is_source && !recipe.sources.get(base).is_some_and(packed) {
+            findings.error(
+                path,
+                format!("`{base}` is no packed root file system"),
+                "a `url` or `file` source that is a `.tar.gz`, such as Alpine's minirootfs",
+            );
+        }
+    }
+    for (key, list) in [("packages", &apk.packages), ("without", &apk.without)] {
+        let path = path.key(key);
+        for (index, package) in list.iter().enumerate() {
+            let versioned = key == "without" && package.contains(['=', '<', '>', '~']);
+            let flaw = crate::source::apk::flaw_of_request(package);
+            if let Some(why) =
+                flaw.or_else(|| versioned.then(|| format!("`{package}` has a version")))
+            {
+                findings.error(
+                    path.index(index),
+                    why,
+                    match key {
+                        "packages" => "`name`, or `name=1.2-r0`, `name>1`, `name<2`, `name~1.2`",
+                        _ => "a package's name",
+                    },
+                );
+            }
+        }
+        findings.no_duplicates(list, &path);
     }
 }
 

@@ -1,0 +1,100 @@
+//! apk's own checksums: SHA-1 in base64 behind `Q1`.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+/// The SHA-1 of a package's control member, or of a file in it.
+///
+/// SHA-1 identifies here and protects nothing by itself: what is built from is pinned by
+/// SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Checksum([u8; 20]);
+
+impl Checksum {
+    /// Reads `Q1…`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text.strip_prefix("Q1")?).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The checksum of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut summing = Summing::default();
+        summing.update(bytes);
+        summing.finish()
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Q1{}", STANDARD.encode(self.0))
+    }
+}
+
+impl TryFrom<String> for Checksum {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is no checksum as apk writes it"))
+    }
+}
+
+impl From<Checksum> for String {
+    fn from(checksum: Checksum) -> Self {
+        checksum.to_string()
+    }
+}
+
+/// A checksum in the making.
+pub(crate) struct Summing(ring::digest::Context);
+
+impl Default for Summing {
+    fn default() -> Self {
+        Self(ring::digest::Context::new(
+            &ring::digest::SHA1_FOR_LEGACY_USE_ONLY,
+        ))
+    }
+}
+
+impl Summing {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> Checksum {
+        let digest = self.0.finish();
+        let mut bytes = [0; 20];
+        for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
+            *to = *from;
+        }
+        Checksum(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_as_it_was_read() {
+        // The SHA-1 of no bytes is in every textbook.
+        let empty = Checksum::of(b"");
+        assert_eq!(empty.to_string(), "Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=");
+        assert_eq!(Checksum::parse(&empty.to_string()), Some(empty));
+        for bad in [
+            "",
+            "Q1",
+            "Q2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
+            "Q12jmj7l5rSw0yVb",
+            "Q1????",
+        ] {
+            assert_eq!(Checksum::parse(bad), None, "{bad}");
+        }
+    }
+}

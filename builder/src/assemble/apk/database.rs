@@ -1,0 +1,304 @@
+//! The database of what is installed, `lib/apk/db/installed`, as apk writes it
+//! (apk-installed(5)): for each package its entry in the index, then its folders and files.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use lunikernel_cache::{Node, NodeKind};
+
+use super::{Info, Package};
+
+/// What is installed, in the order in which it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Installed {
+    entries: Vec<Entry>,
+}
+
+/// An installed package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    version: String,
+    replaces: Vec<String>,
+    replaces_priority: u64,
+    /// Its lines up to the first folder.
+    head: String,
+    folders: Vec<Folder>,
+}
+
+/// A folder that a package has something in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Folder {
+    path: String,
+    /// `M:` with what differs from root's 0755.
+    owner: Option<String>,
+    files: Vec<File>,
+}
+
+/// A file of a package: `R:`, and `a:` and `Z:` below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct File {
+    name: String,
+    owner: Option<String>,
+    sum: Option<String>,
+}
+
+/// A database of what is installed that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("could not read the database of installed packages: line {line} {why}")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Who has a file, and what it may replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) replaces: Vec<String>,
+    pub(super) priority: u64,
+}
+
+impl Installed {
+    /// Reads a database.
+    ///
+    /// # Errors
+    /// [`ParseError`] with the first line that cannot be read.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let mut entries = Vec::new();
+        let mut current: Option<Entry> = None;
+        for (number, line) in text.lines().enumerate() {
+            let wrong = |why: &str| ParseError {
+                line: number + 1,
+                why: why.to_owned(),
+            };
+            if line.is_empty() {
+                entries.extend(current.take());
+                continue;
+            }
+            let Some((letter, value)) = line.split_once(':').filter(|(l, _)| l.len() == 1) else {
+                return Err(wrong("is no letter, colon and value"));
+            };
+            let entry = current.get_or_insert_with(|| Entry {
+                name: String::new(),
+                version: String::new(),
+                replaces: Vec::new(),
+                replaces_priority: 0,
+                head: String::new(),
+                folders: Vec::new(),
+            });
+            let folder = entry.folders.last_mut();
+            match (letter, folder) {
+                ("F", _) => entry.folders.push(Folder {
+                    path: value.to_owned(),
+                    owner: None,
+                    files: Vec::new(),
+                }),
+                ("M", Some(folder)) => folder.owner = Some(value.to_owned()),
+                ("R", Some(folder)) => folder.files.push(File {
+                    name: value.to_owned(),
+                    owner: None,
+                    sum: None,
+                }),
+                ("a" | "Z", Some(folder)) => {
+                    let file = folder
+                        .files
+                        .last_mut()
+                        .ok_or_else(|| wrong("is about a file, and none is named before it"))?;
+                    let field = if letter == "a" {
+                        &mut file.owner
+                    } else {
+                        &mut file.sum
+                    };
+                    *field = Some(value.to_owned());
+                }
+                (_, Some(_)) => return Err(wrong("belongs before the first folder")),
+                (_, None) => {
+                    match letter {
+                        "P" => value.clone_into(&mut entry.name),
+                        "V" => value.clone_into(&mut entry.version),
+                        "r" => entry.replaces = words(value),
+                        "q" => {
+                            entry.replaces_priority =
+                                value.parse().map_err(|_| wrong("is no number"))?;
+                        }
+                        "M" | "R" | "a" | "Z" => {
+                            return Err(wrong("is about a folder, and none is named before it"));
+                        }
+                        _ => {}
+                    }
+                    let _ = writeln!(entry.head, "{line}");
+                }
+            }
+        }
+        entries.extend(current);
+        Ok(Self { entries })
+    }
+
+    /// The database's text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        for entry in &self.entries {
+            text.push_str(&entry.head);
+            for folder in &entry.folders {
+                let _ = writeln!(text, "F:{}", folder.path);
+                if let Some(owner) = &folder.owner {
+                    let _ = writeln!(text, "M:{owner}");
+                }
+                for file in &folder.files {
+                    let _ = writeln!(text, "R:{}", file.name);
+                    if let Some(owner) = &file.owner {
+                        let _ = writeln!(text, "a:{owner}");
+                    }
+                    if let Some(sum) = &file.sum {
+                        let _ = writeln!(text, "Z:{sum}");
+                    }
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The names of the packages, in the order in which they were installed.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// The files that packages have, each with the number of its package.
+    pub(super) fn files(&self) -> impl Iterator<Item = (String, usize)> {
+        self.entries.iter().enumerate().flat_map(|(number, entry)| {
+            entry.folders.iter().flat_map(move |folder| {
+                folder
+                    .files
+                    .iter()
+                    .map(move |file| (join(&folder.path, &file.name), number))
+            })
+        })
+    }
+
+    /// What a package may replace.
+    pub(super) fn owner(&self, number: usize) -> Option<Owner> {
+        self.entries.get(number).map(|entry| Owner {
+            name: entry.name.clone(),
+            version: entry.version.clone(),
+            replaces: entry.replaces.clone(),
+            priority: entry.replaces_priority,
+        })
+    }
+
+    /// Takes a file from the package with that number, as another has it now.
+    pub(super) fn disown(&mut self, number: usize, path: &str) {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if let Some(entry) = self.entries.get_mut(number) {
+            for owned in &mut entry.folders {
+                if owned.path == folder {
+                    owned.files.retain(|file| file.name != name);
+                }
+            }
+        }
+    }
+
+    /// Adds a package, with those of its files that `keeps` says it has, and returns its
+    /// number. `size` is that of its file.
+    pub(super) fn add(
+        &mut self,
+        package: &Package,
+        size: u64,
+        keeps: &dyn Fn(&str) -> bool,
+    ) -> usize {
+        let mut folders: BTreeMap<String, Folder> = BTreeMap::new();
+        for (path, node) in package.root.nodes() {
+            if let NodeKind::Folder = node.kind {
+                let owner = owner_line(node, 0o755);
+                let files = Vec::new();
+                let path = path.to_owned();
+                folders.insert(path.clone(), Folder { path, owner, files });
+                continue;
+            }
+            let (at, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let folder = folders.entry(at.to_owned()).or_insert_with(|| Folder {
+                path: at.to_owned(),
+                owner: None,
+                files: Vec::new(),
+            });
+            if keeps(path) {
+                folder.files.push(File {
+                    name: name.to_owned(),
+                    owner: owner_line(node, 0o644),
+                    sum: package.sums.get(path).map(ToString::to_string),
+                });
+            }
+        }
+        self.entries.push(Entry {
+            name: package.info.name.clone(),
+            version: package.info.version.clone(),
+            replaces: package.info.replaces.clone(),
+            replaces_priority: package.info.replaces_priority,
+            head: head(package, size),
+            folders: folders.into_values().collect(),
+        });
+        self.entries.len() - 1
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    }
+}
+
+/// `uid:gid:mode` where they are not root's and `usual`.
+fn owner_line(node: &Node, usual: u32) -> Option<String> {
+    let Node { uid, gid, mode, .. } = node;
+    ((*uid, *gid, *mode) != (0, 0, usual)).then(|| format!("{uid}:{gid}:{mode:o}"))
+}
+
+/// The lines of a package's entry up to its files.
+fn head(package: &Package, size: u64) -> String {
+    let info: &Info = &package.info;
+    let mut text = String::new();
+    let lines = [
+        ('C', package.checksum.to_string()),
+        ('P', info.name.clone()),
+        ('V', info.version.clone()),
+        ('A', info.arch.clone()),
+        ('S', size.to_string()),
+        ('I', info.size.clone()),
+        ('T', info.description.clone()),
+        ('U', info.url.clone()),
+        ('L', info.licence.clone()),
+        ('o', info.origin.clone()),
+        ('m', info.maintainer.clone()),
+        ('t', info.build_date.clone()),
+        ('c', info.commit.clone()),
+        ('k', info.provider_priority.clone()),
+        ('D', info.depends.join(" ")),
+        ('p', info.provides.join(" ")),
+        ('i', info.install_if.join(" ")),
+        ('r', info.replaces.join(" ")),
+        (
+            'q',
+            match info.replaces_priority {
+                0 => String::new(),
+                priority => priority.to_string(),
+            },
+        ),
+    ];
+    for (letter, value) in lines {
+        if !value.is_empty() {
+            let _ = writeln!(text, "{letter}:{value}");
+        }
+    }
+    text
+}

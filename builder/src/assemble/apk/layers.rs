@@ -1,0 +1,251 @@
+//! Packages of Alpine in one root, and what apk knows about them there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lunikernel_cache::{Node, NodeKind, Rootfs, RootfsError};
+
+use super::database::Owner;
+use super::{Checksum, Installed, Package};
+
+/// Packages do not fit into one root.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// Two packages have a file of the same name and neither may replace the other's.
+    #[error("`{path}` is in the package {first} and, with other content, in {second}")]
+    Conflict {
+        /// The file.
+        path: String,
+        /// A package that has it.
+        first: String,
+        /// Another one.
+        second: String,
+    },
+    /// A file of a package has no place in the root.
+    #[error("could not lay the package {package} into the root")]
+    Place {
+        /// The package.
+        package: String,
+        /// What is in the way.
+        #[source]
+        source: RootfsError,
+    },
+}
+
+impl LayerError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Conflict { second, .. } => Some(format!(
+                "apk would refuse this, too: leave `{second}` out, or report it to its maintainer"
+            )),
+            Self::Place { .. } => None,
+        }
+    }
+}
+
+/// Packages in one root.
+#[derive(Debug)]
+pub struct Layers<'a> {
+    /// The files.
+    pub root: Rootfs,
+    /// What is installed.
+    pub installed: Installed,
+    /// The packages that were laid down, in that order.
+    pub packages: Vec<&'a Package>,
+}
+
+/// Lays packages, each with the size of its file, over `base` in which `installed` is
+/// installed: those first that others need, else in the order of their names.
+///
+/// A file that several packages have must be the same in all, or one of them must say
+/// that it replaces the other's (`replaces`); where both do, `replaces_priority` decides,
+/// and where that is the same the one that comes later.
+///
+/// # Errors
+/// [`LayerError`], naming both packages.
+pub fn merge<'a>(
+    base: Rootfs,
+    installed: Installed,
+    packages: &[(&'a Package, u64)],
+) -> Result<Layers<'a>, LayerError> {
+    let mut layers = Layers {
+        root: base,
+        installed,
+        packages: Vec::new(),
+    };
+    let mut owners: BTreeMap<String, usize> = layers.installed.files().collect();
+    for (package, size) in in_order(packages) {
+        lay(&mut layers, &mut owners, package, size)?;
+        layers.packages.push(package);
+    }
+    Ok(layers)
+}
+
+fn lay(
+    layers: &mut Layers<'_>,
+    owners: &mut BTreeMap<String, usize>,
+    package: &Package,
+    size: u64,
+) -> Result<(), LayerError> {
+    let own = Owner {
+        name: package.info.name.clone(),
+        version: package.info.version.clone(),
+        replaces: package.info.replaces.clone(),
+        priority: package.info.replaces_priority,
+    };
+    let mut left: BTreeSet<&str> = BTreeSet::new();
+    let mut owned = Vec::new();
+    for (path, node) in package.root.nodes() {
+        let mut node = node.clone();
+        if let NodeKind::File {
+            link: Some(link), ..
+        } = &mut node.kind
+        {
+            // The same link group of another package is another file.
+            *link = format!("{}:{link}", package.info.name);
+        }
+        let real = layers.root.locate(path).unwrap_or_else(|| path.to_owned());
+        if !matches!(node.kind, NodeKind::Folder) {
+            if let Some(number) = owners.get(path).copied()
+                && let Some(other) = layers.installed.owner(number)
+            {
+                let alike = layers
+                    .root
+                    .get(&real)
+                    .is_some_and(|there| same(there, &node));
+                match who(&other, &own) {
+                    _ if alike => {}
+                    Some(Stays::Other) => {
+                        left.insert(path);
+                        continue;
+                    }
+                    Some(Stays::Own) => {}
+                    None => {
+                        return Err(LayerError::Conflict {
+                            path: path.to_owned(),
+                            first: other.name,
+                            second: own.name,
+                        });
+                    }
+                }
+                layers.installed.disown(number, path);
+            }
+            owned.push(path.to_owned());
+        }
+        layers
+            .root
+            .insert(path, node)
+            .map_err(|source| LayerError::Place {
+                package: own.name.clone(),
+                source,
+            })?;
+    }
+    let number = layers
+        .installed
+        .add(package, size, &|path| !left.contains(path));
+    owners.extend(owned.into_iter().map(|path| (path, number)));
+    Ok(())
+}
+
+/// Whose file stays.
+enum Stays {
+    Other,
+    Own,
+}
+
+/// Whose file stays where `other` has one and `own` comes with one; `None` where neither
+/// may replace the other's.
+fn who(other: &Owner, own: &Owner) -> Option<Stays> {
+    let may = |one: &Owner, of: &Owner| {
+        one.replaces
+            .iter()
+            .any(|word| names(word, &of.name, &of.version))
+            .then_some(one.priority)
+    };
+    match (may(other, own), may(own, other)) {
+        (None, None) => None,
+        (Some(theirs), ours) if ours.is_none_or(|ours| theirs > ours) => Some(Stays::Other),
+        _ => Some(Stays::Own),
+    }
+}
+
+/// Whether a word of a `replaces` list means that version of a package.
+fn names(word: &str, name: &str, version: &str) -> bool {
+    crate::source::apk::admits(word, name, version)
+}
+
+/// Whether two nodes are the same but for hard links.
+fn same(one: &Node, other: &Node) -> bool {
+    let plain = |node: &Node| {
+        let mut node = node.clone();
+        if let NodeKind::File { link, .. } = &mut node.kind {
+            *link = None;
+        }
+        node
+    };
+    plain(one) == plain(other)
+}
+
+/// Packages in the order in which they are installed: what others need goes first, and
+/// names decide otherwise. Where packages need each other, the first name goes first.
+fn in_order<'a>(packages: &[(&'a Package, u64)]) -> Vec<(&'a Package, u64)> {
+    let mut by_name: BTreeMap<&str, (&'a Package, u64)> = BTreeMap::new();
+    let mut providers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (package, size) in packages {
+        let name = package.info.name.as_str();
+        by_name.insert(name, (package, *size));
+        providers.entry(name).or_default().insert(name);
+        for word in &package.info.provides {
+            providers.entry(bare(word)).or_default().insert(name);
+        }
+    }
+    let mut done = BTreeSet::new();
+    let mut order = Vec::new();
+    for name in by_name.keys() {
+        // What is still to be done before `name`; the package itself comes behind it.
+        let mut open = vec![(*name, false)];
+        while let Some((name, ready)) = open.pop() {
+            let Some(entry) = by_name.get(name) else {
+                continue;
+            };
+            if ready {
+                order.push(*entry);
+            } else if done.insert(name) {
+                open.push((name, true));
+                let needs: BTreeSet<&str> = entry
+                    .0
+                    .info
+                    .depends
+                    .iter()
+                    .filter_map(|word| providers.get(bare(word)))
+                    .flatten()
+                    .copied()
+                    .collect();
+                open.extend(needs.into_iter().rev().map(|need| (need, false)));
+            }
+        }
+    }
+    order
+}
+
+/// The name in a word of a list of dependencies; empty for a conflict.
+fn bare(word: &str) -> &str {
+    if word.starts_with('!') {
+        return "";
+    }
+    word.split(['<', '>', '=', '~']).next().unwrap_or(word)
+}
+
+/// What packages write into the folder of apk's database beside what is installed.
+impl Layers<'_> {
+    /// The lines of `triggers`: each package's checksum, and the folders that it watches.
+    #[must_use]
+    pub fn triggers(&self) -> Vec<(Checksum, &[String])> {
+        self.packages
+            .iter()
+            .filter(|package| !package.info.triggers.is_empty())
+            .map(|package| (package.checksum, package.info.triggers.as_slice()))
+            .collect()
+    }
+}

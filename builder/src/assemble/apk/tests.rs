@@ -1,0 +1,228 @@
+//! Unpacking and laying packages that the tests make.
+
+use lunikernel_cache::{BlobStore, Cache, Digest, Node, NodeKind, Rootfs};
+use lunikernel_testing::apk::{self as testing, Apk};
+
+use super::*;
+
+fn store() -> (tempfile::TempDir, Cache) {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    (folder, cache)
+}
+
+fn unpack(blobs: &BlobStore, apk: &Apk, bytes: &[u8]) -> Result<Package, ApkError> {
+    let expected = Expected {
+        name: apk.name.clone(),
+        version: apk.version.clone(),
+        checksum: Checksum::parse(&testing::checksum(&apk.members().control)).unwrap(),
+    };
+    unpack_apk(blobs, &blobs.put(bytes).unwrap(), &expected)
+}
+
+fn package(blobs: &BlobStore, apk: &Apk) -> Package {
+    unpack(blobs, apk, &apk.members().whole()).unwrap()
+}
+
+fn hello() -> Apk {
+    Apk::new("hello", "1.0-r0")
+        .depends("libgreet")
+        .provides("cmd:hello=1.0-r0")
+        .line("replaces = old<2")
+        .line("triggers = /usr/bin")
+        .file("usr/", 0o755, "")
+        .file("usr/bin/", 0o755, "")
+        .file("usr/bin/hello", 0o755, "hi")
+        .file("usr/bin/hi", 0, "hello")
+        .file("var/", 0o755, "")
+        .file("var/spool/", 0o1777, "")
+        .file("etc/", 0o755, "")
+        .file("etc/secret", 0o600, "secret")
+        .script(".post-install", "#!/bin/sh\n")
+        .script(".trigger", "#!/bin/sh\n")
+}
+
+#[test]
+fn a_package_is_unpacked_with_what_it_says_about_itself() {
+    let (_folder, cache) = store();
+    let package = package(cache.blobs(), &hello());
+    assert_eq!(package.info.label(), "hello 1.0-r0");
+    assert_eq!(package.info.triggers, ["/usr/bin"]);
+    let scripts: Vec<&String> = package.scripts.keys().collect();
+    assert_eq!(scripts, [".post-install", ".trigger"]);
+    assert_eq!(package.root.get("etc/secret").unwrap().mode, 0o600);
+    assert_eq!(package.sums["usr/bin/hello"], Checksum::of(b"hi"));
+    assert_eq!(package.sums["usr/bin/hi"], Checksum::of(b"hello"));
+    let json = serde_json::to_vec(&package).unwrap();
+    assert_eq!(serde_json::from_slice::<Package>(&json).unwrap(), package);
+}
+
+#[test]
+fn a_package_that_is_not_what_the_lock_says_is_refused() {
+    let (_folder, cache) = store();
+    let members = hello().members();
+    let mut data = members.data.clone();
+    data[30] ^= 1;
+    let no_data = [&*members.signature, &members.control].concat();
+    let behind = [members.whole(), b"behind".to_vec()].concat();
+    let other = Apk::new("hello", "1.0-r0").members().whole();
+    for (bytes, expected) in [
+        (
+            [&*members.signature, &members.control, &data].concat(),
+            "data with the SHA-256",
+        ),
+        (behind, "data with the SHA-256"),
+        (no_data, "could not read the data"),
+        (other, "has the checksum"),
+        (
+            members.signature.clone(),
+            "could not read the control member",
+        ),
+        (Vec::new(), "could not read the signature"),
+        (b"no gzip at all".to_vec(), "could not read the signature"),
+        (
+            members.whole()[..members.whole().len() / 2].to_vec(),
+            "hello 1.0-r0",
+        ),
+    ] {
+        let error = unpack(cache.blobs(), &hello(), &bytes)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn the_database_says_what_apk_would() {
+    let (_folder, cache) = store();
+    let package = package(cache.blobs(), &hello());
+    let base = "C:Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=\nP:base\nV:1-r0\nA:x86_64\nF:etc\nM:0:0:700\nR:motd\na:0:0:600\nZ:Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=\nF:\nR:init\n\n";
+    let installed = Installed::parse(base).unwrap();
+    assert_eq!(installed.render(), base);
+    let layers = merge(Rootfs::new(), installed, &[(&package, 1234)]).unwrap();
+    let text = layers.installed.render();
+    let text = text.strip_prefix(base).unwrap();
+    let expected = format!(
+        "C:{}\nP:hello\nV:1.0-r0\nA:x86_64\nS:1234\nI:4096\nT:a test\nU:https://example.org\nL:MIT\no:test\nD:libgreet\np:cmd:hello=1.0-r0\nr:old<2\nF:etc\nR:secret\na:0:0:600\nZ:{}\nF:usr\nF:usr/bin\nR:hello\na:0:0:755\nZ:{}\nR:hi\na:0:0:777\nZ:{}\nF:var\nF:var/spool\nM:0:0:1777\n\n",
+        package.checksum,
+        Checksum::of(b"secret"),
+        Checksum::of(b"hi"),
+        Checksum::of(b"hello"),
+    );
+    assert_eq!(text, expected);
+    assert_eq!(Installed::parse(text).unwrap().render(), text);
+    for (bad, line) in [
+        ("P:a\nR:b\n", 2),
+        ("P:a\nF:b\nZ:c\n", 3),
+        ("P:a\nF:b\nV:1\n", 3),
+        ("nothing\n", 1),
+    ] {
+        assert_eq!(Installed::parse(bad).unwrap_err().line, line, "{bad}");
+    }
+}
+
+fn content(root: &Rootfs, blobs: &BlobStore, path: &str) -> String {
+    let NodeKind::File { content, .. } = &root.get(path).unwrap().kind else {
+        panic!("{path} is no file");
+    };
+    String::from_utf8(blobs.read(content).unwrap()).unwrap()
+}
+
+#[test]
+fn who_replaces_whose_files_is_for_packages_to_say() {
+    let (_folder, cache) = store();
+    let blobs = cache.blobs();
+    let one = Apk::new("one", "1").file("etc/file", 0o644, "one");
+    let two = Apk::new("two", "2").file("etc/file", 0o644, "two");
+    for (one, two, expected) in [
+        (one.clone(), two.clone().line("replaces = one"), Some("two")),
+        (one.clone().line("replaces = two"), two.clone(), Some("one")),
+        (one.clone().line("replaces = two<2"), two.clone(), None),
+        (
+            one.clone().line("replaces = two"),
+            two.clone().line("replaces = one"),
+            Some("two"),
+        ),
+        (
+            one.clone()
+                .line("replaces = two")
+                .line("replaces_priority = 5"),
+            two.clone().line("replaces = one"),
+            Some("one"),
+        ),
+        (one.clone(), two.clone(), None),
+    ] {
+        let (one, two) = (package(blobs, &one), package(blobs, &two));
+        let layers = merge(Rootfs::new(), Installed::default(), &[(&two, 1), (&one, 1)]);
+        match expected {
+            None => {
+                let error = layers.unwrap_err().to_string();
+                assert!(
+                    error.contains(
+                        "`etc/file` is in the package one and, with other content, in two"
+                    ),
+                    "{error}"
+                );
+            }
+            Some(expected) => {
+                let layers = layers.unwrap();
+                assert_eq!(content(&layers.root, blobs, "etc/file"), expected);
+                // The database says the same.
+                let text = layers.installed.render();
+                let owner = format!("P:{expected}\n");
+                let paragraph = text.split("\n\n").find(|p| p.contains("R:file")).unwrap();
+                assert!(format!("{paragraph}\n").contains(&owner), "{text}");
+                assert_eq!(text.matches("R:file").count(), 1, "{text}");
+            }
+        }
+    }
+    // The same file in both is no conflict.
+    let same = Apk::new("two", "2").file("etc/file", 0o644, "one");
+    let (one, same) = (package(blobs, &one), package(blobs, &same));
+    assert!(
+        merge(
+            Rootfs::new(),
+            Installed::default(),
+            &[(&one, 1), (&same, 1)]
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn what_others_need_is_installed_first() {
+    let (_folder, cache) = store();
+    let blobs = cache.blobs();
+    let all: Vec<Package> = [
+        Apk::new("a", "1").depends("so:z !b"),
+        Apk::new("b", "1").depends("c>0"),
+        Apk::new("c", "1").depends("b"),
+        Apk::new("z", "1").provides("so:z=1"),
+    ]
+    .iter()
+    .map(|apk| package(blobs, apk))
+    .collect();
+    let all: Vec<(&Package, u64)> = all.iter().map(|package| (package, 1)).collect();
+    let layers = merge(Rootfs::new(), Installed::default(), &all).unwrap();
+    let order: Vec<&str> = layers
+        .packages
+        .iter()
+        .map(|p| p.info.name.as_str())
+        .collect();
+    assert_eq!(order, ["z", "a", "c", "b"]);
+}
+
+#[test]
+fn a_file_over_a_folder_names_its_package() {
+    let (_folder, cache) = store();
+    let mut base = Rootfs::new();
+    base.insert("etc/file", Node::folder(0o755)).unwrap();
+    base.insert("etc/file/x", Node::file(0o644, Digest::of(b"")))
+        .unwrap();
+    let one = package(
+        cache.blobs(),
+        &Apk::new("one", "1").file("etc/file", 0o644, "one"),
+    );
+    let error = merge(base, Installed::default(), &[(&one, 1)]).unwrap_err();
+    assert!(error.to_string().contains("the package one"), "{error}");
+}

@@ -1,0 +1,208 @@
+//! The root file system that Alpine packages make, over their base: unpacked, with their
+//! scripts run and apk's database written.
+
+mod database;
+mod difference;
+mod owners;
+mod scripts;
+
+use std::collections::BTreeMap;
+
+use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
+use rayon::prelude::*;
+
+use super::materials::{Material, Materials};
+use super::{BuildError, Builder};
+use crate::assemble::apk::{self, Expected, Package, unpack_apk};
+use crate::lock::{LockedApks, LockedRecipe, LockedSource};
+use crate::recipe::ApkScripts;
+
+/// The root that an `apk` source makes could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AlpineError {
+    /// A package cannot be unpacked.
+    #[error(transparent)]
+    Package(#[from] apk::ApkError),
+    /// Packages do not go together.
+    #[error(transparent)]
+    Layers(#[from] apk::LayerError),
+    /// What apk wrote in the base cannot be read.
+    #[error("could not read {path} of the base: {why}")]
+    Database {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The scripts cannot run.
+    #[error("the scripts of {} cannot run: there is no /bin/sh", packages.join(", "))]
+    NoShell {
+        /// The packages that have scripts.
+        packages: Vec<String>,
+    },
+    /// A script failed.
+    #[error("{what} failed: {failure}")]
+    Script {
+        /// Which script of which package.
+        what: String,
+        /// How.
+        failure: String,
+        /// The last lines that it printed.
+        tail: Vec<String>,
+    },
+    /// A script left something that cannot be kept.
+    #[error("the scripts of source `{source_name}` left what cannot be kept: {why}")]
+    Left {
+        /// The source.
+        source_name: String,
+        /// What.
+        why: String,
+    },
+}
+
+impl AlpineError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Package(error) => error.hint(),
+            Self::Layers(error) => error.hint(),
+            Self::Database { .. } => {
+                Some("a base is a `.tar.gz` such as Alpine's minirootfs".to_owned())
+            }
+            Self::NoShell { .. } => Some(
+                "add `busybox-binsh` to `packages`, name a `base`, or leave the scripts out with \
+                 `scripts: skip`"
+                    .to_owned(),
+            ),
+            Self::Script { .. } | Self::Left { .. } => Some(
+                "scripts run without network, without changing owners to others than the base and \
+                 the packages know, and without devices; `scripts: skip` leaves all of them out"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl Builder {
+    /// Makes the roots of all `apk` sources.
+    pub(super) fn install_apks(
+        &self,
+        locked: &LockedRecipe,
+        materials: &mut Materials<'_>,
+    ) -> Result<(), BuildError> {
+        for (name, source) in &locked.lock().sources {
+            if let LockedSource::Apk(apks) = source {
+                let root = self.install(locked, name, apks, materials)?;
+                materials.insert(name, Material::Rootfs(root));
+            }
+        }
+        Ok(())
+    }
+
+    fn install(
+        &self,
+        locked: &LockedRecipe,
+        name: &str,
+        apks: &LockedApks,
+        materials: &mut Materials<'_>,
+    ) -> Result<Rootfs, BuildError> {
+        let blobs = self.cache.blobs();
+        let base = match &apks.request.base {
+            Some(base) => materials.root(std::slice::from_ref(base))?,
+            None => Rootfs::new(),
+        };
+        let before = database::read(&base, blobs)?;
+        let packages = self.unpack_apks(name, apks)?;
+        for (digest, package) in &packages {
+            materials.add_licence(*digest, &package.info.licence);
+        }
+        let mut in_lock: Vec<(&Package, u64)> = Vec::new();
+        for locked in &apks.packages {
+            let package = packages.get(&locked.digest());
+            in_lock.extend(package.map(|package| (package, locked.size)));
+        }
+        let layers =
+            apk::merge(base, before.installed.clone(), &in_lock).map_err(AlpineError::Layers)?;
+        let mut root = layers.root.clone();
+        if apks.request.scripts == ApkScripts::Run {
+            let plan = scripts::plan(&layers, &before, blobs)?;
+            if !plan.is_empty() {
+                let report = self.run_scripts(locked, name, &plan, &mut root)?;
+                materials.scripts.push(report);
+            }
+        }
+        database::write(
+            &mut root,
+            &before,
+            &layers,
+            apks,
+            locked.recipe().arch,
+            blobs,
+        )?;
+        Ok(root)
+    }
+
+    /// Unpacks the packages of a source, several at once.
+    fn unpack_apks(
+        &self,
+        name: &str,
+        apks: &LockedApks,
+    ) -> Result<BTreeMap<Digest, Package>, BuildError> {
+        let total = apks.packages.len();
+        let noun = if total == 1 { "package" } else { "packages" };
+        let label = format!("{total} {noun} of {name}");
+        let task = self.progress.start("unpacking", &label, None);
+        let results: Vec<Result<(Digest, Package), BuildError>> = apks
+            .packages
+            .par_iter()
+            .map(|locked| {
+                let expected = Expected {
+                    name: locked.name.clone(),
+                    version: locked.version.clone(),
+                    checksum: locked.checksum,
+                };
+                let digest = locked.digest();
+                match unpack_apk(self.cache.blobs(), &digest, &expected) {
+                    Ok(package) => Ok((digest, package)),
+                    Err(error) => {
+                        // Before its maker is blamed: are these still the bytes that were fetched?
+                        self.cache.blobs().verify(&digest, &locked.file_name())?;
+                        Err(AlpineError::Package(error).into())
+                    }
+                }
+            })
+            .collect();
+        // Errors are told in the order of the lock, whichever came first.
+        let packages = results.into_iter().collect::<Result<_, _>>()?;
+        task.finish("");
+        Ok(packages)
+    }
+}
+
+/// The digest of the file at `path`, over the links among its folders.
+fn file_at(root: &Rootfs, path: &str) -> Option<Digest> {
+    match &root.get(&root.locate(path)?)?.kind {
+        NodeKind::File { content, .. } => Some(*content),
+        _ => None,
+    }
+}
+
+/// Puts a file of root's there, or new content into the one that is there.
+fn put(root: &mut Rootfs, path: &str, mode: u32, content: Digest) -> Result<(), BuildError> {
+    let there = root.locate(path).and_then(|real| root.get(&real).cloned());
+    let node = match there {
+        Some(node) if matches!(node.kind, NodeKind::File { .. }) => Node {
+            kind: NodeKind::File {
+                content,
+                link: None,
+            },
+            ..node
+        },
+        _ => Node::file(mode, content),
+    };
+    root.insert(path, node).map_err(|source| BuildError::Layer {
+        name: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,332 @@
+//! Running the scripts of packages in a sandbox.
+//!
+//! Scripts write wherever they like below `/`, and the sandbox lets a command write to
+//! `/build` only. So the root lies in `/build`, and each of its folders is a link at `/`:
+//! `/etc` leads to `/build/etc`. What the sandbox mounts stays as it is: `/dev`, `/proc`,
+//! `/root` and `/tmp`, which have links in `/build` for paths such as `../proc/mounts`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use lunikernel_cache::checkout::MOUNT_POINTS;
+use lunikernel_cache::tree::Entry;
+use lunikernel_cache::{BlobStore, Rootfs, Tree};
+
+use super::database::Before;
+use super::{AlpineError, difference, owners};
+use crate::assemble::apk::{Layers, Package};
+use crate::build::{BuildError, Builder, StepReport};
+use crate::lock::LockedRecipe;
+use crate::plan::{Network, StepInputs, step_action};
+use crate::recipe::Step;
+
+/// Where in `/build` scripts lie while they run, and programs that stand in for others.
+const EXEC: &str = ".luni";
+/// What our own part of a run leaves in `/build`.
+pub(super) const REPORT: &str = ".luni-report";
+/// What a line of the log begins with that says which script failed.
+const FAILED: &str = "luni: failed: ";
+/// Where apk looks for programs.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A script, and what it is run with.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    /// `the .post-install script of bash 4.4.12-r2`.
+    what: String,
+    /// Its file's name while it runs.
+    file: String,
+    content: Vec<u8>,
+    arguments: Vec<String>,
+}
+
+/// The scripts that installing runs, in order: those of each package, then the triggers of
+/// all whose folders have something new.
+pub(super) fn plan(
+    layers: &Layers<'_>,
+    before: &Before,
+    blobs: &BlobStore,
+) -> Result<Vec<Run>, BuildError> {
+    let mut runs = Vec::new();
+    for package in &layers.packages {
+        for script in [".pre-install", ".post-install"] {
+            if let Some(digest) = package.scripts.get(script) {
+                let content = blobs.read(digest)?;
+                let arguments = vec![package.info.version.clone()];
+                runs.push(run(package, script, content, arguments));
+            }
+        }
+    }
+    let changed = changed_folders(layers);
+    for (checksum, patterns) in &before.triggers {
+        let name = |(name, _): &&(String, Vec<u8>)| name.ends_with(&format!(".{checksum}.trigger"));
+        let folders = matching(&changed, patterns);
+        if let Some((name, content)) = before.scripts.iter().find(name)
+            && !folders.is_empty()
+        {
+            let label = name.split(&format!(".{checksum}")).next().unwrap_or(name);
+            runs.push(Run {
+                what: format!("the .trigger script of {label}, which is in the base,"),
+                file: format!("{label}.trigger"),
+                content: content.clone(),
+                arguments: folders,
+            });
+        }
+    }
+    for package in &layers.packages {
+        let folders = matching(&changed, &package.info.triggers);
+        if let Some(digest) = package.scripts.get(".trigger")
+            && !folders.is_empty()
+        {
+            runs.push(run(package, ".trigger", blobs.read(digest)?, folders));
+        }
+    }
+    Ok(runs)
+}
+
+fn run(package: &Package, script: &str, content: Vec<u8>, arguments: Vec<String>) -> Run {
+    let info = &package.info;
+    Run {
+        what: format!("the {script} script of {}", info.label()),
+        file: format!("{}-{}{script}", info.name, info.version),
+        content,
+        arguments,
+    }
+}
+
+/// The folders that packages bring something into, as absolute paths.
+fn changed_folders(layers: &Layers<'_>) -> BTreeSet<String> {
+    let paths = layers
+        .packages
+        .iter()
+        .flat_map(|package| package.root.nodes());
+    let folders = paths.map(|(path, _)| {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("/{folder}")
+    });
+    folders.collect()
+}
+
+/// The folders that match one of the patterns, in which `*` stands for a whole name or a
+/// part of one.
+fn matching(folders: &BTreeSet<String>, patterns: &[String]) -> Vec<String> {
+    let matches = |folder: &&String| {
+        patterns.iter().any(|pattern| {
+            let (mut names, mut globs) =
+                (folder.split('/'), pattern.trim_end_matches('/').split('/'));
+            loop {
+                match (names.next(), globs.next()) {
+                    (None, None) => return true,
+                    (Some(name), Some(glob)) if fits(name, glob) => {}
+                    _ => return false,
+                }
+            }
+        })
+    };
+    folders.iter().filter(matches).cloned().collect()
+}
+
+/// Whether a name fits a pattern with any number of `*` in it.
+fn fits(name: &str, glob: &str) -> bool {
+    let Some((first, rest)) = glob.split_once('*') else {
+        return name == glob;
+    };
+    let Some(mut name) = name.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match name.find(part) {
+            Some(at) => name = name.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    name.ends_with(last)
+}
+
+impl Builder {
+    /// Runs scripts in `root`, and applies to it what they changed.
+    pub(super) fn run_scripts(
+        &self,
+        locked: &LockedRecipe,
+        source: &str,
+        runs: &[Run],
+        root: &mut Rootfs,
+    ) -> Result<StepReport, BuildError> {
+        if root.locate("bin/sh").and_then(|at| root.get(&at)).is_none() {
+            let packages = runs.iter().map(|run| run.file.clone()).collect();
+            return Err(AlpineError::NoShell { packages }.into());
+        }
+        let tree = root.to_tree()?;
+        let mut programs = Tree::new();
+        for (name, content) in owners::STAND_INS {
+            let digest = self.cache.blobs().put(content.as_bytes())?;
+            programs.insert(&format!("bin/{name}"), program(digest))?;
+        }
+        for run in runs {
+            let digest = self.cache.blobs().put(&run.content)?;
+            programs.insert(&run.file, program(digest))?;
+        }
+        let (step, mut inputs) = layout(source, runs, &tree)?;
+        inputs
+            .build
+            .insert(EXEC.to_owned(), Entry::Folder(programs));
+        let action = step_action(&step, locked.recipe().arch, inputs, Network::Off)?.encode();
+        let (result, unable) = match self.known(&step, &action)? {
+            Some(result) => (result, None),
+            None => {
+                let _turn = self.turn(&action.digest, &step.name)?;
+                match self.known(&step, &action)? {
+                    Some(result) => (result, None),
+                    None => {
+                        let outcome = self.run_step(locked.path(), &step, &action);
+                        let outcome = outcome.map_err(named)?;
+                        self.record_result(&action, &outcome.result)?;
+                        (outcome.result, Some(outcome.unable))
+                    }
+                }
+            }
+        };
+        let after = self.outputs(&result, &action.digest)?;
+        difference::apply(root, &tree, &after, self.cache.blobs())?.map_err(|why| {
+            AlpineError::Left {
+                source_name: source.to_owned(),
+                why,
+            }
+        })?;
+        Ok(StepReport {
+            name: step.name,
+            action: action.digest,
+            outputs: after.digest(),
+            cached: unable.is_none(),
+            pinned: false,
+            unable: unable.unwrap_or_default(),
+        })
+    }
+}
+
+fn program(digest: lunikernel_cache::Digest) -> Entry {
+    Entry::File {
+        digest,
+        executable: true,
+    }
+}
+
+/// The step that runs them, and what it sees.
+fn layout(source: &str, runs: &[Run], tree: &Tree) -> Result<(Step, StepInputs), BuildError> {
+    let mut inputs = StepInputs::default();
+    let mut outputs = vec![REPORT.to_owned()];
+    for (name, entry) in tree.entries() {
+        if name == "build" || MOUNT_POINTS.contains(&name) {
+            continue;
+        }
+        let target = format!("build/{name}");
+        inputs.root.insert(name, Entry::Symlink { target })?;
+        inputs.build.insert(name.to_owned(), entry.clone());
+        outputs.push(name.to_owned());
+    }
+    for name in MOUNT_POINTS {
+        let target = format!("/{name}");
+        inputs.root.insert(name, Entry::Folder(Tree::new()))?;
+        inputs
+            .build
+            .insert(name.to_owned(), Entry::Symlink { target });
+    }
+    let step = Step {
+        name: format!("scripts of {source}"),
+        root: Vec::new(),
+        inputs: BTreeMap::new(),
+        run: driver(runs, &outputs),
+        env: BTreeMap::from([("PATH".to_owned(), format!("/build/{EXEC}/bin:{PATH}"))]),
+        outputs,
+        network: false,
+        timeout_seconds: 3600,
+        memory_mib: 4096,
+        processes: 1024,
+    };
+    Ok((step, inputs))
+}
+
+/// The commands that run one script after the other, each in `/` as apk does, and then
+/// list what has which mode.
+fn driver(runs: &[Run], outputs: &[String]) -> String {
+    let mut text = format!(": > /build/{REPORT}\ncd /\n");
+    for run in runs {
+        let mut line = quote(&format!("/build/{EXEC}/{}", run.file));
+        for argument in &run.arguments {
+            line.push(' ');
+            line.push_str(&quote(argument));
+        }
+        let failed = quote(&format!("{FAILED}{}", run.what));
+        let _ = writeln!(text, "{line} || {{ code=$?; echo {failed}; exit $code; }}");
+    }
+    text.push_str("cd /build\n");
+    let folders: Vec<String> = outputs
+        .iter()
+        .filter(|output| *output != REPORT)
+        .map(|output| quote(output))
+        .collect();
+    let _ = writeln!(
+        text,
+        "find {} '(' -type f -o -type d ')' -exec stat -c 'mode %a %n' '{{}}' + >> {REPORT}",
+        folders.join(" ")
+    );
+    text
+}
+
+/// One word for a shell, whatever is in it: POSIX XCU §2.2.2.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The same error, naming the script that failed.
+fn named(error: BuildError) -> BuildError {
+    match error {
+        BuildError::StepFailed {
+            step,
+            failure,
+            mut tail,
+            ..
+        } => {
+            let what = tail
+                .last()
+                .and_then(|line| line.strip_prefix(FAILED))
+                .map(str::to_owned);
+            if what.is_some() {
+                tail.pop();
+            }
+            AlpineError::Script {
+                what: what.unwrap_or(step),
+                failure: failure.to_string(),
+                tail,
+            }
+            .into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn triggers_watch_folders_by_pattern() {
+        let folders: BTreeSet<String> =
+            ["/bin", "/lib/modules/6.6", "/lib/modules/6.6/kernel", "/"]
+                .map(str::to_owned)
+                .into();
+        let found = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
+            matching(&folders, &patterns)
+        };
+        assert_eq!(found(&["/bin", "/sbin"]), ["/bin"]);
+        assert_eq!(found(&["/lib/modules/*"]), ["/lib/modules/6.6"]);
+        assert_eq!(found(&["/lib/*/6*6/"]), ["/lib/modules/6.6"]);
+        assert_eq!(found(&["/li", "/usr/*"]), Vec::<String>::new());
+        assert!(
+            fits("abc", "a*c") && fits("abc", "*") && !fits("abc", "a*b") && fits("aXbYc", "a*b*c")
+        );
+    }
+}

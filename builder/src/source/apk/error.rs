@@ -1,0 +1,218 @@
+//! What can go wrong when Alpine packages are locked.
+
+use url::Url;
+
+use super::archive::ArchiveError;
+use super::keys::SignatureError;
+use crate::assemble::apk::ApkError;
+use crate::assemble::tarball::TarError;
+use crate::fetch::FetchError;
+
+/// Alpine packages could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApkSourceError {
+    /// The address of a repository is none.
+    #[error("`{url}` is no address of a repository: {why}")]
+    Address {
+        /// The address.
+        url: String,
+        /// Why not.
+        why: String,
+    },
+    /// A key cannot be read.
+    #[error("the key {path} {why}")]
+    Key {
+        /// Where it is.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No key is trusted.
+    #[error("no key is trusted: there are none in `keys` and none in the base")]
+    NoKeys,
+    /// The base is not there.
+    #[error("the base `{name}` is not locked")]
+    NoBase {
+        /// The source.
+        name: String,
+    },
+    /// The base is no archive of a root file system.
+    #[error("could not read the base `{name}`")]
+    BaseArchive {
+        /// The source.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: Box<TarError>,
+    },
+    /// Something in the base cannot be read.
+    #[error("could not read {path} of the base `{name}`: {why}")]
+    BaseFile {
+        /// The source.
+        name: String,
+        /// The path in it.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// An index cannot be had.
+    #[error("could not learn what a repository has")]
+    Fetch {
+        /// The address of its index.
+        url: Box<Url>,
+        /// What happened.
+        #[source]
+        source: Box<FetchError>,
+    },
+    /// An index is refused.
+    #[error("refused the index {url}")]
+    Index {
+        /// Its address.
+        url: Box<Url>,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// A package cannot be had.
+    #[error("could not get the package {package}{}", because(why))]
+    Package {
+        /// Which one.
+        package: String,
+        /// Who needs it, from the package up to the recipe.
+        why: Vec<String>,
+        /// What happened.
+        #[source]
+        source: Box<FetchError>,
+    },
+    /// A package is not what the index says.
+    #[error("refused the package {url}")]
+    Refused {
+        /// Its address.
+        url: Box<Url>,
+        /// Why.
+        #[source]
+        source: Box<ApkError>,
+    },
+    /// Nobody vouches for a package.
+    #[error("refused the package {url}")]
+    Signature {
+        /// Its address.
+        url: Box<Url>,
+        /// Why.
+        #[source]
+        source: SignatureError,
+    },
+    /// A package is larger or smaller than the index says.
+    #[error("the package {url} should have {expected} bytes, and has {found}")]
+    Size {
+        /// Its address.
+        url: Box<Url>,
+        /// What the index says.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// A package in the recipe is written wrongly.
+    #[error("cannot look for a package: {why}")]
+    Request {
+        /// What is wrong.
+        why: String,
+    },
+    /// A package is both wanted and left out.
+    #[error("the package `{name}` is listed under both `packages` and `without`")]
+    Contradiction {
+        /// Its name.
+        name: String,
+    },
+    /// There is no such package.
+    #[error("neither a repository nor the base has `{name}`")]
+    NoPackage {
+        /// The name.
+        name: String,
+        /// A package with a similar name.
+        near: Option<String>,
+    },
+    /// The packages cannot be installed together.
+    #[error("the packages cannot be installed together:\n{why}")]
+    Unsolvable {
+        /// The chain of reasons.
+        why: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Cache(#[from] lunikernel_cache::CacheError),
+    /// The work was not done to its end.
+    #[error("looking for packages was interrupted")]
+    Interrupted,
+}
+
+/// Who needs a package, for a message.
+fn because(why: &[String]) -> String {
+    let steps: Vec<String> = why
+        .iter()
+        .map(|step| format!("\n  needed by {step}"))
+        .collect();
+    steps.concat()
+}
+
+impl ApkSourceError {
+    /// What could be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Fetch { source, .. } | Self::Package { source, .. } => match &**source {
+                FetchError::NotFound { .. } => {
+                    "repositories of Alpine keep only the newest of each package: lock against \
+                         a repository of the same day as the packages, or a mirror that keeps all"
+                }
+                other => return other.hint(),
+            },
+            Self::Refused { source, .. } => return source.hint(),
+            Self::BaseArchive { source, .. } => return source.hint(),
+            Self::Cache(error) => return error.hint(),
+            Self::Address { .. } => {
+                "write the address up to the repository's name, as /etc/apk/repositories has it: \
+                 `https://HOST/alpine/v3.20/main`"
+            }
+            Self::NoKeys => {
+                "name a `base` whose etc/apk/keys has them, or put the distribution's key beside \
+                 the recipe and name it in `keys`"
+            }
+            Self::Index {
+                source: ArchiveError::Signature(SignatureError::Untrusted { .. }),
+                ..
+            }
+            | Self::Signature {
+                source: SignatureError::Untrusted { .. },
+                ..
+            } => {
+                "if that key is the distribution's, get it over a way that you trust, put it \
+                 beside the recipe under that name, and name it in `keys`"
+            }
+            Self::Index {
+                source: ArchiveError::Signature(_),
+                ..
+            }
+            | Self::Signature { .. } => {
+                "do not trust what this repository serves; try another mirror of it"
+            }
+            Self::Size { .. } => "the repository may be in the middle of an update: try again",
+            Self::Contradiction { .. } => "take it out of one of them",
+            Self::NoPackage {
+                near: Some(near), ..
+            } => return Some(format!("did you mean `{near}`?")),
+            Self::NoPackage { .. } => "it may be in another repository: `community`, for example",
+            Self::Unsolvable { .. } => {
+                "name another version or repository, a base of the same release as the \
+                 repositories, or take what is not needed as present with `without`"
+            }
+            Self::NoBase { .. } => "name a source of the recipe that is an archive",
+            Self::Key { .. } => "keys of Alpine are PEM files named `NAME.rsa.pub`",
+            Self::Request { .. } => {
+                "write `name`, `name=1.2.3-r0`, `name>1`, `name<2` or `name~1.2`"
+            }
+            Self::Index { .. } | Self::BaseFile { .. } | Self::Interrupted => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,128 @@
+//! The solver, on repositories in memory.
+
+use super::test_repository::{chosen, chosen_with};
+
+const SHELL: &str = "
+    bash 5.2-r0; D:/bin/sh so:libc.so.1 so:libreadline.so.8; p:cmd:bash=5.2-r0
+    readline 8.2-r0; D:so:libc.so.1; p:so:libreadline.so.8=8.2
+    readline 8.1-r0; D:so:libc.so.1; p:so:libreadline.so.8=8.1
+    * musl 1.2.5-r0; p:so:libc.so.1=1
+    * busybox-binsh 1.36-r0; p:/bin/sh cmd:sh=1.36-r0; k:100
+    dash 0.5-r0; p:/bin/sh cmd:dash=0.5-r0
+";
+
+#[test]
+fn what_is_provided_satisfies_and_the_base_counts() {
+    let expected = ["bash 5.2-r0", "readline 8.2-r0"];
+    assert_eq!(chosen(SHELL, "bash").unwrap(), expected);
+    assert_eq!(chosen(SHELL, "cmd:bash").unwrap(), expected);
+    assert_eq!(chosen(SHELL, "musl").unwrap(), Vec::<String>::new());
+    assert_eq!(chosen(SHELL, "readline<8.2").unwrap(), ["readline 8.1-r0"]);
+    assert_eq!(chosen(SHELL, "readline~8.1").unwrap(), ["readline 8.1-r0"]);
+    let keep = [("readline".to_owned(), "8.1-r0".to_owned())];
+    assert_eq!(
+        chosen_with(SHELL, "bash", "", &keep).unwrap(),
+        ["bash 5.2-r0", "readline 8.1-r0"]
+    );
+    assert_eq!(
+        chosen_with(SHELL, "bash", "readline", &[]).unwrap(),
+        ["bash 5.2-r0"]
+    );
+}
+
+#[test]
+fn of_those_who_provide_a_name_the_priority_decides_and_then_the_version() {
+    let lines = "
+        a 1; D:editor
+        nano 1; p:editor; k:10
+        vim 9; p:editor; k:20
+        app 1; D:so:libssl.so
+        old 1; p:so:libssl.so=1
+        new 1; p:so:libssl.so=3
+    ";
+    assert_eq!(chosen(lines, "a").unwrap(), ["a 1", "vim 9"]);
+    assert_eq!(chosen(lines, "a nano").unwrap(), ["a 1", "nano 1"]);
+    assert_eq!(chosen(lines, "app").unwrap(), ["app 1", "new 1"]);
+}
+
+#[test]
+fn a_name_that_is_provided_with_a_version_is_provided_once() {
+    let lines = "
+        a 1; D:so:x; p:so:y=1
+        b 1; p:so:x=1 so:y=1
+        c 1; p:so:x=1 so:z=1
+    ";
+    assert_eq!(chosen(lines, "a").unwrap(), ["a 1", "c 1"]);
+    let error = chosen(lines, "a b").unwrap_err().to_string();
+    assert!(error.contains("cannot be installed"), "{error}");
+    // Unless it is without a version: then it is a mere tag.
+    let lines = "a 1; p:tag\n b 1; p:tag";
+    assert_eq!(chosen(lines, "a b").unwrap(), ["a 1", "b 1"]);
+}
+
+#[test]
+fn conflicts_keep_packages_apart() {
+    let lines = "
+        a 1; D:!b
+        b 1
+        c 1; D:!b<2
+        b 2
+        * base 1
+        d 1; D:!base
+    ";
+    assert!(chosen(lines, "a b").is_err());
+    assert_eq!(chosen(lines, "c b").unwrap(), ["b 2", "c 1"]);
+    let error = chosen(lines, "d").unwrap_err().to_string();
+    assert!(error.contains("of the base"), "{error}");
+}
+
+#[test]
+fn packages_come_along_when_all_that_they_ask_for_is_there() {
+    let lines = "
+        docs 1
+        app 1
+        app-doc 1; i:docs app=1
+        app-openrc 1; i:openrc app
+        app-extra 1; i:app; D:nothing-has-this
+        app-lang 1; i:app-doc
+        * openrc 0.5
+    ";
+    assert_eq!(chosen(lines, "app").unwrap(), ["app 1", "app-openrc 1"]);
+    assert_eq!(
+        chosen(lines, "app docs").unwrap(),
+        ["app 1", "app-doc 1", "app-lang 1", "app-openrc 1", "docs 1"]
+    );
+    assert_eq!(
+        chosen_with(lines, "app", "app-openrc", &[]).unwrap(),
+        ["app 1"]
+    );
+}
+
+#[test]
+fn what_cannot_be_met_is_explained() {
+    let lines = "
+        nginx 1.12.2-r3; D:so:libssl.so.44 so:libc.so.1
+        * musl 1.2.5-r0; p:so:libc.so.1=1
+        new 1; D:musl>=1.3
+        wrong 1; D:a@tag
+    ";
+    let say = |wanted: &str| {
+        let error = chosen(lines, wanted).unwrap_err();
+        format!("{error}\nhint: {}", error.hint().unwrap_or_default())
+    };
+    for (wanted, expected) in [
+        (
+            "nginx",
+            "nginx 1.12.2-r3 would require\n   └─ so:libssl.so.44 (neither a repository nor the base has it)",
+        ),
+        ("new", "musl >=1.3 (there is musl 1.2.5-r0)"),
+        ("musl<1.2", "musl <1.2 (there is musl 1.2.5-r0)"),
+        ("wrong", "`a@tag` names a repository by its tag"),
+        ("ngnix", "has `ngnix`\nhint: did you mean `nginx`?"),
+        ("!musl", "`!musl` says what must not be there"),
+        ("a=", "`a=` has a version that is none\nhint: write `name`"),
+    ] {
+        let said = say(wanted);
+        assert!(said.contains(expected), "{wanted}: {said}");
+    }
+}

@@ -6,6 +6,7 @@
 mod archives;
 mod compose;
 mod error;
+mod extensions;
 mod licence;
 mod log;
 mod materials;

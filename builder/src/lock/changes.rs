@@ -69,6 +69,11 @@ fn flatten(lock: &LockFile) -> BTreeMap<(String, String), String> {
             }
             LockedSource::Url(url) => pin(&url.url, short(&url.sha256.hex())),
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
+            LockedSource::Tcz(tczs) => {
+                for extension in &tczs.extensions {
+                    pin(&extension.name, short(&extension.sha256.hex()));
+                }
+            }
             LockedSource::File(file) => pin(&file.path, short(&file.digest.sha256.hex())),
         }
     }

@@ -10,6 +10,7 @@ use crate::recipe::quoted;
 use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
+use crate::source::tcz::TczError;
 use crate::source::url::UrlError;
 
 /// An error of locking, or of a lock.
@@ -87,6 +88,9 @@ pub enum SourceError {
     /// A git repository.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// Extensions of TinyCore.
+    #[error(transparent)]
+    Tcz(#[from] TczError),
     /// A file beside the recipe.
     #[error(transparent)]
     File(#[from] FileError),
@@ -154,6 +158,7 @@ impl SourceError {
             Self::Deb(error) => error.hint(),
             Self::Url(error) => error.hint(),
             Self::Git(error) => error.hint(),
+            Self::Tcz(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
         }

@@ -169,6 +169,7 @@ impl LockedSource {
             (Self::Git(locked), Source::Git(asked)) => {
                 locked.url == asked.url && locked.rev == asked.rev
             }
+            (Self::Tcz(locked), Source::Tcz(asked)) => locked.request == *asked,
             (Self::File(locked), Source::File(path)) => locked.path == *path,
             _ => false,
         }
@@ -181,6 +182,7 @@ impl LockedSource {
             Self::Deb(debs) => debs.packages.iter().map(|p| p.digest()).collect(),
             Self::Url(url) => vec![url.digest()],
             Self::Git(git) => vec![git.tree],
+            Self::Tcz(tczs) => tczs.extensions.iter().map(|e| e.digest()).collect(),
             Self::File(file) => vec![file.digest],
         }
     }

@@ -19,8 +19,8 @@ pub(crate) use complaint::Problem;
 pub use complaint::{Complaint, Severity};
 pub use model::{
     ApiVersion, Arch, Boot, BootTest, DebSource, Device, DeviceKind, FileSpec, FlavourName,
-    GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step, UrlSource,
-    User,
+    GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step, TczInstall,
+    TczSource, UrlSource, User,
 };
 pub(crate) use path::Path;
 pub use quoted::quoted;

@@ -116,6 +116,8 @@ pub enum Source {
     Url(UrlSource),
     /// A commit of a git repository.
     Git(GitSource),
+    /// Extensions of TinyCore, with everything they depend on.
+    Tcz(TczSource),
     /// A file or folder beside the recipe, as a path relative to it.
     File(String),
 }
@@ -173,6 +175,39 @@ pub struct GitSource {
     pub url: String,
     /// A branch, a tag or a commit; `luni lock` pins the commit that it names.
     pub rev: String,
+}
+
+/// Extensions of TinyCore, with everything they depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct TczSource {
+    /// The folder of a mirror that has them: `https://…`, `http://…` or `file:///…`.
+    #[schemars(regex(pattern = "^(https?|file)://"))]
+    pub mirror: String,
+    /// The extensions that are wanted: `bash.tcz`.
+    #[schemars(
+        length(min = 1),
+        inner(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._+-]*\\.tcz$"))
+    )]
+    pub extensions: Vec<String>,
+    /// What becomes of them.
+    #[serde(default)]
+    pub install: TczInstall,
+    /// The kernel's release, as `uname -r` gives it: what `KERNEL` stands for in names
+    /// of extensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+}
+
+/// What becomes of extensions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TczInstall {
+    /// They are unpacked into the root file system; their scripts run when it boots.
+    #[default]
+    Merge,
+    /// They are kept as they are, and Core loads them when it boots.
+    Onboot,
 }
 
 /// Commands that are run in a sandbox: no network, nothing of the host in sight.

@@ -125,6 +125,11 @@ fn take_over(
                 }
             }
             LockedSource::Url(url) => file(&url.url, url.digest()),
+            LockedSource::Tcz(tczs) => {
+                for extension in &tczs.extensions {
+                    file(&extension.name, extension.digest());
+                }
+            }
             LockedSource::Git(_) | LockedSource::File(_) => {}
         }
     }

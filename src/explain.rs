@@ -1,6 +1,8 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+use std::io::ErrorKind;
+
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
@@ -12,6 +14,7 @@ use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
+use lunikernel_builder::unikernel::ModulesError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
@@ -150,6 +153,8 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::NotAFile { .. }
+            | Self::KernelTooLarge { .. }
             | Self::Archive { .. }
             | Self::NoSuchStep { .. }
             | Self::Flavour(_)
@@ -211,7 +216,24 @@ impl Explain for BootError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::NoQemu { .. } | Self::NoKvm { .. })
+        matches!(
+            self,
+            Self::NoQemu { .. } | Self::NoTender { .. } | Self::NoKvm { .. }
+        )
+    }
+}
+
+impl Explain for ModulesError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Artefact(error) => error.exit(),
+            Self::Read { .. } => Exit::Failed,
+            _ => Exit::BadInput,
+        }
     }
 }
 
@@ -222,7 +244,8 @@ impl Explain for ArtefactError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Io { .. } => Exit::Failed,
+            // As with a recipe that is not there.
+            Self::Io { source, .. } if source.kind() != ErrorKind::NotFound => Exit::Failed,
             _ => Exit::BadInput,
         }
     }

@@ -18,4 +18,5 @@ pub mod plan;
 pub mod recipe;
 pub mod sandbox;
 pub mod source;
+pub mod unikernel;
 pub mod verify;

@@ -1,7 +1,7 @@
 //! Building: from a locked recipe to an artefact.
 //!
 //! The order of [`Builder::build`] is the order of the data: recall, fetch, unpack,
-//! run the steps, compose the root file system, seal.
+//! run the steps, compose the system that is booted, seal.
 
 mod archives;
 mod compose;
@@ -14,6 +14,7 @@ mod recall;
 mod sbom;
 mod seal;
 mod steps;
+mod system;
 mod unpack;
 
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ pub(crate) use sbom::purl;
 pub use steps::StepReport;
 
 use crate::fetch::Fetcher;
-use crate::flavour;
+use crate::flavour::{self, Flavour};
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
 use crate::sandbox::{Sandbox, Surroundings, Unable};
@@ -202,12 +203,13 @@ impl Builder {
     /// Everything between the inputs and the artefact.
     fn make(&self, locked: &LockedRecipe) -> Result<Made, BuildError> {
         let recipe = locked.recipe();
-        let flavour = flavour::of(recipe.flavour);
         let mut materials = self.unpack(locked)?;
         let steps = self.run_steps(locked.path(), recipe, &mut materials)?;
-        let kernel = compose::kernel(recipe, &materials, self.cache.blobs())?;
-        let root = compose::rootfs(recipe, flavour, &materials, &kernel, self.cache.blobs())?;
-        let artefact = self.seal(locked, flavour, &kernel, &root, &materials)?;
+        let system = match flavour::of(recipe.flavour) {
+            Flavour::Linux(linux) => self.linux(recipe, linux, &materials)?,
+            Flavour::Unikernel(unikernel) => self.unikernel(recipe, unikernel, &materials)?,
+        };
+        let artefact = self.seal(locked, system, &materials)?;
         Ok(Made { artefact, steps })
     }
 }

@@ -114,6 +114,15 @@ impl<'k, 'f> Collector<'k, 'f> {
             })
     }
 
+    /// Puts a member in a place where nothing may be yet: programs would not agree on
+    /// which of two they see.
+    pub(super) fn add(&mut self, path: &str, node: Node) -> Result<(), ArchiveError> {
+        if self.root.get(path).is_some() {
+            return Err(refused(path, "there is another member of that name"));
+        }
+        self.insert(path, node)
+    }
+
     pub(super) fn root(&mut self) -> &mut Rootfs {
         &mut self.root
     }

@@ -270,7 +270,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
                 *link = Some(other.clone());
             }
             self.into.insert(other, node.clone())?;
-            return self.into.insert(path, node);
+            return self.into.add(path, node);
         }
         let mut content = Content {
             file: &mut self.file,
@@ -290,7 +290,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
     }
 
     fn put(&mut self, path: &str, posix: &Posix, kind: NodeKind) -> Result<(), ArchiveError> {
-        self.into.insert(path, node(posix, kind))
+        self.into.add(path, node(posix, kind))
     }
 }
 

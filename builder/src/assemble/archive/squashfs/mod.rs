@@ -26,7 +26,7 @@ use tables::Tables;
 
 /// How much is decompressed, at most, for each byte that an image may unpack to. An
 /// honest one has each block read about once.
-const WORK: u64 = 8;
+const WORK: u64 = 4;
 
 /// What an image begins with.
 pub(super) const MAGIC: &[u8] = b"hsqs";
@@ -133,7 +133,7 @@ impl Walk {
                 *link = Some(first.clone());
             }
             into.insert(first, node.clone())?;
-            return into.insert(&path, node);
+            return into.add(&path, node);
         }
         let kind = match &inode.kind {
             Kind::Folder { .. } => NodeKind::Folder,
@@ -179,7 +179,7 @@ impl Walk {
             }
             _ => {}
         }
-        into.insert(&path, node)
+        into.add(&path, node)
     }
 }
 

@@ -149,6 +149,7 @@ impl Explain for BuildError {
             Self::Lock(error) => error.exit(),
             Self::Git { source, .. } => source.exit(),
             Self::StepFailed { .. } => Exit::Step,
+            Self::OtherOutputs { .. } => Exit::Unavailable,
             Self::NothingToRemove { .. }
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }

@@ -35,6 +35,7 @@ mod isolation;
 mod kept;
 mod limits;
 mod locale;
+mod network;
 mod outputs;
 mod surroundings;
 mod traced;

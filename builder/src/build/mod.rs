@@ -10,6 +10,7 @@ mod extensions;
 mod licence;
 mod log;
 mod materials;
+mod pinned;
 mod recall;
 mod sbom;
 mod seal;
@@ -120,7 +121,7 @@ impl Builder {
             if !self.find(&action, &mut built)? {
                 built.cached = false;
                 built.fetched = self.fetch(locked).await?;
-                let made = tokio::task::block_in_place(|| self.make_on_threads(locked))?;
+                let made = tokio::task::block_in_place(|| self.on_threads(|| self.make(locked)))?;
                 self.record(&action, &built.file_name, &made.artefact)?;
                 built.steps = made.steps;
                 built.artefact = made.artefact;
@@ -150,10 +151,12 @@ impl Builder {
         Ok(true)
     }
 
-    /// Gets every input of `locked` that is not in the cache, and says how many.
+    /// Gets every input of `locked` that is not in the cache, and says how many. What
+    /// pinned steps made is among them; where no mirror has it they are run.
     ///
     /// # Errors
-    /// [`BuildError::Fetch`] with all of those that cannot be had.
+    /// [`BuildError::Fetch`] with all of those that cannot be had,
+    /// [`BuildError::OtherOutputs`] where a step makes something else than is pinned.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
         let wants = locked.missing(
             self.cache.blobs(),
@@ -177,8 +180,16 @@ impl Builder {
                 }
             }
         }
+        let steps = self.missing_steps(locked).await?;
+        if self.fetcher.options().offline {
+            let steps = steps.iter();
+            missing.extend(steps.map(|(step, locked)| pinned::as_missing(step, locked)));
+        }
         self.fetcher.accept(missing)?;
-        Ok(fetched)
+        for (step, pinned) in &steps {
+            tokio::task::block_in_place(|| self.run_again(locked, step, pinned))?;
+        }
+        Ok(fetched + steps.len())
     }
 
     /// The action that stands for the whole build.
@@ -190,21 +201,24 @@ impl Builder {
         Ok(action.encode())
     }
 
-    /// Makes the artefact on as many threads as asked for. Nothing that comes out may
-    /// depend on their number.
-    fn make_on_threads(&self, locked: &LockedRecipe) -> Result<Made, BuildError> {
+    /// Does `work` on as many threads as asked for. Nothing that comes out may depend on
+    /// their number.
+    fn on_threads<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, BuildError> + Send,
+    ) -> Result<T, BuildError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .build()
             .map_err(|error| BuildError::Threads(error.to_string()))?;
-        pool.install(|| self.make(locked))
+        pool.install(work)
     }
 
     /// Everything between the inputs and the artefact.
     fn make(&self, locked: &LockedRecipe) -> Result<Made, BuildError> {
         let recipe = locked.recipe();
         let mut materials = self.unpack(locked)?;
-        let steps = self.run_steps(locked.path(), recipe, &mut materials)?;
+        let steps = self.run_steps(locked, &recipe.steps, &mut materials)?;
         let system = match flavour::of(recipe.flavour) {
             Flavour::Linux(linux) => self.linux(recipe, linux, &materials)?,
             Flavour::Unikernel(unikernel) => self.unikernel(recipe, unikernel, &materials)?,

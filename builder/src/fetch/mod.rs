@@ -16,6 +16,7 @@ mod partial;
 pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trees;
 mod unpinned;
 
 use std::collections::BTreeMap;

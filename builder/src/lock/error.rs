@@ -119,6 +119,15 @@ pub enum Stale {
         /// The file or folder.
         path: String,
     },
+    /// A step of the recipe uses the network, and the lock does not say what it makes.
+    #[error("what step `{0}` makes, which uses the network, is not in it")]
+    StepMissing(String),
+    /// The lock has a step that the recipe does not have, or that uses no network.
+    #[error("it has a step `{0}`, which is none that uses the network in the recipe")]
+    StepExtra(String),
+    /// A step or its inputs are not what they were when its outputs were pinned.
+    #[error("step `{0}`, which uses the network, or an input of it has changed since")]
+    StepChanged(String),
 }
 
 fn list(reasons: &[Stale]) -> String {

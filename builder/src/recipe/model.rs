@@ -229,7 +229,8 @@ pub enum TczInstall {
     Onboot,
 }
 
-/// Commands that are run in a sandbox: no network, nothing of the host in sight.
+/// Commands that are run in a sandbox: nothing of the host in sight, and no network
+/// unless what they make is pinned in the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Step {
@@ -253,6 +254,10 @@ pub struct Step {
     /// Files and folders in `/build` that are kept.
     #[schemars(length(min = 1), inner(regex(pattern = "^[^/]")))]
     pub outputs: Vec<String>,
+    /// Whether it may use the network, to fill a download cache, for example. `luni lock`
+    /// then runs it and pins what it makes.
+    #[serde(default)]
+    pub network: bool,
     /// How long it may take, in seconds.
     #[serde(default = "hour")]
     #[schemars(range(min = 1, max = 604_800))]

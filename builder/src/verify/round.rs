@@ -140,6 +140,11 @@ fn take_over(
             inputs.push((git.url.clone(), Entry::Folder(tree)));
         }
     }
+    for (name, step) in &locked.lock().steps {
+        let tree = Tree::load(from, &step.outputs)?;
+        tree.store(to)?;
+        inputs.push((name.clone(), Entry::Folder(tree)));
+    }
     let files = locked.files().iter();
     inputs.extend(files.map(|(path, entry)| (path.clone(), entry.clone())));
     if reversed {

@@ -37,6 +37,7 @@ use self::image::Images;
 use self::labels::{Mark, Whose};
 use self::program::Program;
 use super::job::Job;
+use super::lent;
 use super::locale;
 use super::log::{Log, LogSink, MAX_LOG};
 use super::native::contained::{Finish, Start};
@@ -337,6 +338,19 @@ impl InDocker {
             && root.insert(&path, Entry::Folder(tree)).is_ok()
         {
             digest = root.digest();
+        }
+        if job.network
+            && root.get(lent::CERTIFICATES).is_none()
+            && let Some(certificates) = lent::certificates()
+        {
+            let file = Entry::File {
+                digest: blobs.put(&certificates)?,
+                executable: false,
+            };
+            // Where a file is in the way, the root has its own ways.
+            if root.insert(lent::CERTIFICATES, file).is_ok() {
+                digest = root.digest();
+            }
         }
         let image = self.docker.image(blobs, &digest, root.clone()).await?;
         if self.docker.shared.closing.load(Ordering::SeqCst) {

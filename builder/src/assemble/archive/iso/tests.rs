@@ -26,7 +26,7 @@ fn files(folder: &std::path::Path) -> Rootfs {
         ("root", "/"),
         ("boot/up", "../UPPER.Case"),
     ] {
-        std::os::unix::fs::symlink(target, top.join(path)).unwrap();
+        fs::os::unix::fs::symlink(target, top.join(path)).unwrap();
         root.insert(path, Node::symlink(target)).unwrap();
     }
     root

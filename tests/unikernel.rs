@@ -157,6 +157,51 @@ fn little_kernel_is_reproducible_and_boots() {
     );
 }
 
+/// Compiled in the sandbox, from packages alone.
+#[test]
+fn the_kernel_of_a_hundred_lines_is_reproducible_and_finds_its_module() {
+    let name = "unikernel::the_kernel_of_a_hundred_lines_is_reproducible_and_finds_its_module";
+    let recipe = project("recipes/unikernel/hello");
+    let Some(mirror) = hello::mirror_of(name, "unikernel-hello", &recipe) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let luni = |args: &[&str]| {
+        hello::luni(&folder.path().join("cache"))
+            .args(["--offline", "--quiet", "--mirror", &mirror])
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let built = luni(&["build", recipe.to_str().unwrap()]);
+    assert_eq!(
+        hello::built_digest(&built),
+        golden("recipes/unikernel/hello")
+    );
+    let verified = luni(&["verify", "hello.luni.zip"]);
+    assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
+    if !has_qemu() {
+        return;
+    }
+    let ran = luni(&[
+        "run",
+        "--accel",
+        "tcg",
+        "--timeout",
+        "300",
+        "hello.luni.zip",
+    ]);
+    assert_eq!(
+        stdout(&ran),
+        "hello: started by multiboot with `kernel hello from a recipe`\n\
+         hello: a module `modules-0 module.txt`: a file in the memory\n\
+         hello: done\n",
+        "{}",
+        transcript(&ran)
+    );
+}
+
 #[test]
 fn the_virtio_target_boots_although_its_header_counts_on_more_bytes() {
     let Some(kernel) = upstream(HELLO_VIRTIO) else {
@@ -170,7 +215,7 @@ fn the_virtio_target_boots_although_its_header_counts_on_more_bytes() {
     let cut = again.luni(&["build"]);
     assert_eq!(cut.status.code(), Some(3), "{}", transcript(&cut));
     assert!(
-        stderr(&cut).contains("the file ends at byte 60000"),
+        stderr(&cut).contains("reaches beyond the end of the file"),
         "{}",
         transcript(&cut)
     );
@@ -297,6 +342,125 @@ fn a_tender_gets_memory_devices_and_the_command_line() {
         said.ends_with("/kernel>\n<one>\n<two>\n<three>\n"),
         "{said}"
     );
+}
+
+/// The crate with Solo5's source, where this machine's cargo keeps it.
+fn solo5_crate() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
+    let registries = fs::read_dir(home.join("registry/cache")).ok()?;
+    let mut files = registries.map(|it| it.unwrap().path().join("solo5-sys-0.1.0.crate"));
+    files.find(|file| file.is_file())
+}
+
+#[test]
+fn solo5_is_compiled_from_source_and_runs_by_its_own_tender() {
+    let name = "unikernel::solo5_is_compiled_from_source_and_runs_by_its_own_tender";
+    let Some(source) = solo5_crate() else {
+        lunikernel_testing::left_out(name, "`cargo info solo5-sys@0.1.0` was never run here");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["recipe.yaml", "recipe.lock"] {
+        fs::copy(project("tests/solo5").join(file), folder.path().join(file)).unwrap();
+    }
+    fs::copy(source, folder.path().join("solo5-sys-0.1.0.crate")).unwrap();
+    let Some(mirror) = hello::mirror_of(name, "solo5-hello", folder.path()) else {
+        return;
+    };
+    let luni = |args: &[&str]| {
+        hello::luni(&folder.path().join("cache"))
+            .args(["--offline", "--quiet", "--mirror", &mirror])
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    assert_eq!(
+        hello::built_digest(&luni(&["build"])),
+        golden("solo5-hello")
+    );
+    let ran = luni(&["run", "solo5-hello.luni.zip", "--own-tender", "--test"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", transcript(&ran));
+    let ran = luni(&["run", "solo5-hello.luni.zip", "--own-tender"]);
+    let console = stdout(&ran);
+    assert_eq!(ran.status.code(), Some(0), "{}", transcript(&ran));
+    assert!(
+        console.contains("Solo5: Bindings version v0.7.2"),
+        "{console}"
+    );
+    assert!(
+        console.contains("Command line is: 'Hello_Solo5'\nSUCCESS\n"),
+        "{console}"
+    );
+    let verified = luni(&["verify"]);
+    assert!(
+        stdout(&verified).starts_with("GOOD "),
+        "{}",
+        transcript(&verified)
+    );
+
+    // The other targets come of the same step.
+    let recipe = fs::read_to_string(folder.path().join("recipe.yaml")).unwrap();
+    for target in ["hvt", "virtio"] {
+        let lines = recipe.lines().map(|line| match line.trim() {
+            "from: compile/out/test_hello.spt" => {
+                line.replace("hello.spt", &format!("hello.{target}"))
+            }
+            "tender: compile/out/solo5-spt" if target == "virtio" => String::new(),
+            "tender: compile/out/solo5-spt" => line.replace("solo5-spt", "solo5-hvt"),
+            _ => line.to_owned(),
+        });
+        let lines: Vec<String> = lines.collect();
+        fs::write(folder.path().join("recipe.yaml"), lines.join("\n")).unwrap();
+        let built = hello::built_digest(&luni(&["build"]));
+        assert_eq!(built, golden(&format!("solo5-hello for {target}")));
+    }
+    if has_qemu() {
+        let ran = luni(&[
+            "run",
+            "solo5-hello.luni.zip",
+            "--accel",
+            "tcg",
+            "--timeout",
+            "300",
+        ]);
+        assert!(stdout(&ran).contains("\nSUCCESS\n"), "{}", transcript(&ran));
+    }
+}
+
+#[test]
+fn an_overlay_is_the_disk_that_the_unikernel_names() {
+    let kernel = fs::read(project("fuzz/seeds/solo5/good-devices")).unwrap();
+    let bench = Bench::new("devices", "mirage", &kernel, "");
+    bench.build();
+    fs::create_dir(bench.path("files")).unwrap();
+    fs::write(bench.path("files/index.html"), "a page\n").unwrap();
+    let lay = |out: &str| bench.luni(&["overlay", "devices.luni.zip", "files", "-o", out]);
+    let laid = lay("with.luni.zip");
+    assert!(laid.status.success(), "{}", transcript(&laid));
+    lay("again.luni.zip");
+    let bytes = |name: &str| fs::read(bench.path(name)).unwrap();
+    assert!(bytes("with.luni.zip") == bytes("again.luni.zip"));
+    let inspected = stdout(&bench.luni(&["inspect", "with.luni.zip"]));
+    for part in ["block.tar", "overlaid: base"] {
+        assert!(inspected.contains(part), "{inspected}");
+    }
+    let tender = bench.path("tender");
+    let script = "#!/bin/sh\ntr -d '\\0' < \"${2#--block:storage=}\"\n";
+    fs::write(&tender, script).unwrap();
+    fs::set_permissions(&tender, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let tender = tender.to_str().unwrap();
+    let ran = bench.luni(&[
+        "run",
+        "with.luni.zip",
+        "--tender",
+        tender,
+        "--attach",
+        "service=tap7",
+    ]);
+    assert!(stdout(&ran).contains("index.html"), "{}", transcript(&ran));
+    assert!(stdout(&ran).contains("a page\n"), "{}", transcript(&ran));
 }
 
 #[test]

@@ -132,9 +132,17 @@ impl Plan {
             .args(["-m", &self.memory_mib.to_string()])
             .args(["-chardev", "stdio,id=console,signal=off"])
             .args(["-serial", "chardev:console"])
-            .arg("-kernel")
-            .arg(&self.kernel)
             .args(["-append", &self.cmdline]);
+        // A kernel that starts by multiboot is told the names of its files, which must
+        // not be those of this machine's folders.
+        let folder = match (&self.start, self.kernel.parent()) {
+            (Start::Kernel { .. }, Some(folder)) if folder.is_absolute() => folder,
+            _ => Path::new(""),
+        };
+        if folder != Path::new("") {
+            command.current_dir(folder);
+        }
+        command.arg("-kernel").arg(name_in(folder, &self.kernel));
         match &self.start {
             Start::Linux { initramfs } => {
                 command
@@ -146,7 +154,7 @@ impl Plan {
             }
             Start::Kernel { modules } if modules.is_empty() => {}
             Start::Kernel { modules } => {
-                command.arg("-initrd").arg(initrd(modules));
+                command.arg("-initrd").arg(initrd(folder, modules));
             }
             Start::Solo5Virtio { .. } | Start::Tender(_) => {
                 command.args(["-device", "isa-debug-exit"]);
@@ -182,19 +190,24 @@ impl Plan {
 }
 
 /// Multiboot's modules as `-initrd` has them: `FILE TEXT,FILE TEXT`.
-fn initrd(modules: &[Module]) -> OsString {
+fn initrd(folder: &Path, modules: &[Module]) -> OsString {
     let mut all = OsString::new();
     for (index, module) in modules.iter().enumerate() {
         if index > 0 {
             all.push(",");
         }
-        all.push(escaped(module.file.as_os_str()));
+        all.push(escaped(name_in(folder, &module.file).as_os_str()));
         if !module.cmdline.is_empty() {
             all.push(" ");
             all.push(escaped(OsStr::new(&module.cmdline)));
         }
     }
     all
+}
+
+/// What a file is called in `folder`; what is elsewhere keeps its path.
+fn name_in<'p>(folder: &Path, file: &'p Path) -> &'p Path {
+    file.strip_prefix(folder).unwrap_or(file)
 }
 
 /// As QEMU reads it in a list: a comma is written twice.

@@ -40,6 +40,7 @@ pub(super) struct Load {
 /// A note.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Note<'a> {
+    /// Whose it is, its terminating zero included.
     pub(super) owner: &'a [u8],
     pub(super) kind: u32,
     pub(super) content: &'a [u8],
@@ -140,14 +141,14 @@ impl<'a> Elf<'a> {
             }
             if kind == PT_NOTE {
                 let notes = segment.notes(endian, file);
-                let mut notes = notes.map_err(damaged)?.into_iter().flatten();
-                while let Some(note) = notes.next() {
+                let notes = notes.map_err(damaged)?.into_iter().flatten();
+                for note in notes {
                     let note = note.map_err(damaged)?;
                     if elf.notes.len() == MOST_NOTES {
                         return Err(KernelFlaw::Elf("it has too many notes".to_owned()));
                     }
                     elf.notes.push(Note {
-                        owner: note.name(),
+                        owner: note.name_bytes(),
                         kind: note.n_type(endian).0,
                         content: note.desc(),
                     });

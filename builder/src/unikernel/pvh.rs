@@ -4,7 +4,7 @@
 use super::KernelFlaw;
 use super::elf::Elf;
 
-const OWNER: &[u8] = b"Xen";
+const OWNER: &[u8] = b"Xen\0";
 /// `XEN_ELFNOTE_PHYS32_ENTRY`.
 const PHYS32_ENTRY: u32 = 18;
 const NOTE: &str = "`Xen` 18 (the PVH entry)";

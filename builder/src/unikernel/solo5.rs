@@ -9,7 +9,7 @@ use super::KernelFlaw;
 use super::elf::Elf;
 use super::header::u32_at;
 
-const OWNER: &[u8] = b"Solo5";
+const OWNER: &[u8] = b"Solo5\0";
 const ABI1: u32 = 0x3149_4241;
 const MFT1: u32 = 0x3154_464d;
 

@@ -127,11 +127,11 @@ fn what_is_wrong_is_said() {
         ),
         (
             two("architecture"),
-            "its multiboot 2 header at byte 176 is for architecture 4, expected 0",
+            "its multiboot 2 header at byte 120 is for architecture 4, expected 0",
         ),
         (
             two("tag-size"),
-            "its multiboot 2 header at byte 176 has a tag of 4 bytes",
+            "its multiboot 2 header at byte 120 has a tag of 4 bytes",
         ),
         (
             pvh("entry"),
@@ -179,6 +179,8 @@ fn a_header_that_counts_on_zeros_behind_the_file_is_understood() {
 
 /// Where the notes are in `test_hello.spt`, by what `readelf -n` says.
 const NOTES: std::ops::Range<usize> = 0x4000..0x40ac;
+/// What fills their owners' names up to four bytes.
+const PADDING: [usize; 4] = [0x4012, 0x4013, 0x409a, 0x409b];
 
 #[test]
 fn no_flipped_bit_of_a_note_goes_unnoticed() {
@@ -186,19 +188,17 @@ fn no_flipped_bit_of_a_note_goes_unnoticed() {
     let Some(good) = upstream(file, sha256) else {
         return;
     };
-    let mut refused = 0;
-    for at in NOTES {
+    let mut others = 0;
+    for at in NOTES.filter(|at| !PADDING.contains(at)) {
         for bit in 0..8 {
             let mut bytes = good.clone();
             bytes[at] ^= 1 << bit;
-            match solo5::read(&bytes) {
-                Err(_) => refused += 1,
-                // Another target or version of its interface is as good as this one.
-                Ok(image) => {
-                    assert_ne!(Ok(image), solo5::read(&good), "bit {bit} of byte {at:#x}");
-                }
+            if let Ok(image) = solo5::read(&bytes) {
+                assert_ne!(Ok(image), solo5::read(&good), "bit {bit} of byte {at:#x}");
+                others += 1;
             }
         }
     }
-    assert_eq!(NOTES.len() * 8 - refused, 12);
+    // Another target (virtio, xen) or version of its interface is as good as this one.
+    assert_eq!(others, 11);
 }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::File;
 use lunikernel_builder::boot::{Machine, Module, Start, Tender, TenderKind};
+use lunikernel_builder::overlay::BLOCK;
 use lunikernel_builder::unikernel::solo5::{self, DeviceKind};
 use lunikernel_builder::unikernel::{KernelFlaw, Modules, multiboot};
 use lunikernel_cache::CacheError;
-use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Protocol, TENDER};
+use lunikernel_cache::artefact::{
+    Artefact, ArtefactError, INITRAMFS, KERNEL, Overlay, Protocol, TENDER,
+};
 
 use super::Args;
 use crate::exit::Exit;
@@ -162,6 +165,9 @@ impl Zip<'_> {
             let given = args.attach.iter().find(|it| it.device == device.name);
             let given = given.map(|it| it.what.clone());
             match (device.kind, given) {
+                (DeviceKind::Block, None) if self.has_disk(&device.name) => {
+                    attached.disks.push((device.name, self.entry(BLOCK)?));
+                }
                 (DeviceKind::Block, Some(what)) => attached.disks.push((device.name, what.into())),
                 (DeviceKind::Net, Some(what)) if tender => attached.nets.push((device.name, what)),
                 (DeviceKind::Net, _) if !tender => {}
@@ -177,6 +183,13 @@ impl Zip<'_> {
             }
         }
         Ok(attached)
+    }
+
+    /// Whether the Lunikernel has a disk for the device of that name: its overlays.
+    fn has_disk(&self, name: &str) -> bool {
+        let manifest = self.artefact.manifest();
+        let own = matches!(&manifest.overlay, Overlay::Block { device } if device == name);
+        own && manifest.entries.contains_key(BLOCK)
     }
 
     /// What is to be said of the kernel's bytes.

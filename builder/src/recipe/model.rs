@@ -447,7 +447,7 @@ impl KernelSpec {
 pub struct Boot {
     /// The kernel's command line. Without it `console=ttyS0 panic=5` for Linux, and an
     /// empty one for a unikernel.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2047), regex(pattern = "^[ -~]*$"))]
     pub cmdline: Option<String>,
     /// The least memory that it needs, in MiB.

@@ -164,7 +164,7 @@ fn shell() -> Vec<u8> {
 }
 
 /// The head of a lock, and those of its sources that are `wanted`.
-fn lock_of(path: &Path, wanted: impl Fn(&str) -> bool) -> String {
+pub(crate) fn lock_of(path: &Path, wanted: impl Fn(&str) -> bool) -> String {
     let text = fs::read_to_string(path).unwrap();
     let (head, sources) = text.split_once("\nsources:\n").unwrap();
     let mut kept = format!("{head}\nsources:\n");

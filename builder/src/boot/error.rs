@@ -51,8 +51,8 @@ pub enum BootError {
         /// The port.
         port: u16,
     },
-    /// QEMU ended with an error of its own.
-    #[error("QEMU could not boot the machine ({status}): {message}")]
+    /// QEMU or a tender ended with an error.
+    #[error("what runs the machine ended with an error ({status}): {message}")]
     Qemu {
         /// Its exit status.
         status: String,

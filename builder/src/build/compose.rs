@@ -66,10 +66,7 @@ pub(super) fn rootfs(
     };
     root.overlay(&kernel.modules)
         .map_err(layer("the kernel's modules"))?;
-    let guest = flavour.guest(recipe, blobs)?;
-    root.underlay(&guest)
-        .map_err(layer("the flavour's files"))?;
-    flavour.adapt(recipe, &mut root, blobs)?;
+    flavour.complete(recipe, &mut root, blobs)?;
     for (path, file) in &spec.files {
         let added = file_spec(path, file, materials, blobs)?;
         root.overlay(&added).map_err(layer(path))?;

@@ -18,6 +18,7 @@ use crate::lock::LockError;
 use crate::recipe::quoted;
 use crate::sandbox::{Failure, SandboxError};
 use crate::source::git::GitError;
+use crate::source::tcz::TczError;
 
 /// An error of a build.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,15 @@ pub enum BuildError {
         name: String,
         /// What was asked for.
         path: String,
+    },
+    /// Extensions cannot be laid out.
+    #[error("could not lay out the extensions of `{source_name}`")]
+    Extensions {
+        /// The source.
+        source_name: String,
+        /// Why.
+        #[source]
+        source: TczError,
     },
     /// An archive could not be unpacked.
     #[error("could not unpack `{name}`")]
@@ -239,6 +249,7 @@ impl BuildError {
                     .to_owned(),
             ),
             Self::Archive { source, .. } => source.hint(),
+            Self::Extensions { source, .. } => source.hint(),
             Self::StepFailed { recipe, step, .. } => Some(format!(
                 "look around where it failed with `luni shell {} {step}`",
                 quoted(recipe)

@@ -7,6 +7,7 @@ mod alpine;
 mod archives;
 mod compose;
 mod error;
+mod extensions;
 mod licence;
 mod log;
 mod materials;

@@ -136,6 +136,11 @@ fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
                 add("crate", &krate.name, version, krate.digest());
             }
             LockedSource::Git(git) => add("git", &git.url, Some(&git.commit), git.tree),
+            LockedSource::Tcz(tczs) => {
+                for extension in &tczs.extensions {
+                    add("tcz", &extension.name, None, extension.digest());
+                }
+            }
             LockedSource::File(file) => add("file", &file.path, None, file.digest),
         }
     }

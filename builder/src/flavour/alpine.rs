@@ -39,12 +39,13 @@ impl Linux for Alpine {
         debian::Debian.guest(recipe, blobs)
     }
 
-    fn adapt(
+    fn complete(
         &self,
         recipe: &Recipe,
         root: &mut Rootfs,
         blobs: &BlobStore,
     ) -> Result<(), FlavourError> {
+        root.underlay(&self.guest(recipe, blobs)?)?;
         add_users(&recipe.rootfs.users, root, blobs)?;
         let name = format!("{}\n", recipe.name);
         write(root, blobs, "etc/hostname", 0o644, name.as_bytes())?;

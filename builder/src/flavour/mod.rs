@@ -4,6 +4,7 @@
 mod alpine;
 pub mod debian;
 mod mirage;
+mod tinycore;
 mod unikernel;
 
 use lunikernel_cache::artefact::{Devices, Overlay, Protocol};
@@ -32,17 +33,19 @@ pub trait Linux: Sync {
     /// [`FlavourError`] where the recipe asks for what cannot be written down safely.
     fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError>;
 
-    /// Changes what packages brought such that it fits the recipe, once those files are
-    /// below them: for flavours whose packages bring an init and users of their own.
+    /// Makes `root`, which has the packages and the kernel's modules, a whole system.
+    /// Files of the flavour's own lie below what is there, unless it has a system that
+    /// they are to change.
     ///
     /// # Errors
-    /// As [`Linux::guest`].
-    fn adapt(
+    /// As [`Linux::guest`], and where something is in the way.
+    fn complete(
         &self,
-        _recipe: &Recipe,
-        _root: &mut Rootfs,
-        _blobs: &BlobStore,
+        recipe: &Recipe,
+        root: &mut Rootfs,
+        blobs: &BlobStore,
     ) -> Result<(), FlavourError> {
+        root.underlay(&self.guest(recipe, blobs)?)?;
         Ok(())
     }
 }
@@ -75,6 +78,7 @@ pub fn of(name: FlavourName) -> Flavour {
     match name {
         FlavourName::Alpine => Flavour::Linux(&alpine::Alpine),
         FlavourName::Debian => Flavour::Linux(&debian::Debian),
+        FlavourName::Tinycore => Flavour::Linux(&tinycore::Tinycore),
         FlavourName::Unikernel => Flavour::Unikernel(&unikernel::Unikernel),
         FlavourName::Mirage => Flavour::Unikernel(&mirage::Mirage),
     }
@@ -92,6 +96,14 @@ pub enum FlavourError {
     /// The recipe asks for what a guest cannot have.
     #[error(transparent)]
     Guest(#[from] GuestError),
+    /// The root file system is not one of the system that the flavour is for.
+    #[error("`rootfs.from` makes no {system}: there is no file `/{path}`")]
+    NoSystem {
+        /// The system.
+        system: &'static str,
+        /// What it would have.
+        path: &'static str,
+    },
     /// What should be booted cannot be.
     #[error("`{from}` cannot be booted as the flavour `{}` boots", flavour.name())]
     Kernel {
@@ -113,6 +125,9 @@ impl FlavourError {
             Self::Cache(error) => error.hint(),
             Self::Rootfs(_) => None,
             Self::Guest(error) => error.hint(),
+            Self::NoSystem { .. } => Some(
+                "name its release there first: `from: [release/boot/corepure64.gz]`".to_owned(),
+            ),
             Self::Kernel { source, .. } => source.hint(),
         }
     }

@@ -89,6 +89,11 @@ fn flatten(lock: &LockFile) -> Pins {
             LockedSource::Url(url) => pin(&url.url, short(&url.sha256.hex())),
             LockedSource::Crate(krate) => pin(&krate.name, krate.version.clone()),
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
+            LockedSource::Tcz(tczs) => {
+                for extension in &tczs.extensions {
+                    pin(&extension.name, short(&extension.sha256.hex()));
+                }
+            }
             LockedSource::File(file) => pin(&file.path, short(&file.digest.sha256.hex())),
         }
     }

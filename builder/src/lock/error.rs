@@ -12,6 +12,7 @@ use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
 use crate::source::krate::CrateError;
+use crate::source::tcz::TczError;
 use crate::source::url::UrlError;
 
 /// An error of locking, or of a lock.
@@ -95,6 +96,9 @@ pub enum SourceError {
     /// A crate.
     #[error(transparent)]
     Crate(#[from] CrateError),
+    /// Extensions of TinyCore.
+    #[error(transparent)]
+    Tcz(#[from] TczError),
     /// A file beside the recipe.
     #[error(transparent)]
     File(#[from] FileError),
@@ -173,6 +177,7 @@ impl SourceError {
             Self::Url(error) => error.hint(),
             Self::Git(error) => error.hint(),
             Self::Crate(error) => error.hint(),
+            Self::Tcz(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
         }

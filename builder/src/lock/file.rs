@@ -14,6 +14,7 @@ use crate::source::deb::{LockedDeb, Vouched};
 use crate::source::file::LockedFile;
 use crate::source::git::LockedGit;
 use crate::source::krate::LockedCrate;
+use crate::source::tcz::{LockedTczs, is_extension};
 use crate::source::url::LockedUrl;
 
 use super::error::LockError;
@@ -55,6 +56,8 @@ pub enum LockedSource {
     Git(LockedGit),
     /// A crate's source archive.
     Crate(LockedCrate),
+    /// Extensions of TinyCore.
+    Tcz(LockedTczs),
     /// A file or folder beside the recipe.
     File(LockedFile),
 }
@@ -147,15 +150,21 @@ impl LockFile {
     /// Refuses what `luni lock` never writes, and nothing should be fetched by.
     fn check(&self) -> Result<(), LockError> {
         for (name, source) in &self.sources {
-            if let LockedSource::Apk(apks) = source {
-                let flaw = apks.packages.iter().find_map(|package| package.flaw());
-                if let Some(why) = flaw {
-                    let why = format!("source `{name}`: {why}");
-                    return Err(LockError::Syntax { why });
+            let debs = match source {
+                LockedSource::Deb(debs) => debs,
+                LockedSource::Apk(apks) => {
+                    let flaw = apks.packages.iter().find_map(|package| package.flaw());
+                    if let Some(why) = flaw {
+                        let why = format!("source `{name}`: {why}");
+                        return Err(LockError::Syntax { why });
+                    }
+                    continue;
                 }
-            }
-            let LockedSource::Deb(debs) = source else {
-                continue;
+                LockedSource::Tcz(tczs) => {
+                    check_extensions(name, tczs)?;
+                    continue;
+                }
+                _ => continue,
             };
             for package in &debs.packages {
                 let wrong = |why: String| LockError::Syntax {
@@ -188,6 +197,30 @@ impl LockFile {
         })?;
         Ok(format!("{HEADER}{body}"))
     }
+}
+
+fn check_extensions(source: &str, tczs: &LockedTczs) -> Result<(), LockError> {
+    for extension in &tczs.extensions {
+        let names = extension.depends.iter().chain([&extension.name]);
+        for name in names {
+            if !is_extension(name) {
+                return Err(LockError::Syntax {
+                    why: format!("source `{source}`: `{name}` is no extension"),
+                });
+            }
+        }
+        let is_md5 =
+            extension.md5.len() == 32 && extension.md5.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_md5 || extension.size > MAX_INPUT {
+            return Err(LockError::Syntax {
+                why: format!(
+                    "source `{source}`, extension `{}`: its MD5 or its size makes no sense",
+                    extension.name
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Default for LockFile {

@@ -190,7 +190,8 @@ impl LockFile {
             LockedSource::Deb(_)
             | LockedSource::Apk(_)
             | LockedSource::Url(_)
-            | LockedSource::Crate(_) => None,
+            | LockedSource::Crate(_)
+            | LockedSource::Tcz(_) => None,
         });
         let steps = self.steps.values().map(|step| step.outputs);
         for digest in trees.chain(steps) {
@@ -269,6 +270,7 @@ impl LockedSource {
             (Self::Crate(locked), Source::Crate(asked)) => {
                 locked.name == asked.name && locked.version == asked.version
             }
+            (Self::Tcz(locked), Source::Tcz(asked)) => locked.request == *asked,
             (Self::File(locked), Source::File(path)) => locked.path == *path,
             _ => false,
         }
@@ -290,7 +292,10 @@ impl LockedSource {
                     .map(|p| (p.name.as_str(), p.version.as_str()))
                     .collect()
             }
-            Self::Url(_) | Self::Git(_) | Self::Crate(_) | Self::File(_) => Vec::new(),
+            // Extensions of TinyCore have no versions.
+            Self::Url(_) | Self::Git(_) | Self::Crate(_) | Self::Tcz(_) | Self::File(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -303,6 +308,7 @@ impl LockedSource {
             Self::Url(url) => vec![url.digest()],
             Self::Crate(krate) => vec![krate.digest()],
             Self::Git(git) => vec![git.tree],
+            Self::Tcz(tczs) => tczs.extensions.iter().map(|e| e.digest()).collect(),
             Self::File(file) => vec![file.digest],
         }
     }

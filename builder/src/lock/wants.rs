@@ -57,6 +57,14 @@ impl LockedRecipe {
                         wants.push(url.want().map_err(|error| failed(error.into()))?);
                     }
                 }
+                LockedSource::Tcz(tczs) => {
+                    for extension in &tczs.extensions {
+                        if !blobs.contains(&extension.digest()) {
+                            let want = tczs.want(extension);
+                            wants.push(want.map_err(|error| failed(error.into()))?);
+                        }
+                    }
+                }
                 LockedSource::Git(_) | LockedSource::Crate(_) | LockedSource::File(_) => {}
             }
         }

@@ -20,7 +20,7 @@ pub use complaint::{Complaint, Severity};
 pub use model::{
     ApiVersion, ApkScripts, ApkSource, Arch, Boot, BootModule, BootTest, CrateSource, DebSource,
     Device, DeviceKind, FileSpec, FlavourName, GitSource, HttpTest, KernelSpec, Mode, Recipe,
-    RootfsSpec, Service, Source, Step, UrlSource, User,
+    RootfsSpec, Service, Source, Step, TczInstall, TczSource, UrlSource, User,
 };
 pub(crate) use near::nearest;
 pub(crate) use path::Path;

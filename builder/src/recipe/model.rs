@@ -69,6 +69,8 @@ pub enum FlavourName {
     Alpine,
     /// Kernel, busybox and whatever else from Debian packages, with a small init.
     Debian,
+    /// TinyCore's Core, with its own init; extensions come from `tcz` sources.
+    Tinycore,
     /// Any kernel that starts by multiboot or PVH, with the files that it takes along.
     Unikernel,
     /// A unikernel for Solo5, such as MirageOS makes.
@@ -82,6 +84,7 @@ impl FlavourName {
         match self {
             Self::Alpine => "alpine",
             Self::Debian => "debian",
+            Self::Tinycore => "tinycore",
             Self::Unikernel => "unikernel",
             Self::Mirage => "mirage",
         }
@@ -148,6 +151,8 @@ pub enum Source {
     Git(GitSource),
     /// A crate's source archive, from where this machine's cargo has it.
     Crate(CrateSource),
+    /// Extensions of TinyCore, with everything they depend on.
+    Tcz(TczSource),
     /// A file or folder beside the recipe, as a path relative to it.
     File(String),
 }
@@ -265,6 +270,39 @@ pub struct CrateSource {
     /// Its exact version: `1.0.0`, for example.
     #[schemars(regex(pattern = "^[0-9]+\\.[0-9]+\\.[0-9]+[0-9A-Za-z.+-]*$"))]
     pub version: String,
+}
+
+/// Extensions of TinyCore, with everything they depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct TczSource {
+    /// The folder of a mirror that has them: `https://…`, `http://…` or `file:///…`.
+    #[schemars(regex(pattern = "^(https?|file)://"))]
+    pub mirror: String,
+    /// The extensions that are wanted: `bash.tcz`.
+    #[schemars(
+        length(min = 1),
+        inner(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._+-]*\\.tcz$"))
+    )]
+    pub extensions: Vec<String>,
+    /// What becomes of them.
+    #[serde(default)]
+    pub install: TczInstall,
+    /// The kernel's release, as `uname -r` gives it: what `KERNEL` stands for in names
+    /// of extensions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+}
+
+/// What becomes of extensions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TczInstall {
+    /// They are unpacked into the root file system; their scripts run when it boots.
+    #[default]
+    Merge,
+    /// They are kept as they are, and Core loads them when it boots.
+    Onboot,
 }
 
 /// Commands that are run in a sandbox: nothing of the host in sight, and no network
@@ -485,7 +523,7 @@ impl KernelSpec {
 pub struct Boot {
     /// The kernel's command line. Without it `console=ttyS0 panic=5` for Linux, and an
     /// empty one for a unikernel.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2047), regex(pattern = "^[ -~]*$"))]
     pub cmdline: Option<String>,
     /// The least memory that it needs, in MiB.

@@ -6,4 +6,5 @@ pub mod deb;
 pub mod file;
 pub mod git;
 pub mod krate;
+pub mod tcz;
 pub mod url;

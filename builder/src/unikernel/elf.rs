@@ -141,8 +141,8 @@ impl<'a> Elf<'a> {
             }
             if kind == PT_NOTE {
                 let notes = segment.notes(endian, file);
-                let mut notes = notes.map_err(damaged)?.into_iter().flatten();
-                while let Some(note) = notes.next() {
+                let notes = notes.map_err(damaged)?.into_iter().flatten();
+                for note in notes {
                     let note = note.map_err(damaged)?;
                     if elf.notes.len() == MOST_NOTES {
                         return Err(KernelFlaw::Elf("it has too many notes".to_owned()));

@@ -131,6 +131,11 @@ fn take_over(
             }
             LockedSource::Url(url) => file(&url.url, url.digest()),
             LockedSource::Crate(krate) => file(&krate.name, krate.digest()),
+            LockedSource::Tcz(tczs) => {
+                for extension in &tczs.extensions {
+                    file(&extension.name, extension.digest());
+                }
+            }
             LockedSource::Git(_) | LockedSource::File(_) => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 
+use lunikernel_builder::assemble::archive as unpacked;
 use lunikernel_builder::assemble::codec::Codec;
 use lunikernel_builder::assemble::control::{Control, licences};
 use lunikernel_builder::assemble::cpio::CpioReader;
@@ -129,6 +130,30 @@ pub(crate) fn cpio(data: &[u8]) -> bool {
             assert_eq!(target.as_bytes(), content);
         }
     }
+}
+
+/// An initramfs as the kernel reads it: archives that follow each other.
+pub(crate) fn initramfs(data: &[u8]) -> bool {
+    unpacks(data)
+}
+
+/// A squashfs image.
+pub(crate) fn squashfs(data: &[u8]) -> bool {
+    unpacks(data)
+}
+
+/// An ISO 9660 image.
+pub(crate) fn iso(data: &[u8]) -> bool {
+    unpacks(data)
+}
+
+/// Whether it is an archive of any kind; what is in it stays below the root.
+fn unpacks(data: &[u8]) -> bool {
+    let Ok(Some(root)) = unpacked::fuzz(data) else {
+        return false;
+    };
+    require_sound(&root);
+    true
 }
 
 /// An overlay as a zip from any tool: what is read stays below the root, and is there.

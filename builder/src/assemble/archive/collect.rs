@@ -2,12 +2,13 @@
 
 use std::io::Read;
 
-use lunikernel_cache::{Digest, Node, Rootfs};
+use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
 
 use super::ArchiveError;
 use crate::assemble::tarball::{Keep, KeepError, Limits};
 
-/// How much all paths of one archive may take, in bytes.
+/// How much all paths, targets of links and attributes of one archive may take, in
+/// bytes.
 const MAX_NAMES: u64 = 256 << 20;
 
 /// A root that grows member by member.
@@ -40,17 +41,24 @@ impl<'k, 'f> Collector<'k, 'f> {
     /// Takes note of a member before anything of it is read.
     pub(super) fn announce(&mut self, member: &str) -> Result<(), ArchiveError> {
         self.members += 1;
-        self.names = self.names.saturating_add(member.len() as u64);
-        let bomb = |limit, unit| ArchiveError::Bomb {
-            member: shown(member.as_bytes()),
-            limit,
-            unit,
-        };
         if self.members > self.limits.members {
-            return Err(bomb(self.limits.members, "members"));
+            return Err(ArchiveError::Bomb {
+                member: shown(member.as_bytes()),
+                limit: self.limits.members,
+                unit: "members",
+            });
         }
+        self.count_names(member, member.len())
+    }
+
+    fn count_names(&mut self, member: &str, size: usize) -> Result<(), ArchiveError> {
+        self.names = self.names.saturating_add(size as u64);
         if self.names > MAX_NAMES {
-            return Err(bomb(MAX_NAMES, "bytes of names"));
+            return Err(ArchiveError::Bomb {
+                member: shown(member.as_bytes()),
+                limit: MAX_NAMES,
+                unit: "bytes of names, links and attributes",
+            });
         }
         Ok(())
     }
@@ -91,12 +99,28 @@ impl<'k, 'f> Collector<'k, 'f> {
         if path.is_empty() {
             return Ok(());
         }
+        let target = match &node.kind {
+            NodeKind::Symlink { target } => target.len(),
+            _ => 0,
+        };
+        let attributes = node.xattrs.iter();
+        let attributes = attributes.map(|(name, value)| name.len() + value.len());
+        self.count_names(path, attributes.sum::<usize>() + target)?;
         self.root
             .insert(path, node)
             .map_err(|source| ArchiveError::Place {
                 member: shown(path.as_bytes()),
                 source,
             })
+    }
+
+    /// Puts a member in a place where nothing may be yet: programs would not agree on
+    /// which of two they see.
+    pub(super) fn add(&mut self, path: &str, node: Node) -> Result<(), ArchiveError> {
+        if self.root.get(path).is_some() {
+            return Err(refused(path, "there is another member of that name"));
+        }
+        self.insert(path, node)
     }
 
     pub(super) fn root(&mut self) -> &mut Rootfs {

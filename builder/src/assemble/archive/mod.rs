@@ -7,6 +7,8 @@
 mod collect;
 mod error;
 mod initramfs;
+mod iso;
+mod squashfs;
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -30,12 +32,16 @@ pub enum Format {
     Tar(Codec),
     /// One or more cpio archives of the format "newc", as an initramfs is.
     Cpio,
+    /// squashfs 4.0.
+    Squashfs,
+    /// ISO 9660, with Rock Ridge or without.
+    Iso,
 }
 
 impl Format {
     /// All formats, for messages.
     pub const ALL: &'static str = "tar or cpio (newc), as they are or compressed by gzip, bzip2, \
-                                   xz or zstd";
+                                   xz or zstd; squashfs; ISO 9660";
 }
 
 /// Says what format the file has; `None` where it is no archive that can be unpacked.
@@ -59,14 +65,27 @@ pub fn sniff(file: &mut (impl Read + Seek)) -> Result<Option<Format>, ArchiveErr
         // Something that is compressed and broken from its beginning.
         read.map_err(&damaged)?;
     }
-    file.seek(SeekFrom::Start(0)).map_err(&damaged)?;
     Ok(if head.starts_with(super::cpio::MAGIC) {
         Some(Format::Cpio)
     } else if is_tar(&head) {
         Some(Format::Tar(codec))
+    } else if codec == Codec::Plain && head.starts_with(squashfs::MAGIC) {
+        Some(Format::Squashfs)
+    } else if is_iso(file).map_err(&damaged)? {
+        Some(Format::Iso)
     } else {
         None
     })
+}
+
+/// Whether it has a volume descriptor; what is before that may be anything.
+fn is_iso(file: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let mut magic = Vec::new();
+    file.seek(SeekFrom::Start(iso::FIRST + 1))?;
+    file.by_ref()
+        .take(iso::MAGIC.len() as u64)
+        .read_to_end(&mut magic)?;
+    Ok(magic == iso::MAGIC)
 }
 
 /// Whether the block is a tar header: its checksum says so, whatever its dialect.
@@ -116,13 +135,18 @@ fn read(
         devices: true,
         ..usual
     };
-    Ok(match sniff(file)? {
+    let format = sniff(file)?;
+    file.seek(SeekFrom::Start(0))
+        .map_err(ArchiveError::damaged("its beginning"))?;
+    Ok(match format {
         None => None,
         Some(Format::Tar(codec)) => Some(tarball::read(codec.reader(file), limits, keep)?),
         Some(Format::Cpio) => {
             let input = BufReader::with_capacity(256 << 10, file);
             Some(initramfs::read(input, Collector::new(limits, keep))?)
         }
+        Some(Format::Squashfs) => Some(squashfs::read(file, Collector::new(limits, keep))?),
+        Some(Format::Iso) => Some(iso::read(file, Collector::new(limits, keep))?),
     })
 }
 

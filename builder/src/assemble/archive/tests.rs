@@ -222,7 +222,7 @@ fn cpio_comes_with_everything_but_attributes_and_in_segments() {
 }
 
 /// [`sample`] without its hard link.
-fn without_link() -> Rootfs {
+pub(super) fn without_link() -> Rootfs {
     let mut root = sample();
     root.remove("bin/cat");
     let Some(mut node) = root.get("bin/busybox").cloned() else {

@@ -55,7 +55,7 @@ fn adapted(openrc: bool) -> (tempfile::TempDir, Cache, Rootfs) {
     let mut root = root(blobs, openrc);
     root.underlay(&Alpine.guest(&recipe(), blobs).unwrap())
         .unwrap();
-    Alpine.adapt(&recipe(), &mut root, blobs).unwrap();
+    Alpine.complete(&recipe(), &mut root, blobs).unwrap();
     (folder, cache, root)
 }
 
@@ -82,15 +82,21 @@ fn users_join_those_of_the_packages() {
     assert_eq!(text(&root, &cache, "etc/hostname"), "web\n");
     // Again it changes nothing, and another number of the same name is refused.
     let mut again = root.clone();
-    Alpine.adapt(&recipe(), &mut again, cache.blobs()).unwrap();
+    Alpine
+        .complete(&recipe(), &mut again, cache.blobs())
+        .unwrap();
     assert_eq!(again, root);
     let mut other = recipe();
     other.rootfs.users[0].uid = 1001;
-    let error = Alpine.adapt(&other, &mut again, cache.blobs()).unwrap_err();
+    let error = Alpine
+        .complete(&other, &mut again, cache.blobs())
+        .unwrap_err();
     assert!(error.to_string().contains("with another number"), "{error}");
     other.rootfs.users[0].name = "www".to_owned();
     other.rootfs.users[0].uid = 1000;
-    let error = Alpine.adapt(&other, &mut again, cache.blobs()).unwrap_err();
+    let error = Alpine
+        .complete(&other, &mut again, cache.blobs())
+        .unwrap_err();
     assert!(error.to_string().contains("the number of `web`"), "{error}");
 }
 

@@ -11,7 +11,7 @@ use lunikernel_cache::{Digest, Node, NodeKind};
 use crate::recipe::{Recipe, Service, User};
 
 pub(in crate::flavour) const INIT: &str = include_str!("guest/init");
-const SUPERVISE: &str = include_str!("guest/supervise");
+pub(in crate::flavour) const SUPERVISE: &str = include_str!("guest/supervise");
 const NETWORK: &str = include_str!("guest/network");
 const DHCP: &str = include_str!("guest/dhcp");
 
@@ -158,7 +158,7 @@ fn skeleton() -> Vec<GuestFile> {
     ]
 }
 
-fn file(path: &str, mode: u32, content: impl Into<Vec<u8>>) -> GuestFile {
+pub(in crate::flavour) fn file(path: &str, mode: u32, content: impl Into<Vec<u8>>) -> GuestFile {
     let content = content.into();
     GuestFile {
         path: path.to_owned(),
@@ -176,7 +176,7 @@ fn other(path: &str, node: Node) -> GuestFile {
 }
 
 /// RFC 952 and RFC 1123 §2.1: letters, digits and hyphens, no hyphen at either end.
-fn check_host_name(name: &str) -> Result<(), GuestError> {
+pub(in crate::flavour) fn check_host_name(name: &str) -> Result<(), GuestError> {
     let expected = if name.is_empty() {
         "at least one character"
     } else if name.len() > MAX_HOSTNAME {
@@ -201,7 +201,7 @@ fn hosts(name: &str) -> String {
     format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n")
 }
 
-fn check_users(users: &[User]) -> Result<(), GuestError> {
+pub(in crate::flavour) fn check_users(users: &[User]) -> Result<(), GuestError> {
     let mut names = BTreeSet::from(["root", "tty", "nobody", "nogroup"]);
     let mut numbers = BTreeSet::from([0, TTY, NOBODY, u32::MAX]);
     for user in users {
@@ -277,7 +277,11 @@ pub(in crate::flavour) fn check_service(
 }
 
 /// A script that becomes the service, as its user.
-fn service_script(name: &str, service: &Service, users: &[User]) -> Result<String, GuestError> {
+pub(in crate::flavour) fn service_script(
+    name: &str,
+    service: &Service,
+    users: &[User],
+) -> Result<String, GuestError> {
     let refuse = |why: String| {
         Err(GuestError::Service {
             service: name.to_owned(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Findings, steps, text};
 use crate::recipe::path::Path;
-use crate::recipe::{FileSpec, Recipe, RootfsSpec};
+use crate::recipe::{FileSpec, Recipe, RootfsSpec, Source, TczInstall};
 
 pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     let root = Path::new().key("rootfs");
@@ -14,6 +14,7 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
         findings.part(source, usize::MAX, root.key("from").index(index));
     }
     findings.no_duplicates(&rootfs.from, &root.key("from"));
+    check_extensions(recipe, &root.key("from"), findings);
     for (index, path) in rootfs.remove.iter().enumerate() {
         absolute(path, root.key("remove").index(index), findings);
     }
@@ -21,6 +22,25 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     check_files(recipe, &root.key("files"), findings);
     check_users(rootfs, &root.key("users"), findings);
     check_services(rootfs, &root.key("services"), findings);
+}
+
+/// Core has one list of what it is to load or to set up: a second source would replace
+/// that of the first.
+fn check_extensions(recipe: &Recipe, root: &Path, findings: &mut Findings) {
+    let mut first: BTreeMap<bool, &str> = BTreeMap::new();
+    for (index, name) in recipe.rootfs.from.iter().enumerate() {
+        let Some(Source::Tcz(tcz)) = recipe.sources.get(name) else {
+            continue;
+        };
+        if let Some(other) = first.insert(tcz.install == TczInstall::Merge, name) {
+            findings.error_with_hint(
+                root.index(index),
+                format!("`{name}` has extensions, and so has `{other}`"),
+                "one source of extensions for each way to install them",
+                format!("name the extensions of both in `{other}`"),
+            );
+        }
+    }
 }
 
 fn absolute(text: &str, path: Path, findings: &mut Findings) {

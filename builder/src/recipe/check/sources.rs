@@ -8,8 +8,9 @@ use url::Url;
 
 use super::{Findings, text};
 use crate::recipe::path::Path;
-use crate::recipe::{ApkSource, CrateSource, DebSource, Recipe, Source};
+use crate::recipe::{ApkSource, CrateSource, DebSource, Recipe, Source, TczSource};
 use crate::source::krate;
+use crate::source::tcz::is_extension;
 
 pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut Findings) {
     let root = Path::new().key("sources");
@@ -40,6 +41,7 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut F
                 }
             }
             Source::Crate(source) => check_crate(source, &path.key("crate"), findings),
+            Source::Tcz(tcz) => check_tcz(tcz, &path.key("tcz"), findings),
             Source::File(file) => check_file(file, folder, &path.key("file"), findings),
         }
     }
@@ -203,6 +205,29 @@ fn check_url(address: &str, path: &Path, findings: &mut Findings) {
                 "recipes and locks are public; use a mirror with `--mirror URL`",
             ),
         Ok(_) => {}
+    }
+}
+
+fn check_tcz(tcz: &TczSource, path: &Path, findings: &mut Findings) {
+    check_url(&tcz.mirror, &path.key("mirror"), findings);
+    for (index, name) in tcz.extensions.iter().enumerate() {
+        if !is_extension(name) {
+            findings.error(
+                path.key("extensions").index(index),
+                format!("`{name}` is no extension"),
+                "a name such as `bash.tcz`",
+            );
+        }
+    }
+    findings.no_duplicates(&tcz.extensions, &path.key("extensions"));
+    if let Some(kernel) = &tcz.kernel
+        && !is_extension(&format!("{kernel}.tcz"))
+    {
+        findings.error(
+            path.key("kernel"),
+            format!("`{kernel}` is no release of a kernel"),
+            "what `uname -r` gives, such as `6.12.11-tinycore64`",
+        );
     }
 }
 

@@ -38,7 +38,7 @@ use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
 use crate::sandbox::{Sandbox, Surroundings, Unable};
 use crate::source::deb::AptConfig;
-use crate::source::git;
+use crate::source::{git, krate};
 
 /// Everything that a build needs beside its recipe.
 #[derive(Clone)]
@@ -157,19 +157,23 @@ impl Builder {
     /// [`BuildError::Fetch`] with all of those that cannot be had,
     /// [`BuildError::OtherOutputs`] where a step makes something else than is pinned.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
-        let wants = locked.missing(
+        let mut wants = locked.missing(
             self.cache.blobs(),
-            || AptConfig::read(&self.apt_root),
+            || match self.fetcher.options().only_mirrors {
+                // Nobody would go where it leads.
+                true => Ok(AptConfig::default()),
+                false => AptConfig::read(&self.apt_root),
+            },
             self.snapshots.as_deref(),
         )?;
+        wants.extend(krate::wants(&self.fetcher, locked.lock()).await);
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
         let mut fetched = report.fetched;
         for (name, source) in &locked.lock().sources {
-            if let LockedSource::Git(locked) = source
-                && !self.cache.blobs().contains(&locked.tree)
-            {
+            // All of a tree is looked for: what is not whole may have its top folder.
+            if let LockedSource::Git(locked) = source {
                 match git::fetch(&self.fetcher, locked).await {
-                    Ok(()) => fetched += 1,
+                    Ok(new) => fetched += usize::from(new),
                     Err(error) => {
                         missing.push(error.missing(locked).map_err(|source| BuildError::Git {
                             source_name: name.clone(),
@@ -180,7 +184,8 @@ impl Builder {
             }
         }
         let steps = self.missing_steps(locked).await?;
-        if self.fetcher.options().offline {
+        let options = self.fetcher.options();
+        if options.offline || options.only_mirrors {
             let steps = steps.iter();
             missing.extend(steps.map(|(step, locked)| pinned::as_missing(step, locked)));
         }

@@ -121,6 +121,10 @@ fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
                 }
             }
             LockedSource::Url(url) => add("url", &url.url, None, url.digest()),
+            LockedSource::Crate(krate) => {
+                let version = Some(krate.version.as_str());
+                add("crate", &krate.name, version, krate.digest());
+            }
             LockedSource::Git(git) => add("git", &git.url, Some(&git.commit), git.tree),
             LockedSource::File(file) => add("file", &file.path, None, file.digest),
         }

@@ -11,6 +11,7 @@ use crate::recipe::DebSource;
 use crate::source::deb::{LockedDeb, Vouched};
 use crate::source::file::LockedFile;
 use crate::source::git::LockedGit;
+use crate::source::krate::LockedCrate;
 use crate::source::url::LockedUrl;
 
 use super::error::LockError;
@@ -48,6 +49,8 @@ pub enum LockedSource {
     Url(LockedUrl),
     /// A commit of a git repository.
     Git(LockedGit),
+    /// A crate's source archive.
+    Crate(LockedCrate),
     /// A file or folder beside the recipe.
     File(LockedFile),
 }

@@ -10,7 +10,7 @@ use super::file::{LockFile, LockedDebs, LockedSource};
 use crate::fetch::Fetcher;
 use crate::recipe::{ReadRecipe, Recipe, Source};
 use crate::source::deb::{AptConfig, Archives, DebOptions};
-use crate::source::{file, git, url};
+use crate::source::{file, git, krate, url};
 
 /// What may move although the lock fits the recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,7 @@ async fn pin(
             })
         }
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
+        Source::Crate(source) => LockedSource::Crate(krate::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
     })

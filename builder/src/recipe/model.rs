@@ -132,6 +132,8 @@ pub enum Source {
     Url(UrlSource),
     /// A commit of a git repository.
     Git(GitSource),
+    /// A crate's source archive, from where this machine's cargo has it.
+    Crate(CrateSource),
     /// A file or folder beside the recipe, as a path relative to it.
     File(String),
 }
@@ -189,6 +191,18 @@ pub struct GitSource {
     pub url: String,
     /// A branch, a tag or a commit; `luni lock` pins the commit that it names.
     pub rev: String,
+}
+
+/// A crate's source archive, from where this machine's cargo has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct CrateSource {
+    /// The crate.
+    #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"))]
+    pub name: String,
+    /// Its exact version: `1.0.0`, for example.
+    #[schemars(regex(pattern = "^[0-9]+\\.[0-9]+\\.[0-9]+[0-9A-Za-z.+-]*$"))]
+    pub version: String,
 }
 
 /// Commands that are run in a sandbox: nothing of the host in sight, and no network

@@ -3,18 +3,22 @@
 
 use std::io::ErrorKind;
 
+use lunikernel_builder::archive::ArchiveError;
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::{AlpineError, BuildError};
 use lunikernel_builder::fetch::{FetchError, Missing};
 use lunikernel_builder::inspect::InspectError;
 use lunikernel_builder::lock::{LockError, SourceError};
+use lunikernel_builder::mirror::MirrorError;
 use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::apk::ApkSourceError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
+use lunikernel_builder::source::krate::CrateError;
+use lunikernel_builder::unikernel::ModulesError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
@@ -55,6 +59,35 @@ impl Explain for FetchError {
         match self {
             Self::Cache(_) => Exit::Failed,
             _ => Exit::Unavailable,
+        }
+    }
+}
+
+impl Explain for MirrorError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Address { .. } | Self::NoList { .. } => Exit::Usage,
+            Self::Push(_) | Self::List(_) | Self::NoNetwork { .. } => Exit::Unavailable,
+            Self::Fetch(error) => error.exit(),
+            Self::Cache(CacheError::Missing { .. }) => Exit::Unavailable,
+            Self::Cache(_) => Exit::Failed,
+        }
+    }
+}
+
+impl Explain for ArchiveError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { .. } | Self::Cache(_) => Exit::Failed,
+            _ => Exit::BadInput,
         }
     }
 }
@@ -123,6 +156,20 @@ impl Explain for GitError {
     }
 }
 
+impl Explain for CrateError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch(error) => error.exit(),
+            Self::NoCrate { .. } | Self::NoVersion { .. } => Exit::BadInput,
+            Self::Config(_) | Self::Registry { .. } => Exit::Unavailable,
+        }
+    }
+}
+
 impl Explain for LockError {
     fn hint(&self) -> Option<String> {
         self.hint()
@@ -140,6 +187,7 @@ impl Explain for LockError {
                 SourceError::Deb(error) => error.exit(),
                 SourceError::Apk(error) => error.exit(),
                 SourceError::Git(error) => error.exit(),
+                SourceError::Crate(error) => error.exit(),
                 SourceError::File(_) => Exit::BadInput,
                 _ => Exit::Unavailable,
             },
@@ -182,6 +230,8 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::NotAFile { .. }
+            | Self::KernelTooLarge { .. }
             | Self::Archive { .. }
             | Self::NoSuchStep { .. }
             | Self::Alpine(_)
@@ -245,7 +295,24 @@ impl Explain for BootError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::NoQemu { .. } | Self::NoKvm { .. })
+        matches!(
+            self,
+            Self::NoQemu { .. } | Self::NoTender { .. } | Self::NoKvm { .. }
+        )
+    }
+}
+
+impl Explain for ModulesError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Artefact(error) => error.exit(),
+            Self::Read { .. } => Exit::Failed,
+            _ => Exit::BadInput,
+        }
     }
 }
 

@@ -63,6 +63,14 @@ fn folders_may_be_named_and_names_are_checked() {
         let refused = run(&[bad]);
         assert_eq!(refused.status.code(), Some(2), "{}", transcript(&refused));
     }
+    let unikernel = run(&["tiny", "--flavour", "unikernel"]);
+    assert!(unikernel.status.success(), "{}", transcript(&unikernel));
+    let check = luni(&folder.path().join("tiny"))
+        .args(["check", "--strict"])
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", transcript(&check));
+
     let flavour = run(&["web", "--flavour", "none"]);
     assert_eq!(flavour.status.code(), Some(2));
 }

@@ -86,6 +86,8 @@ fn another_validator_agrees() {
     }
     let template = include_str!("../src/cli/new/debian/recipe.yaml").replace("@NAME@", "hello");
     documents.insert("template".to_owned(), yaml(&template));
+    let template = include_str!("../src/cli/new/unikernel/recipe.yaml").replace("@NAME@", "hello");
+    documents.insert("template of unikernel".to_owned(), yaml(&template));
     for name in REFUSED {
         let text = fs_err::read_to_string(project(&format!("tests/errors/{name}.yaml"))).unwrap();
         documents.insert(name.to_owned(), yaml(&text));

@@ -4,12 +4,16 @@
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
-use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Manifest, Overlay};
+use lunikernel_cache::artefact::{
+    Artefact, ArtefactError, INITRAMFS, KERNEL, Manifest, Overlay, Protocol,
+};
 use lunikernel_cache::{Digest, Progress};
 use serde::Serialize;
 
 use crate::assemble::cpio::{ReadError, read_gzip};
 use crate::overlay::{History, Overlaid, OverlayError, Paths, listed_paths};
+use crate::unikernel::solo5::{self, DeviceKind};
+use crate::unikernel::{KernelFlaw, MAX_KERNEL};
 
 /// How many of the largest files are listed.
 const LARGEST: usize = 10;
@@ -31,6 +35,9 @@ pub struct Inspection {
     pub overlays: Vec<Overlaid>,
     /// The version that a Linux kernel says it is, if it is one for x86.
     pub kernel_version: Option<String>,
+    /// What a unikernel of Solo5's says about itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solo5: Option<solo5::Image>,
 }
 
 /// An entry of the zip.
@@ -91,6 +98,25 @@ pub enum InspectError {
         /// The file.
         artefact: String,
     },
+    /// The unikernel is damaged.
+    #[error("the kernel of {artefact} is no unikernel for Solo5")]
+    Unikernel {
+        /// The file.
+        artefact: String,
+        /// What is wrong.
+        #[source]
+        source: KernelFlaw,
+    },
+    /// The manifest says something else than the unikernel.
+    #[error("{artefact} says that it boots by {says}, but its kernel is for {is}")]
+    Protocol {
+        /// The file.
+        artefact: String,
+        /// What its manifest says.
+        says: &'static str,
+        /// What its kernel says.
+        is: &'static str,
+    },
     /// The kernel could not be read.
     #[error("could not read the kernel of {artefact}")]
     Kernel {
@@ -110,7 +136,8 @@ impl InspectError {
             Self::Artefact(error) => error.hint(),
             Self::Initramfs { source, .. } => source.hint(),
             Self::Overlay(error) => error.hint(),
-            Self::Kernel { .. } | Self::Paths { .. } => None,
+            Self::Unikernel { source, .. } => source.hint(),
+            Self::Kernel { .. } | Self::Paths { .. } | Self::Protocol { .. } => None,
         }
     }
 }
@@ -133,6 +160,7 @@ pub fn inspect(artefact: &Artefact, progress: &dyn Progress) -> Result<Inspectio
         overlays: History::of(artefact)?.overlays,
         initramfs: has_initramfs.then(|| initramfs(artefact)).transpose()?,
         kernel_version: kernel_version(artefact)?,
+        solo5: solo5_image(artefact)?,
     })
 }
 
@@ -181,6 +209,41 @@ fn kernel_version(artefact: &Artefact) -> Result<Option<String>, InspectError> {
     Ok(linux_version(&start))
 }
 
+/// What a unikernel says about itself, where it is one of Solo5's. The manifest must
+/// say the same.
+fn solo5_image(artefact: &Artefact) -> Result<Option<solo5::Image>, InspectError> {
+    let manifest = artefact.manifest();
+    let protocol = manifest.boot.protocol;
+    let is_solo5 = matches!(
+        protocol,
+        Protocol::Solo5Hvt | Protocol::Solo5Spt | Protocol::Solo5Virtio | Protocol::Solo5Muen
+    );
+    if !is_solo5 {
+        return Ok(None);
+    }
+    let label = || artefact.label().to_owned();
+    let mut kernel = Vec::new();
+    let mut entry = artefact.entry(KERNEL)?.take(MAX_KERNEL);
+    entry
+        .read_to_end(&mut kernel)
+        .map_err(|source| InspectError::Kernel {
+            artefact: label(),
+            source,
+        })?;
+    let image = solo5::read(&kernel).map_err(|source| InspectError::Unikernel {
+        artefact: label(),
+        source,
+    })?;
+    if image.protocol() != protocol {
+        return Err(InspectError::Protocol {
+            artefact: label(),
+            says: protocol.name(),
+            is: image.protocol().name(),
+        });
+    }
+    Ok(Some(image))
+}
+
 /// The version in the setup header of a Linux kernel for x86, from the kernel's first
 /// 66 KiB: `Documentation/arch/x86/boot.rst`, field `kernel_version`.
 #[must_use]
@@ -209,8 +272,7 @@ impl fmt::Display for Inspection {
             it.name, it.version, it.flavour, it.arch
         )?;
         writeln!(f, "  {}, every entry checked", self.digest)?;
-        let protocol = serde_json::to_value(it.boot.protocol).unwrap_or_default();
-        let protocol = protocol.as_str().unwrap_or_default();
+        let protocol = it.boot.protocol.name();
         let memory = it.boot.min_memory_mib;
         writeln!(
             f,
@@ -227,6 +289,13 @@ impl fmt::Display for Inspection {
             (false, false) => "none",
         };
         writeln!(f, "  devices       {devices}")?;
+        for device in self.solo5.iter().flat_map(|image| &image.devices) {
+            let kind = match device.kind {
+                DeviceKind::Block => "disk",
+                DeviceKind::Net => "network",
+            };
+            writeln!(f, "                {kind} `{}`", device.name)?;
+        }
         let overlay = match &it.overlay {
             Overlay::Initramfs {} => "one more archive behind the initramfs".to_owned(),
             Overlay::Block { device } => format!("a tar archive as the disk `{device}`"),

@@ -117,6 +117,11 @@ fn protocol(
                 .to_owned(),
             "run it under Xen or with QEMU's `-kernel`",
         ),
+        Protocol::Solo5Muen => say(
+            Refuse,
+            "it is a subject of a system made with Muen, and nothing else starts it".to_owned(),
+            "integrate it with Muen, or build it for the virtio target",
+        ),
         Protocol::Solo5Virtio if target == Target::Gce => say(
             Refuse,
             "Google's machines have no virtio-blk disk, and newer ones no virtio-net, and Solo5 \
@@ -136,12 +141,12 @@ fn protocol(
             "it is started by Multiboot, which needs a BIOS".to_owned(),
             "export it with `--firmware bios`",
         ),
-        Protocol::Multiboot if cloud => say(
+        Protocol::Multiboot | Protocol::Multiboot2 if cloud => say(
             Severity::Warn,
             "whether it has drivers for this cloud's disks and networks is not known".to_owned(),
             "try it on one machine first",
         ),
-        Protocol::Linux | Protocol::Multiboot | Protocol::Solo5Virtio => {}
+        Protocol::Linux | Protocol::Multiboot | Protocol::Multiboot2 | Protocol::Solo5Virtio => {}
     }
     if guest.arch != "x86_64" && firmware != Firmware::Uefi {
         say(

@@ -10,7 +10,7 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{alpine, apt, archive, attest, compare, export, recipe, store};
+use targets::{alpine, apt, archive, attest, compare, export, recipe, store, unikernel};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -47,23 +47,28 @@ pub const TARGETS: &[Target] = &[
     of("digest", store::digest),
     of("export_manifest", export::export_manifest),
     of("gitmodules", recipe::gitmodules),
+    of("input_archive", archive::input_archive),
     of("inrelease", apt::inrelease),
     of("kernel", archive::kernel),
     of("keyring", apt::keyring),
     of("lock", recipe::lock),
     of("manifest", store::manifest),
     of("modinfo", archive::modinfo),
+    of("multiboot", unikernel::multiboot),
+    of("multiboot2", unikernel::multiboot2),
     of("overlay", archive::overlay),
     of("overlay_history", archive::overlay_history),
     of("overlay_paths", archive::overlay_paths),
     of("packages", apt::packages),
     of("policy", attest::policy),
+    of("pvh", unikernel::pvh),
     of("recipe", recipe::recipe),
     of("relations", apt::relations),
     of("release", apt::release),
     of("report", attest::report),
     of("rootfs", store::rootfs),
     of("signature", apt::signature),
+    of("solo5", unikernel::solo5),
     of("sources", apt::sources),
     of("sources_list", apt::sources_list),
     of("tar", archive::tar),

@@ -1,15 +1,16 @@
 //! `luni run`: a Lunikernel, booted here.
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+mod machine;
+
+use std::io::Read as _;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use fs_err::File;
 use lunikernel_builder::boot::{self, AccelChoice, BootEvent, BootOutcome, Forward, Machine};
 use lunikernel_builder::recipe::{self, BootTest, Recipe, RecipeError};
 use lunikernel_cache::CacheError;
-use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Protocol, RECIPE};
+use lunikernel_cache::artefact::{Artefact, RECIPE};
 use serde::Serialize;
 
 use super::Context;
@@ -17,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::paint;
 
-/// Boot a Lunikernel in QEMU and show its console.
+/// Boot a Lunikernel in QEMU or by a tender of Solo5's, and show its console.
 ///
 /// Ends when the machine does, or when all that is expected of it has come. The
 /// machine reaches nothing outside; with `--net` its ports are reached from here.
@@ -51,6 +52,19 @@ pub(crate) struct Args {
     /// Run the tests of its recipe
     #[arg(long, conflicts_with = "expect")]
     test: bool,
+
+    /// Solo5's tender to run a unikernel with [default: the one in PATH]
+    #[arg(long, value_name = "PATH")]
+    tender: Option<PathBuf>,
+
+    /// Run it by the tender that is in the Lunikernel: a program of its maker's, which
+    /// then runs as you
+    #[arg(long, conflicts_with = "tender")]
+    own_tender: bool,
+
+    /// What a unikernel's device is here: a file for a disk, an interface for a network
+    #[arg(long, value_name = "DEVICE=WHAT")]
+    attach: Vec<Attach>,
 
     /// More for the kernel's command line
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
@@ -88,6 +102,27 @@ impl FromStr for ForwardArg {
     }
 }
 
+/// A device of a unikernel's, and what it is here.
+#[derive(Debug, Clone)]
+struct Attach {
+    device: String,
+    what: String,
+}
+
+impl FromStr for Attach {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((device, what)) if !device.is_empty() && !what.is_empty() => Ok(Self {
+                device: device.to_owned(),
+                what: what.to_owned(),
+            }),
+            _ => Err("expected a device and what it is: `storage=disk.img`".to_owned()),
+        }
+    }
+}
+
 /// What `--json` prints: one for each boot.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -102,7 +137,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let artefact = Artefact::open(&args.artefact)?;
     let cache = context.cache()?;
     let folder = cache.scratch()?;
-    let machine = unpack(&artefact, folder.path())?;
+    let machine = machine::unpack(&artefact, args, folder.path())?;
     let mut options = boot::Options::new(cache.root());
     options.accel = match args.accel {
         AccelArg::Auto => AccelChoice::Auto,
@@ -135,42 +170,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         context.print_json(&reports)?;
     }
     Ok(Exit::Ok)
-}
-
-/// Writes what is booted into `folder`; its bytes are checked on the way.
-fn unpack(artefact: &Artefact, folder: &Path) -> Result<Machine, Failure> {
-    let manifest = artefact.manifest();
-    if manifest.boot.protocol != Protocol::Linux {
-        return Err(Failure::new(
-            Exit::BadInput,
-            format!(
-                "could not boot {}: it boots by {:?}, and `luni run` knows only Linux",
-                artefact.label(),
-                manifest.boot.protocol
-            ),
-        ));
-    }
-    let entry = |name: &str| -> Result<PathBuf, Failure> {
-        let path = folder.join(name);
-        let mut content = artefact.entry(name)?;
-        File::create(&path)
-            .and_then(|mut file| io::copy(&mut content, &mut file))
-            .map_err(|error| match error.downcast::<ArtefactError>() {
-                Ok(damaged) => Failure::from(damaged),
-                Err(error) => CacheError::io("unpack the Lunikernel")(error).into(),
-            })?;
-        Ok(path)
-    };
-    Ok(Machine {
-        kernel: entry(KERNEL)?,
-        initramfs: match manifest.entries.contains_key(INITRAMFS) {
-            true => Some(entry(INITRAMFS)?),
-            false => None,
-        },
-        cmdline: manifest.boot.cmdline.clone(),
-        min_memory_mib: manifest.boot.min_memory_mib,
-        net: manifest.devices.net,
-    })
 }
 
 /// The tests of the recipe that is in the Lunikernel.

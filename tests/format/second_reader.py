@@ -20,7 +20,16 @@ MAX_ENTRIES = 10_000
 MAX_NAME = 255
 MAX_ZIP = 0xFFFF_FFFE
 MAX_MANIFEST = 8 << 20
-PROTOCOLS = {"linux", "multiboot", "solo5-hvt", "solo5-spt", "solo5-virtio", "xen-pvh"}
+PROTOCOLS = {
+    "linux",
+    "multiboot",
+    "multiboot2",
+    "solo5-hvt",
+    "solo5-spt",
+    "solo5-virtio",
+    "solo5-muen",
+    "xen-pvh",
+}
 
 
 class Refused(Exception):

@@ -2,7 +2,7 @@
 //! machine's stays closed to it. No other command reaches anything, in any sandbox.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 
@@ -11,6 +11,9 @@ use lunikernel_builder::plan::property;
 use lunikernel_cache::tree::Entry;
 
 use crate::bench::{Ask, Bench, ask};
+use crate::engines::{DOCKER, PODMAN, address};
+use crate::support::small::Small;
+use crate::support::{hello, transcript};
 
 in_every_sandbox! {
     a_command_with_a_fixed_output_reaches_a_server,
@@ -34,7 +37,10 @@ fn shares_the_machines(bench: &Bench) -> bool {
 
 /// A server that answers everyone with `hello from outside`, and its port.
 fn server() -> u16 {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    answering(TcpListener::bind("127.0.0.1:0").unwrap())
+}
+
+fn answering(server: TcpListener) -> u16 {
     let port = server.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for mut stream in server.incoming().flatten() {
@@ -173,6 +179,69 @@ fn an_action_that_does_not_say_what_comes_of_it_has_no_network() {
         other.contains("is `yes`; expected `on` or `off`"),
         "{other}"
     );
+}
+
+/// The address under which this machine is known to others, as its bridges are.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent: connecting chooses the way, and with it the address.
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().unwrap().ip())
+}
+
+/// Without any setting, in the engine's usual network. Docker's that `scripts/engines`
+/// starts has none, and then an error says what helps.
+fn an_engine_gives_its_usual_network(engine: &str) {
+    let test = lunikernel_testing::this_test();
+    let Some(engine) = address(engine) else {
+        return;
+    };
+    let Some(own) = own_address() else {
+        lunikernel_testing::left_out(&test, "this machine has no network");
+        return;
+    };
+    let server = TcpListener::bind((own, 0)).unwrap();
+    let port = answering(server);
+    let get = format!("busybox wget -q -O out http://{own}:{port}/");
+    let steps = format!(
+        "  - name: get\n    root: [base, shell]\n    network: true\n    run: {get}\n    outputs: [out]\n"
+    );
+    let Some(small) = Small::new(&test, &steps) else {
+        return;
+    };
+    let mut lock = hello::luni(&small.path("cache"));
+    for mirror in small.mirrors() {
+        lock.args(["--mirror", mirror]);
+    }
+    let output = lock
+        .args(["--sandbox", "docker", "lock", "recipe"])
+        .current_dir(small.path(""))
+        .env("DOCKER_HOST", engine)
+        .env_remove("LUNI_ENGINE_NETWORK")
+        .output()
+        .unwrap();
+    let text = transcript(&output);
+    if output.status.success() {
+        assert!(text.contains("+ get: outputs "), "{text}");
+        return;
+    }
+    for part in [
+        "could not run a step that uses the network: ",
+        "the container has no network but its loopback interface",
+        "LUNI_ENGINE_NETWORK=host",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn docker_gives_its_usual_network_or_says_that_it_has_none() {
+    an_engine_gives_its_usual_network(DOCKER);
+}
+
+#[test]
+fn podman_gives_its_usual_network_or_says_that_it_has_none() {
+    an_engine_gives_its_usual_network(PODMAN);
 }
 
 /// What a root has in the places of what is lent is hidden, and nowhere else changed.

@@ -489,15 +489,17 @@ impl Meta {
         if decimal("size")?.is_some_and(|announced| announced != size) {
             return Err("its two headers announce different sizes".to_owned());
         }
-        let owner = |name: &str, pax: Option<u64>, own: io::Result<u64>| {
+        let owner = |name: &str, pax: Option<u64>, field: [u8; 8], own: io::Result<u64>| {
             let number = match pax {
                 Some(number) => number,
+                // Blank, as cargo leaves it in what it adds to a crate, tar reads it as 0.
+                None if field.iter().all(|byte| matches!(byte, 0 | b' ')) => 0,
                 None => own.map_err(|error| format!("its {name} cannot be read: {error}"))?,
             };
             u32::try_from(number).map_err(|_| format!("its {name} {number} is beyond 32 bits"))
         };
-        let uid = owner("uid", decimal("uid")?, header.uid())?;
-        let gid = owner("gid", decimal("gid")?, header.gid())?;
+        let uid = owner("uid", decimal("uid")?, header.as_old().uid, header.uid())?;
+        let gid = owner("gid", decimal("gid")?, header.as_old().gid, header.gid())?;
         let mode = header
             .mode()
             .map_err(|error| format!("its mode cannot be read: {error}"))?;

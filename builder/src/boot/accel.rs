@@ -14,7 +14,8 @@ use std::time::Duration;
 use fs_err as fs;
 use lunikernel_cache::{Digest, HashingReader};
 
-use super::{BootError, Machine, Options, qemu, watch};
+use super::running::Running;
+use super::{BootError, Machine, Options, Start, qemu, watch};
 
 /// How the guest's processor is provided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Accel {
     Kvm,
     /// By QEMU's emulation.
     Tcg,
+    /// By the processor itself, in a process that may do next to nothing.
+    Process,
 }
 
 impl fmt::Display for Accel {
@@ -30,6 +33,7 @@ impl fmt::Display for Accel {
         f.write_str(match self {
             Self::Kvm => "KVM",
             Self::Tcg => "emulation",
+            Self::Process => "a confined process",
         })
     }
 }
@@ -63,6 +67,13 @@ pub(super) fn choose(
 ) -> Result<(Accel, Option<String>), BootError> {
     if options.accel == AccelChoice::Tcg {
         return Ok((Accel::Tcg, None));
+    }
+    if !matches!(machine.start, Start::Linux { .. }) {
+        // Only a Linux says how far it has come, so nothing can be tried here.
+        return Ok(match options.accel {
+            AccelChoice::Kvm => (Accel::Kvm, None),
+            _ => (Accel::Tcg, None),
+        });
     }
     match (
         probe_or_recall(qemu, &machine.kernel, &options.cache)?,
@@ -130,8 +141,13 @@ fn probe(qemu: &Path, kernel: &Path) -> String {
     options.expect = Some(END_OF_PROBE.to_owned());
     options.timeout = Some(PROBE_TIMEOUT);
     let plan = qemu::Plan::kernel_alone(kernel);
-    let booted = qemu::Running::start(qemu, &plan, Accel::Kvm, &[])
-        .and_then(|running| watch::watch(running, Accel::Kvm, &[], &options, &mut |_| ()));
+    let watched = watch::Watched {
+        accel: Accel::Kvm,
+        forwards: &[],
+        good_end: plan.good_end(),
+    };
+    let booted = Running::start(plan.command(qemu, Accel::Kvm, &[]))
+        .and_then(|running| watch::watch(running, watched, &options, &mut |_| ()));
     match booted {
         Ok(_) => WORKS.to_owned(),
         Err(BootError::Deadline { last, .. }) => format!(

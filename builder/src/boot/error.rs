@@ -12,6 +12,12 @@ pub enum BootError {
         /// The program.
         program: &'static str,
     },
+    /// The tender is not installed.
+    #[error("could not find the tender {program} to run a unikernel with")]
+    NoTender {
+        /// The program.
+        program: &'static str,
+    },
     /// The operating system refused something.
     #[error("could not {attempted}")]
     Io {
@@ -102,6 +108,10 @@ impl BootError {
         match self {
             Self::NoQemu { .. } => Some(
                 "it is in Debian's package qemu-system-x86: `sudo apt-get install --no-install-recommends qemu-system-x86`"
+                    .to_owned(),
+            ),
+            Self::NoTender { .. } => Some(
+                "name it with `--tender PATH`, or run the one in the Lunikernel, if it has one, with `--own-tender`"
                     .to_owned(),
             ),
             Self::NoKvm { .. } => {

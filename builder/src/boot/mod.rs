@@ -8,6 +8,8 @@ mod console;
 mod error;
 mod http;
 mod qemu;
+mod running;
+mod tender;
 mod watch;
 
 use std::ffi::OsString;
@@ -16,16 +18,18 @@ use std::time::Duration;
 
 pub use accel::{Accel, AccelChoice};
 pub use error::BootError;
+pub use tender::{Tender, TenderKind};
 
 use crate::recipe::HttpTest;
+use running::Running;
 
 /// What is booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     /// The kernel, in whichever format QEMU's `-kernel` takes.
     pub kernel: PathBuf,
-    /// The initramfs.
-    pub initramfs: Option<PathBuf>,
+    /// How it is started, and what goes with it.
+    pub start: Start,
     /// The kernel's command line.
     pub cmdline: String,
     /// The least memory that it needs, in MiB.
@@ -33,6 +37,37 @@ pub struct Machine {
     /// Whether it wants a network interface. It then has one that reaches nothing
     /// but this machine, and only in answer to what comes through a forwarded port.
     pub net: bool,
+}
+
+/// How a kernel is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// By Linux's protocol.
+    Linux {
+        /// The initramfs.
+        initramfs: Option<PathBuf>,
+    },
+    /// By multiboot or PVH.
+    Kernel {
+        /// What is put into the memory beside it.
+        modules: Vec<Module>,
+    },
+    /// By multiboot; it is a unikernel of Solo5's, and ends as those do.
+    Solo5Virtio {
+        /// The file that is its disk.
+        disk: Option<PathBuf>,
+    },
+    /// By one of Solo5's tenders, without QEMU.
+    Tender(Tender),
+}
+
+/// A file that is put into the memory beside a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// The file.
+    pub file: PathBuf,
+    /// The text that the kernel finds with it.
+    pub cmdline: String,
 }
 
 /// A port of the guest, reachable from this machine.
@@ -151,6 +186,9 @@ pub fn run(
     options: &Options,
     on_event: &mut dyn FnMut(BootEvent<'_>),
 ) -> Result<BootOutcome, BootError> {
+    if let Start::Tender(tender) = &machine.start {
+        return tender::run(tender, machine, options, on_event);
+    }
     let qemu = qemu::find(options.search.as_deref())?;
     let plan = qemu::Plan::new(machine, options)?;
     let (accel, why_no_kvm) = accel::choose(&qemu, machine, options)?;
@@ -162,8 +200,13 @@ pub fn run(
             why_no_kvm: why_no_kvm.as_deref(),
             forwards: &forwards,
         });
-        let running = qemu::Running::start(&qemu, &plan, accel, &forwards)?;
-        match watch::watch(running, accel, &forwards, options, on_event) {
+        let running = Running::start(plan.command(&qemu, accel, &forwards))?;
+        let watched = watch::Watched {
+            accel,
+            forwards: &forwards,
+            good_end: plan.good_end(),
+        };
+        match watch::watch(running, watched, options, on_event) {
             Err(BootError::PortTaken { port })
                 if tries < PORT_TRIES
                     && !plan.forwards.iter().any(|wanted| wanted.host == port) =>

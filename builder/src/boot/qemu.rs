@@ -1,17 +1,14 @@
-//! QEMU: where it is, what it is told, and that it does not outlive us.
+//! QEMU: where it is, and what it is told.
 
-use std::ffi::OsStr;
-use std::io::Read;
+use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::CommandExt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::process::Command;
 
 use fs_err as fs;
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
-use super::{Accel, BootError, Forward, Machine, Options, http};
+use super::{Accel, BootError, Forward, Machine, Module, Options, Start, http};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -25,25 +22,26 @@ const KERNEL_MIB: u64 = 128;
 /// at once while it is unpacked.
 const UNPACKED: u64 = 5;
 
-/// How much of what QEMU complains about is kept.
-const MAX_COMPLAINT: u64 = 16 << 10;
-
 /// Looks for QEMU in the folders of `search`, or of `PATH`.
 pub(super) fn find(search: Option<&OsStr>) -> Result<PathBuf, BootError> {
+    program(PROGRAM, search).ok_or(BootError::NoQemu { program: PROGRAM })
+}
+
+/// Looks for a program in the folders of `search`, or of `PATH`.
+pub(super) fn program(name: &str, search: Option<&OsStr>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(search.unwrap_or(&path))
-        .map(|folder| folder.join(PROGRAM))
+        .map(|folder| folder.join(name))
         .find(|program| {
             rustix::fs::access(program, rustix::fs::Access::EXEC_OK).is_ok() && program.is_file()
         })
-        .ok_or(BootError::NoQemu { program: PROGRAM })
 }
 
 /// What QEMU is told, but for what is chosen just before it starts.
 #[derive(Debug)]
 pub(super) struct Plan {
     kernel: PathBuf,
-    initramfs: Option<PathBuf>,
+    start: Start,
     cmdline: String,
     memory_mib: u32,
     net: bool,
@@ -55,7 +53,9 @@ impl Plan {
     pub(super) fn new(machine: &Machine, options: &Options) -> Result<Self, BootError> {
         let mut cmdline = machine.cmdline.clone();
         if let Some(more) = &options.append {
-            cmdline.push(' ');
+            if !cmdline.is_empty() {
+                cmdline.push(' ');
+            }
             cmdline.push_str(more);
         }
         let refuse = |why| {
@@ -81,8 +81,15 @@ impl Plan {
                 });
             }
         }
-        let mut needed = KERNEL_MIB;
-        if let Some(initramfs) = &machine.initramfs {
+        // What a unikernel needs, only its recipe knows.
+        let mut needed = match &machine.start {
+            Start::Linux { .. } => KERNEL_MIB,
+            _ => 0,
+        };
+        if let Start::Linux {
+            initramfs: Some(initramfs),
+        } = &machine.start
+        {
             let size = fs::metadata(initramfs)
                 .map_err(BootError::io("find the initramfs"))?
                 .len();
@@ -91,7 +98,7 @@ impl Plan {
         let needed = u32::try_from(needed).unwrap_or(u32::MAX);
         Ok(Self {
             kernel: machine.kernel.clone(),
-            initramfs: machine.initramfs.clone(),
+            start: machine.start.clone(),
             memory_mib: options
                 .memory_mib
                 .unwrap_or_else(|| machine.min_memory_mib.max(needed)),
@@ -105,7 +112,7 @@ impl Plan {
     pub(super) fn kernel_alone(kernel: &Path) -> Self {
         Self {
             kernel: kernel.to_owned(),
-            initramfs: None,
+            start: Start::Linux { initramfs: None },
             cmdline: "console=ttyS0 panic=-1".to_owned(),
             memory_mib: 256,
             net: false,
@@ -113,25 +120,51 @@ impl Plan {
         }
     }
 
-    fn command(&self, qemu: &Path, accel: Accel, forwards: &[Forward]) -> Command {
+    pub(super) fn command(&self, qemu: &Path, accel: Accel, forwards: &[Forward]) -> Command {
         let mut command = Command::new(qemu);
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-machine", "pc", "-smp", "1"])
             .args(match accel {
                 Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
-                Accel::Tcg => ["-accel", "tcg", "-cpu", "max"],
+                Accel::Tcg | Accel::Process => ["-accel", "tcg", "-cpu", "max"],
             })
             .args(["-m", &self.memory_mib.to_string()])
             .args(["-chardev", "stdio,id=console,signal=off"])
             .args(["-serial", "chardev:console"])
-            .args(["-object", "rng-random,id=entropy,filename=/dev/urandom"])
-            .args(["-device", "virtio-rng-pci,rng=entropy"])
-            .arg("-kernel")
-            .arg(&self.kernel)
             .args(["-append", &self.cmdline]);
-        if let Some(initramfs) = &self.initramfs {
-            command.arg("-initrd").arg(initramfs);
+        // A kernel that starts by multiboot is told the names of its files, which must
+        // not be those of this machine's folders.
+        let folder = match (&self.start, self.kernel.parent()) {
+            (Start::Kernel { .. }, Some(folder)) if folder.is_absolute() => folder,
+            _ => Path::new(""),
+        };
+        if folder != Path::new("") {
+            command.current_dir(folder);
+        }
+        command.arg("-kernel").arg(name_in(folder, &self.kernel));
+        match &self.start {
+            Start::Linux { initramfs } => {
+                command
+                    .args(["-object", "rng-random,id=entropy,filename=/dev/urandom"])
+                    .args(["-device", "virtio-rng-pci,rng=entropy"]);
+                if let Some(initramfs) = initramfs {
+                    command.arg("-initrd").arg(initramfs);
+                }
+            }
+            Start::Kernel { modules } if modules.is_empty() => {}
+            Start::Kernel { modules } => {
+                command.arg("-initrd").arg(initrd(folder, modules));
+            }
+            Start::Solo5Virtio { .. } | Start::Tender(_) => {
+                command.args(["-device", "isa-debug-exit"]);
+            }
+        }
+        if let Start::Solo5Virtio { disk: Some(disk) } = &self.start {
+            let mut drive = OsString::from("if=none,id=disk,format=raw,file=");
+            drive.push(escaped(disk.as_os_str()));
+            command.arg("-drive").arg(drive);
+            command.args(["-device", "virtio-blk-pci,drive=disk,disable-modern=on"]);
         }
         if self.net {
             let mut user = "user,id=net,restrict=on".to_owned();
@@ -145,6 +178,42 @@ impl Plan {
         }
         command
     }
+
+    /// The exit status of QEMU when the guest has ended well.
+    pub(super) fn good_end(&self) -> i32 {
+        match self.start {
+            // Solo5 writes 41 to the port of `isa-debug-exit`, and QEMU ends with 2n + 1.
+            Start::Solo5Virtio { .. } => 83,
+            _ => 0,
+        }
+    }
+}
+
+/// Multiboot's modules as `-initrd` has them: `FILE TEXT,FILE TEXT`.
+fn initrd(folder: &Path, modules: &[Module]) -> OsString {
+    let mut all = OsString::new();
+    for (index, module) in modules.iter().enumerate() {
+        if index > 0 {
+            all.push(",");
+        }
+        all.push(escaped(name_in(folder, &module.file).as_os_str()));
+        if !module.cmdline.is_empty() {
+            all.push(" ");
+            all.push(escaped(OsStr::new(&module.cmdline)));
+        }
+    }
+    all
+}
+
+/// What a file is called in `folder`; what is elsewhere keeps its path.
+fn name_in<'p>(folder: &Path, file: &'p Path) -> &'p Path {
+    file.strip_prefix(folder).unwrap_or(file)
+}
+
+/// As QEMU reads it in a list: a comma is written twice.
+fn escaped(text: &OsStr) -> OsString {
+    let bytes = text.as_bytes().split(|byte| *byte == b',');
+    OsString::from_vec(bytes.collect::<Vec<_>>().join(&b",,"[..]))
 }
 
 /// The same ports, with a free one in place of each 0.
@@ -169,86 +238,4 @@ pub(super) fn choose_ports(wanted: &[Forward]) -> Result<Vec<Forward>, BootError
         chosen.push(Forward { host, ..*forward });
     }
     Ok(chosen)
-}
-
-/// A QEMU that runs. Dropped, it is killed.
-#[derive(Debug)]
-pub(super) struct Running {
-    child: Child,
-    complaints: Option<JoinHandle<Vec<u8>>>,
-}
-
-impl Running {
-    /// Starts it; returns it with its console.
-    pub(super) fn start(
-        qemu: &Path,
-        plan: &Plan,
-        accel: Accel,
-        forwards: &[Forward],
-    ) -> Result<(Self, ChildStdout), BootError> {
-        let mut command = plan.command(qemu, accel, forwards);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Its complaints are read by us.
-            .env("LC_ALL", "C");
-        let parent = getpid();
-        // SAFETY: between fork and exec only async-signal-safe functions may be
-        // called; these two are bare system calls that neither allocate nor lock.
-        unsafe {
-            command.pre_exec(move || {
-                set_parent_process_death_signal(Some(Signal::KILL))?;
-                // We may have died before the line above.
-                if getppid() != Some(parent) {
-                    return Err(std::io::ErrorKind::BrokenPipe.into());
-                }
-                Ok(())
-            });
-        }
-        let attempted = || format!("start {}", qemu.display());
-        let mut child = command.spawn().map_err(BootError::io(attempted()))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let mut running = Self {
-            child,
-            complaints: None,
-        };
-        let (Some(console), Some(stderr)) = (stdout, stderr) else {
-            let gone = std::io::ErrorKind::BrokenPipe.into();
-            return Err(BootError::io(attempted())(gone));
-        };
-        running.complaints = Some(std::thread::spawn(move || {
-            let mut kept = Vec::new();
-            let mut stderr = stderr;
-            let _ = stderr.by_ref().take(MAX_COMPLAINT).read_to_end(&mut kept);
-            // QEMU must not come to a halt because nobody reads on.
-            let _ = std::io::copy(&mut stderr, &mut std::io::sink());
-            kept
-        }));
-        Ok((running, console))
-    }
-
-    /// Waits for it to end by itself; returns how, and what it complained about.
-    pub(super) fn wait(&mut self) -> Result<(ExitStatus, String), BootError> {
-        let status = self
-            .child
-            .wait()
-            .map_err(BootError::io("wait for QEMU to end"))?;
-        let complaints = self
-            .complaints
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default();
-        Ok((
-            status,
-            String::from_utf8_lossy(&complaints).trim().to_owned(),
-        ))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -9,7 +9,7 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use super::console::{Lines, is_panic};
-use super::qemu::Running;
+use super::running::Running;
 use super::{Accel, BootError, BootEvent, BootOutcome, Forward, Options, http};
 
 /// How many lines an error shows.
@@ -26,11 +26,19 @@ enum News {
     NoPage(String),
 }
 
+/// What is known of a machine that runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watched<'a> {
+    pub(super) accel: Accel,
+    pub(super) forwards: &'a [Forward],
+    /// The exit status of its program when the guest has ended well.
+    pub(super) good_end: i32,
+}
+
 /// Follows a machine that runs. However this ends, the machine is gone then.
 pub(super) fn watch(
     (mut running, console): (Running, ChildStdout),
-    accel: Accel,
-    forwards: &[Forward],
+    watched: Watched<'_>,
     options: &Options,
     on_event: &mut dyn FnMut(BootEvent<'_>),
 ) -> Result<BootOutcome, BootError> {
@@ -41,8 +49,7 @@ pub(super) fn watch(
         scope.spawn(move || read_console(console, &console_news));
         let mut watcher = Watcher {
             begun: Instant::now(),
-            accel,
-            forwards,
+            watched,
             options,
             line: None,
             page: None,
@@ -86,8 +93,7 @@ fn read_console(mut console: ChildStdout, news: &SyncSender<News>) {
 
 struct Watcher<'a> {
     begun: Instant,
-    accel: Accel,
-    forwards: &'a [Forward],
+    watched: Watched<'a>,
     options: &'a Options,
     line: Option<String>,
     page: Option<String>,
@@ -178,7 +184,12 @@ impl<'env> Watcher<'env> {
         let Some(test) = &self.options.http else {
             return;
         };
-        let Some(forward) = self.forwards.iter().find(|it| it.guest == test.port) else {
+        let Some(forward) = self
+            .watched
+            .forwards
+            .iter()
+            .find(|it| it.guest == test.port)
+        else {
             return;
         };
         let (port, news) = (forward.host, news.clone());
@@ -194,10 +205,11 @@ impl<'env> Watcher<'env> {
 
     fn ended(&self, running: &mut Running) -> Result<BootOutcome, BootError> {
         let (status, message) = running.wait()?;
-        if !status.success() {
+        if status.code() != Some(self.watched.good_end) {
             // What QEMU says where a port cannot be had: net/slirp.c, slirp_hostfwd.
             if let Some((_, rule)) = message.split_once("Could not set up host forwarding rule")
                 && let Some(taken) = self
+                    .watched
                     .forwards
                     .iter()
                     .find(|forward| rule.contains(&format!(":{}-", forward.host)))
@@ -220,7 +232,7 @@ impl<'env> Watcher<'env> {
 
     fn outcome(&self) -> BootOutcome {
         BootOutcome {
-            accel: self.accel,
+            accel: self.watched.accel,
             took: self.begun.elapsed(),
             line: self.line.clone(),
             page: self.page.clone(),

@@ -7,7 +7,7 @@ use super::BuildError;
 use super::materials::{Material, Materials};
 use crate::assemble::kernel;
 use crate::assemble::modules;
-use crate::flavour::Flavour;
+use crate::flavour::Linux;
 use crate::recipe::{DeviceKind, FileSpec, Recipe};
 
 /// A kernel, and the modules that go with it.
@@ -27,7 +27,8 @@ pub(super) fn kernel(
     let root = match materials.kernel(from)? {
         Material::Rootfs(root) => root,
         material => {
-            let image = kernel::alone(blobs, from, &material.to_entry()?, &recipe.kernel.modules)?;
+            let image =
+                kernel::alone(blobs, from, &material.to_entry()?, &recipe.kernel.modules())?;
             return Ok(Kernel {
                 image,
                 modules: Rootfs::new(),
@@ -35,7 +36,7 @@ pub(super) fn kernel(
         }
     };
     let kernel = kernel::find(&root)?;
-    let taken = modules::take(&root, blobs, &kernel.version, &recipe.kernel.modules)?;
+    let taken = modules::take(&root, blobs, &kernel.version, &recipe.kernel.modules())?;
     Ok(Kernel {
         image: kernel.image,
         modules: taken.root,
@@ -47,7 +48,7 @@ pub(super) fn kernel(
 /// the recipe adds, so that its author has the last word.
 pub(super) fn rootfs(
     recipe: &Recipe,
-    flavour: &dyn Flavour,
+    flavour: &dyn Linux,
     materials: &Materials<'_>,
     kernel: &Kernel,
     blobs: &BlobStore,

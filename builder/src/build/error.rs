@@ -121,6 +121,23 @@ pub enum BuildError {
         /// What it is.
         found: &'static str,
     },
+    /// What is booted, or goes with it, is no file.
+    #[error("`{reference}` is no file, and a unikernel and its modules are files")]
+    NotAFile {
+        /// The source or step.
+        reference: String,
+    },
+    /// What is booted is larger than anything that can be looked at.
+    #[error(
+        "`{from}` has {size} bytes, and a unikernel has at most {}",
+        crate::unikernel::MAX_KERNEL
+    )]
+    KernelTooLarge {
+        /// What `kernel.from` names.
+        from: String,
+        /// Its size in bytes.
+        size: u64,
+    },
     /// A folder of the recipe's own has a link, which the zip cannot hold.
     #[error("{path} is a symbolic link, which a Lunikernel cannot carry among the recipe's files")]
     LinkInFiles {
@@ -214,6 +231,9 @@ impl BuildError {
             Self::NoSuchPart { name, .. } => Some(format!(
                 "a step keeps only what its `outputs` list; see what `{name}` makes there"
             )),
+            Self::NotAFile { reference } => {
+                Some(format!("name the file in it: `{reference}/PATH`"))
+            }
             Self::NotARoot { .. } => Some(
                 "an archive that lies in another one is `NAME/PATH`: `iso/boot/rootfs.gz`"
                     .to_owned(),
@@ -237,6 +257,7 @@ impl BuildError {
             | Self::Layer { .. }
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchStep { .. }
+            | Self::KernelTooLarge { .. }
             | Self::Threads(_)
             | Self::Paths(_)
             | Self::Json(_) => None,

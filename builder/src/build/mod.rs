@@ -1,7 +1,7 @@
 //! Building: from a locked recipe to an artefact.
 //!
 //! The order of [`Builder::build`] is the order of the data: recall, fetch, unpack,
-//! run the steps, compose the root file system, seal.
+//! run the steps, compose the system that is booted, seal.
 
 mod alpine;
 mod archives;
@@ -15,6 +15,7 @@ mod recall;
 mod sbom;
 mod seal;
 mod steps;
+mod system;
 mod unpack;
 
 use std::collections::BTreeSet;
@@ -34,12 +35,12 @@ pub(crate) use sbom::purl;
 pub use steps::StepReport;
 
 use crate::fetch::Fetcher;
-use crate::flavour;
+use crate::flavour::{self, Flavour};
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
 use crate::sandbox::{Sandbox, Surroundings, Unable};
 use crate::source::deb::AptConfig;
-use crate::source::git;
+use crate::source::{git, krate};
 
 /// Everything that a build needs beside its recipe.
 #[derive(Clone)]
@@ -158,19 +159,23 @@ impl Builder {
     /// [`BuildError::Fetch`] with all of those that cannot be had,
     /// [`BuildError::OtherOutputs`] where a step makes something else than is pinned.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
-        let wants = locked.missing(
+        let mut wants = locked.missing(
             self.cache.blobs(),
-            || AptConfig::read(&self.apt_root),
+            || match self.fetcher.options().only_mirrors {
+                // Nobody would go where it leads.
+                true => Ok(AptConfig::default()),
+                false => AptConfig::read(&self.apt_root),
+            },
             self.snapshots.as_deref(),
         )?;
+        wants.extend(krate::wants(&self.fetcher, locked.lock()).await);
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
         let mut fetched = report.fetched;
         for (name, source) in &locked.lock().sources {
-            if let LockedSource::Git(locked) = source
-                && !self.cache.blobs().contains(&locked.tree)
-            {
+            // All of a tree is looked for: what is not whole may have its top folder.
+            if let LockedSource::Git(locked) = source {
                 match git::fetch(&self.fetcher, locked).await {
-                    Ok(()) => fetched += 1,
+                    Ok(new) => fetched += usize::from(new),
                     Err(error) => {
                         missing.push(error.missing(locked).map_err(|source| BuildError::Git {
                             source_name: name.clone(),
@@ -181,7 +186,8 @@ impl Builder {
             }
         }
         let steps = self.missing_steps(locked).await?;
-        if self.fetcher.options().offline {
+        let options = self.fetcher.options();
+        if options.offline || options.only_mirrors {
             let steps = steps.iter();
             missing.extend(steps.map(|(step, locked)| pinned::as_missing(step, locked)));
         }
@@ -217,12 +223,13 @@ impl Builder {
     /// Everything between the inputs and the artefact.
     fn make(&self, locked: &LockedRecipe) -> Result<Made, BuildError> {
         let recipe = locked.recipe();
-        let flavour = flavour::of(recipe.flavour);
         let mut materials = self.unpack(locked)?;
         let steps = self.run_steps(locked, &recipe.steps, &mut materials)?;
-        let kernel = compose::kernel(recipe, &materials, self.cache.blobs())?;
-        let root = compose::rootfs(recipe, flavour, &materials, &kernel, self.cache.blobs())?;
-        let artefact = self.seal(locked, flavour, &kernel, &root, &materials)?;
+        let system = match flavour::of(recipe.flavour) {
+            Flavour::Linux(linux) => self.linux(recipe, linux, &materials)?,
+            Flavour::Unikernel(unikernel) => self.unikernel(recipe, unikernel, &materials)?,
+        };
+        let artefact = self.seal(locked, system, &materials)?;
         Ok(Made { artefact, steps })
     }
 }

@@ -1,41 +1,25 @@
-//! Sealing: initramfs, bill of materials and manifest, then the zip.
-
-use std::io;
+//! Sealing: bill of materials and manifest, then the zip.
 
 use lunikernel_cache::artefact::{
-    self, Boot, Devices, EntrySource, FILES, Format, INITRAMFS, Input, KERNEL, LOCK, Manifest,
-    RECIPE, SBOM,
+    self, EntrySource, FILES, Format, Input, LOCK, Manifest, RECIPE, SBOM,
 };
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Digest, Rootfs, Sha256};
+use lunikernel_cache::{Digest, Sha256};
 
-use super::compose::Kernel;
 use super::materials::Materials;
+use super::system::System;
 use super::{BuildError, Builder, sbom};
-use crate::assemble::initramfs::initramfs;
-use crate::flavour::Flavour;
 use crate::lock::{LockedRecipe, LockedSource};
-use crate::overlay::{PATHS, Paths};
-use crate::plan::SOURCE_DATE_EPOCH;
 
 impl Builder {
     /// Makes the artefact and says what its digest is.
     pub(super) fn seal(
         &self,
         locked: &LockedRecipe,
-        flavour: &dyn Flavour,
-        kernel: &Kernel,
-        root: &Rootfs,
+        system: System,
         materials: &Materials<'_>,
     ) -> Result<Digest, BuildError> {
         let blobs = self.cache.blobs();
-        let task = self.progress.start("packing", "initramfs.gz", None);
-        let packed = initramfs(root, blobs, SOURCE_DATE_EPOCH)?;
-        task.finish("");
-        let paths = io::BufReader::with_capacity(256 << 10, blobs.open(&packed.digest)?);
-        let paths = Paths::of_initramfs(paths).map_err(BuildError::Paths)?;
-        let paths = blobs.put(&paths.to_json().map_err(BuildError::Json)?)?;
-
         let inputs = inputs(locked, materials);
         let recipe = blobs.put(locked.recipe_text().as_bytes())?;
         let lock = blobs.put(locked.lock_text().as_bytes())?;
@@ -45,18 +29,17 @@ impl Builder {
             .map_err(BuildError::Json)?;
         let sbom = blobs.put(&sbom)?;
 
-        let mut entries = vec![
-            EntrySource::of_blob(blobs, KERNEL, kernel.image)?,
-            EntrySource::new(INITRAMFS, packed.digest, packed.crc32),
-            EntrySource::of_blob(blobs, PATHS, paths)?,
+        let mut manifest = manifest(locked, &system, recipe, lock);
+        manifest.inputs = inputs;
+        let mut entries = system.entries;
+        entries.extend([
             EntrySource::of_blob(blobs, RECIPE, recipe)?,
             EntrySource::of_blob(blobs, LOCK, lock)?,
             EntrySource::of_blob(blobs, SBOM, sbom)?,
-        ];
+        ]);
         for (path, entry) in locked.files() {
             self.own_file(&format!("{FILES}{path}"), entry, &mut entries)?;
         }
-        let manifest = manifest(locked, flavour, recipe, lock, inputs);
         let sealed = artefact::seal(blobs, manifest, &entries, self.progress.as_ref())?;
         Ok(sealed.digest)
     }
@@ -88,34 +71,27 @@ impl Builder {
     }
 }
 
+/// The manifest, but for its entries and inputs.
 fn manifest(
     locked: &LockedRecipe,
-    flavour: &dyn Flavour,
+    system: &System,
     recipe_digest: Digest,
     lock_digest: Digest,
-    inputs: Vec<Input>,
 ) -> Manifest {
     let recipe = locked.recipe();
     Manifest {
         format: Format::V1,
         name: recipe.name.clone(),
         version: recipe.version.clone(),
-        flavour: flavour.name().to_owned(),
+        flavour: recipe.flavour.name().to_owned(),
         arch: recipe.arch.name().to_owned(),
-        boot: Boot {
-            protocol: flavour.protocol(),
-            cmdline: recipe.boot.cmdline.clone(),
-            min_memory_mib: recipe.boot.min_memory_mib,
-        },
-        devices: Devices {
-            net: recipe.boot.net,
-            block: recipe.boot.block,
-        },
-        overlay: flavour.overlay(),
+        boot: system.boot.clone(),
+        devices: system.devices,
+        overlay: system.overlay.clone(),
         entries: Default::default(),
         recipe: Some(recipe_digest),
         lock: Some(lock_digest),
-        inputs,
+        inputs: Vec::new(),
     }
 }
 
@@ -155,6 +131,10 @@ fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
                 }
             }
             LockedSource::Url(url) => add("url", &url.url, None, url.digest()),
+            LockedSource::Crate(krate) => {
+                let version = Some(krate.version.as_str());
+                add("crate", &krate.name, version, krate.digest());
+            }
             LockedSource::Git(git) => add("git", &git.url, Some(&git.commit), git.tree),
             LockedSource::File(file) => add("file", &file.path, None, file.digest),
         }

@@ -7,11 +7,10 @@
 
 use std::fmt::Write as _;
 
-use lunikernel_cache::artefact::{Overlay, Protocol};
 use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Rootfs};
 
 use super::debian::guest::{self, GuestError};
-use super::{Flavour, FlavourError, debian};
+use super::{FlavourError, Linux, debian};
 use crate::recipe::{Recipe, Service, User};
 
 const OPENRC: &str = "sbin/openrc";
@@ -35,19 +34,7 @@ const RUNLEVELS: [(&str, &[&str]); 2] = [
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Alpine;
 
-impl Flavour for Alpine {
-    fn name(&self) -> &'static str {
-        "alpine"
-    }
-
-    fn protocol(&self) -> Protocol {
-        Protocol::Linux
-    }
-
-    fn overlay(&self) -> Overlay {
-        Overlay::Initramfs {}
-    }
-
+impl Linux for Alpine {
     fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
         debian::Debian.guest(recipe, blobs)
     }

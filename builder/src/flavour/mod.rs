@@ -1,26 +1,31 @@
 //! Flavours: where kernel and root file system come from, how it boots, and how it
-//! is overlaid. Each is one file (or folder) behind one small trait.
+//! is overlaid. Each is one file (or folder) behind one of two small traits.
 
 mod alpine;
 pub mod debian;
+mod mirage;
+mod unikernel;
 
-use lunikernel_cache::artefact::{Overlay, Protocol};
+use lunikernel_cache::artefact::{Devices, Overlay, Protocol};
 use lunikernel_cache::{BlobStore, CacheError, Rootfs, RootfsError};
 
 use crate::recipe::{FlavourName, Recipe};
+use crate::unikernel::KernelFlaw;
 pub use debian::guest::GuestError;
 
-/// What differs from one flavour to the next.
-pub trait Flavour: Sync {
-    /// What it is called in recipes and manifests.
-    fn name(&self) -> &'static str;
+/// A flavour: what differs from one to the next.
+#[derive(Clone, Copy)]
+pub enum Flavour {
+    /// A Linux that runs from an initramfs.
+    Linux(&'static dyn Linux),
+    /// A single file that is booted as it is.
+    Unikernel(&'static dyn Unikernel),
+}
 
-    /// How the kernel is started.
-    fn protocol(&self) -> Protocol;
-
-    /// Whether and how files can be laid over an artefact.
-    fn overlay(&self) -> Overlay;
-
+/// A Linux that runs from an initramfs: the kernel and its modules come from
+/// `kernel.from`, the root file system from `rootfs.from` and what this adds; it boots
+/// by Linux's own protocol and is overlaid by one more archive behind its initramfs.
+pub trait Linux: Sync {
     /// The files that the flavour adds to the packages: init, users, services.
     ///
     /// # Errors
@@ -31,7 +36,7 @@ pub trait Flavour: Sync {
     /// below them: for flavours whose packages bring an init and users of their own.
     ///
     /// # Errors
-    /// As [`Flavour::guest`].
+    /// As [`Linux::guest`].
     fn adapt(
         &self,
         _recipe: &Recipe,
@@ -42,12 +47,36 @@ pub trait Flavour: Sync {
     }
 }
 
+/// A single file, `kernel.from`, that is booted as it is.
+pub trait Unikernel: Sync {
+    /// Looks at the file, and says how it boots. Nothing in `kernel` is to be trusted.
+    ///
+    /// # Errors
+    /// [`FlavourError`] where it is none that this flavour boots, or is damaged.
+    fn look(&self, recipe: &Recipe, kernel: &[u8]) -> Result<Looked, FlavourError>;
+}
+
+/// What a unikernel is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// How it is started.
+    pub protocol: Protocol,
+    /// The devices that it wants.
+    pub devices: Devices,
+    /// Whether and how files can be laid over it.
+    pub overlay: Overlay,
+    /// What whoever builds it should know.
+    pub notes: Vec<String>,
+}
+
 /// The flavour of that name.
 #[must_use]
-pub fn of(name: FlavourName) -> &'static dyn Flavour {
+pub fn of(name: FlavourName) -> Flavour {
     match name {
-        FlavourName::Alpine => &alpine::Alpine,
-        FlavourName::Debian => &debian::Debian,
+        FlavourName::Alpine => Flavour::Linux(&alpine::Alpine),
+        FlavourName::Debian => Flavour::Linux(&debian::Debian),
+        FlavourName::Unikernel => Flavour::Unikernel(&unikernel::Unikernel),
+        FlavourName::Mirage => Flavour::Unikernel(&mirage::Mirage),
     }
 }
 
@@ -63,6 +92,17 @@ pub enum FlavourError {
     /// The recipe asks for what a guest cannot have.
     #[error(transparent)]
     Guest(#[from] GuestError),
+    /// What should be booted cannot be.
+    #[error("`{from}` cannot be booted as the flavour `{}` boots", flavour.name())]
+    Kernel {
+        /// What `kernel.from` names.
+        from: String,
+        /// The flavour.
+        flavour: FlavourName,
+        /// Why.
+        #[source]
+        source: KernelFlaw,
+    },
 }
 
 impl FlavourError {
@@ -73,6 +113,17 @@ impl FlavourError {
             Self::Cache(error) => error.hint(),
             Self::Rootfs(_) => None,
             Self::Guest(error) => error.hint(),
+            Self::Kernel { source, .. } => source.hint(),
+        }
+    }
+
+    /// A flaw of the file that `recipe` boots.
+    fn of_kernel(recipe: &Recipe) -> impl FnOnce(KernelFlaw) -> Self {
+        let (from, flavour) = (recipe.kernel.from.clone(), recipe.flavour);
+        move |source| Self::Kernel {
+            from,
+            flavour,
+            source,
         }
     }
 }

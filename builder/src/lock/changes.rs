@@ -87,6 +87,7 @@ fn flatten(lock: &LockFile) -> Pins {
                 }
             }
             LockedSource::Url(url) => pin(&url.url, short(&url.sha256.hex())),
+            LockedSource::Crate(krate) => pin(&krate.name, krate.version.clone()),
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
             LockedSource::File(file) => pin(&file.path, short(&file.digest.sha256.hex())),
         }

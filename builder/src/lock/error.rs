@@ -11,6 +11,7 @@ use crate::source::apk::ApkSourceError;
 use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
+use crate::source::krate::CrateError;
 use crate::source::url::UrlError;
 
 /// An error of locking, or of a lock.
@@ -48,7 +49,7 @@ pub enum LockError {
         source: std::io::Error,
     },
     /// Something to be updated is not in the lock.
-    #[error("`{name}` is neither a source of the recipe nor a package in its lock")]
+    #[error("`{name}` is neither a source of the recipe nor a package or step in its lock")]
     NothingToUpdate {
         /// What was named.
         name: String,
@@ -91,6 +92,9 @@ pub enum SourceError {
     /// A git repository.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// A crate.
+    #[error(transparent)]
+    Crate(#[from] CrateError),
     /// A file beside the recipe.
     #[error(transparent)]
     File(#[from] FileError),
@@ -168,6 +172,7 @@ impl SourceError {
             Self::Apk(error) => error.hint(),
             Self::Url(error) => error.hint(),
             Self::Git(error) => error.hint(),
+            Self::Crate(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
         }

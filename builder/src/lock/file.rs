@@ -13,6 +13,7 @@ use crate::source::apk::{LockedApk, VouchedIndex};
 use crate::source::deb::{LockedDeb, Vouched};
 use crate::source::file::LockedFile;
 use crate::source::git::LockedGit;
+use crate::source::krate::LockedCrate;
 use crate::source::url::LockedUrl;
 
 use super::error::LockError;
@@ -52,6 +53,8 @@ pub enum LockedSource {
     Url(LockedUrl),
     /// A commit of a git repository.
     Git(LockedGit),
+    /// A crate's source archive.
+    Crate(LockedCrate),
     /// A file or folder beside the recipe.
     File(LockedFile),
 }

@@ -187,7 +187,10 @@ impl LockFile {
         let trees = self.sources.values().filter_map(|source| match source {
             LockedSource::Git(git) => Some(git.tree),
             LockedSource::File(file) => (file.kind == FileKind::Folder).then_some(file.digest),
-            LockedSource::Deb(_) | LockedSource::Apk(_) | LockedSource::Url(_) => None,
+            LockedSource::Deb(_)
+            | LockedSource::Apk(_)
+            | LockedSource::Url(_)
+            | LockedSource::Crate(_) => None,
         });
         let steps = self.steps.values().map(|step| step.outputs);
         for digest in trees.chain(steps) {
@@ -263,6 +266,9 @@ impl LockedSource {
             (Self::Git(locked), Source::Git(asked)) => {
                 locked.url == asked.url && locked.rev == asked.rev
             }
+            (Self::Crate(locked), Source::Crate(asked)) => {
+                locked.name == asked.name && locked.version == asked.version
+            }
             (Self::File(locked), Source::File(path)) => locked.path == *path,
             _ => false,
         }
@@ -284,7 +290,7 @@ impl LockedSource {
                     .map(|p| (p.name.as_str(), p.version.as_str()))
                     .collect()
             }
-            Self::Url(_) | Self::Git(_) | Self::File(_) => Vec::new(),
+            Self::Url(_) | Self::Git(_) | Self::Crate(_) | Self::File(_) => Vec::new(),
         }
     }
 
@@ -295,6 +301,7 @@ impl LockedSource {
             Self::Deb(debs) => debs.packages.iter().map(|p| p.digest()).collect(),
             Self::Apk(apks) => apks.packages.iter().map(|p| p.digest()).collect(),
             Self::Url(url) => vec![url.digest()],
+            Self::Crate(krate) => vec![krate.digest()],
             Self::Git(git) => vec![git.tree],
             Self::File(file) => vec![file.digest],
         }

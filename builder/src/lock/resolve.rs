@@ -11,7 +11,7 @@ use super::locked::has_base;
 use crate::fetch::Fetcher;
 use crate::recipe::{ApkSource, ReadRecipe, Recipe, Source};
 use crate::source::deb::{AptConfig, Archives, DebOptions};
-use crate::source::{apk, file, git, url};
+use crate::source::{apk, file, git, krate, url};
 
 /// What may move although the lock fits the recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,6 +206,7 @@ async fn pin(
         }
         Source::Apk(source) => return pin_apks(recipe, source, earlier, origins).await,
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
+        Source::Crate(source) => LockedSource::Crate(krate::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
     }))

@@ -8,6 +8,7 @@ use lunikernel_cache::{CacheError, RootfsError};
 use super::archive::ArchiveError;
 use super::folder::FolderError;
 use crate::assemble::cpio::{ReadError, WriteError};
+use crate::assemble::tarball::TarError;
 
 /// A Lunikernel could not be overlaid.
 #[derive(Debug, thiserror::Error)]
@@ -15,15 +16,30 @@ pub enum OverlayError {
     /// The base cannot be read, or is damaged.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
-    /// The base has no initramfs.
-    #[error(
-        "{artefact} cannot be overlaid: it boots without an initramfs, and its manifest says {how}"
-    )]
-    NoInitramfs {
+    /// The base cannot be overlaid.
+    #[error("{artefact} cannot be overlaid: it has neither an initramfs nor a disk")]
+    NoOverlay {
         /// The base.
         artefact: String,
-        /// What the manifest says instead.
-        how: String,
+    },
+    /// Something cannot be on a disk.
+    #[error("the overlay {overlay} cannot be a disk: `{path}` is refused: {why}")]
+    Disk {
+        /// The overlay.
+        overlay: String,
+        /// The path.
+        path: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// The base's disk cannot be unpacked.
+    #[error("the disk of {artefact} cannot be unpacked")]
+    DiskOf {
+        /// The base.
+        artefact: String,
+        /// What is wrong.
+        #[source]
+        source: Box<TarError>,
     },
     /// The base's list of its overlays is wrong.
     #[error("{artefact} is no sound Lunikernel: its entry `overlays.json` is not as it should be")]
@@ -168,9 +184,11 @@ impl OverlayError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Artefact(error) => return error.hint(),
-            Self::NoInitramfs { .. } => {
+            Self::NoOverlay { .. } => {
                 "give the application its files when it is built, or as a disk when it is run"
             }
+            Self::Disk { .. } => "leave it out of the overlay, or give it another name",
+            Self::DiskOf { source, .. } => return source.hint(),
             Self::History { .. } | Self::Paths { .. } => {
                 "it was changed after it was sealed; get or build it again"
             }

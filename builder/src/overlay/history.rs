@@ -4,8 +4,7 @@ use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS};
 use lunikernel_cache::{Digest, canonical};
 use serde::{Deserialize, Serialize};
 
-use super::OverlayError;
-use super::read_entry;
+use super::{BLOCK, OverlayError, read_entry};
 
 /// The entry of a Lunikernel that says what was laid over it.
 pub const HISTORY: &str = "overlays.json";
@@ -58,9 +57,12 @@ impl History {
             return Ok(Self::default());
         }
         let bytes = read_entry(artefact, HISTORY, MAX_HISTORY)?;
-        let has_initramfs = artefact.manifest().entries.contains_key(INITRAMFS);
+        let entries = &artefact.manifest().entries;
+        let is_possible = [INITRAMFS, BLOCK]
+            .iter()
+            .any(|it| entries.contains_key(*it));
         Self::parse(&bytes)
-            .filter(|_| has_initramfs)
+            .filter(|_| is_possible)
             .ok_or_else(|| OverlayError::History {
                 artefact: artefact.label().to_owned(),
             })

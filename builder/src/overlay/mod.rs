@@ -1,4 +1,5 @@
-//! Laying files over the initramfs of a Lunikernel, without building it again.
+//! Laying files over a Lunikernel, without building it again: over the initramfs of a
+//! Linux, or onto the disk of a unikernel ([`mod@block`]).
 //!
 //! The kernel unpacks archives that follow each other one over the other, so what the
 //! overlays hold becomes one more gzipped newc archive behind the initramfs. Nothing of
@@ -10,6 +11,7 @@
 //! [`content`] of the overlays.
 
 mod archive;
+mod block;
 mod content;
 mod error;
 mod folder;
@@ -28,6 +30,7 @@ use lunikernel_cache::artefact::{
 use lunikernel_cache::{BlobStore, CacheError, Digest, Progress};
 
 pub use archive::{ArchiveError, ArchiveFlaw, EntryFlaw};
+pub use block::BLOCK;
 pub use content::Content;
 pub use error::{OverlayError, RewriteError};
 pub use folder::FolderError;
@@ -87,7 +90,11 @@ pub fn prepare<'a>(
     blobs: &'a BlobStore,
     progress: &dyn Progress,
 ) -> Result<Prepared<'a>, OverlayError> {
-    refuse_without_initramfs(base)?;
+    if base.manifest().overlay == (Overlay::None {}) {
+        return Err(OverlayError::NoOverlay {
+            artefact: base.label().to_owned(),
+        });
+    }
     let contents = overlays
         .iter()
         .map(|path| {
@@ -95,6 +102,9 @@ pub fn prepare<'a>(
             Ok((path.display().to_string(), content))
         })
         .collect::<Result<Vec<_>, OverlayError>>()?;
+    if let Overlay::Block { .. } = base.manifest().overlay {
+        return block::prepare(base, contents, blobs, progress);
+    }
     let (checked, sums) = base.check_keeping(INITRAMFS, progress)?;
     let laid = lay::lay(paths_of(base, progress)?, &contents)?;
     let changes = &laid.changes;
@@ -202,20 +212,6 @@ impl Prepared<'_> {
             progress,
         )?)
     }
-}
-
-fn refuse_without_initramfs(base: &Artefact) -> Result<(), OverlayError> {
-    let how = match &base.manifest().overlay {
-        Overlay::Initramfs {} => return Ok(()),
-        Overlay::Block { device } => {
-            format!("that an overlay is a disk `{device}`, which this version cannot make")
-        }
-        Overlay::None {} => "that nothing can be laid over it".to_owned(),
-    };
-    Err(OverlayError::NoInitramfs {
-        artefact: base.label().to_owned(),
-        how,
-    })
 }
 
 /// What `artefact` says are the paths of its initramfs, if it does.

@@ -18,9 +18,9 @@ pub use check::is_recipe_name as is_name;
 pub(crate) use complaint::Problem;
 pub use complaint::{Complaint, Severity};
 pub use model::{
-    ApiVersion, ApkScripts, ApkSource, Arch, Boot, BootTest, DebSource, Device, DeviceKind,
-    FileSpec, FlavourName, GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service,
-    Source, Step, UrlSource, User,
+    ApiVersion, ApkScripts, ApkSource, Arch, Boot, BootModule, BootTest, CrateSource, DebSource,
+    Device, DeviceKind, FileSpec, FlavourName, GitSource, HttpTest, KernelSpec, Mode, Recipe,
+    RootfsSpec, Service, Source, Step, UrlSource, User,
 };
 pub(crate) use near::nearest;
 pub(crate) use path::Path;

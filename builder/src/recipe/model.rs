@@ -69,6 +69,23 @@ pub enum FlavourName {
     Alpine,
     /// Kernel, busybox and whatever else from Debian packages, with a small init.
     Debian,
+    /// Any kernel that starts by multiboot or PVH, with the files that it takes along.
+    Unikernel,
+    /// A unikernel for Solo5, such as MirageOS makes.
+    Mirage,
+}
+
+impl FlavourName {
+    /// As recipes and manifests write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alpine => "alpine",
+            Self::Debian => "debian",
+            Self::Unikernel => "unikernel",
+            Self::Mirage => "mirage",
+        }
+    }
 }
 
 /// The processor it runs on.
@@ -129,6 +146,8 @@ pub enum Source {
     Url(UrlSource),
     /// A commit of a git repository.
     Git(GitSource),
+    /// A crate's source archive, from where this machine's cargo has it.
+    Crate(CrateSource),
     /// A file or folder beside the recipe, as a path relative to it.
     File(String),
 }
@@ -234,6 +253,18 @@ pub struct GitSource {
     pub url: String,
     /// A branch, a tag or a commit; `luni lock` pins the commit that it names.
     pub rev: String,
+}
+
+/// A crate's source archive, from where this machine's cargo has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct CrateSource {
+    /// The crate.
+    #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"))]
+    pub name: String,
+    /// Its exact version: `1.0.0`, for example.
+    #[schemars(regex(pattern = "^[0-9]+\\.[0-9]+\\.[0-9]+[0-9A-Za-z.+-]*$"))]
+    pub version: String,
 }
 
 /// Commands that are run in a sandbox: nothing of the host in sight, and no network
@@ -430,26 +461,33 @@ fn root_user() -> String {
 pub struct KernelSpec {
     /// A kernel (`NAME`, or `NAME/PATH` for a part of it), which is then without
     /// modules; or what has one at `boot/vmlinuz-VERSION`, with its modules.
+    /// For a unikernel the file that is booted.
     pub from: String,
     /// The modules that go into the initramfs, with those that they depend on. The
     /// word `cloud` stands for what clouds and hypervisors need: virtio, NVMe, ENA,
-    /// gVNIC.
-    #[serde(default = "cloud_modules")]
-    pub modules: Vec<String>,
+    /// gVNIC. Without it just `cloud`; a unikernel has none.
+    #[serde(default)]
+    pub modules: Option<Vec<String>>,
 }
 
-fn cloud_modules() -> Vec<String> {
-    vec!["cloud".to_owned()]
+impl KernelSpec {
+    /// The modules that go into an initramfs.
+    #[must_use]
+    pub fn modules(&self) -> Vec<String> {
+        let cloud = || vec!["cloud".to_owned()];
+        self.modules.clone().unwrap_or_else(cloud)
+    }
 }
 
 /// How it boots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Boot {
-    /// The kernel's command line.
-    #[serde(default = "serial_console")]
+    /// The kernel's command line. Without it `console=ttyS0 panic=5` for Linux, and an
+    /// empty one for a unikernel.
+    #[serde(default)]
     #[schemars(length(max = 2047), regex(pattern = "^[ -~]*$"))]
-    pub cmdline: String,
+    pub cmdline: Option<String>,
     /// The least memory that it needs, in MiB.
     #[serde(default = "small_machine")]
     #[schemars(range(min = 16, max = 1_048_576))]
@@ -460,21 +498,39 @@ pub struct Boot {
     /// Whether it wants a disk.
     #[serde(default)]
     pub block: bool,
+    /// Files that are put into the memory beside a unikernel: multiboot's modules.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub modules: Vec<BootModule>,
+    /// A tender of Solo5's that is kept with the unikernel: a source or step (`NAME`),
+    /// or a part of it (`NAME/PATH`). `luni run --own-tender` runs the unikernel by it.
+    #[serde(default)]
+    pub tender: Option<String>,
+}
+
+/// A file that is put into the memory beside a unikernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct BootModule {
+    /// The file: a source or step (`NAME`), or a part of it (`NAME/PATH`).
+    pub from: String,
+    /// The text that the unikernel finds with it.
+    #[serde(default)]
+    #[schemars(length(max = 1024), regex(pattern = "^[ -~]*$"))]
+    pub cmdline: String,
 }
 
 impl Default for Boot {
     fn default() -> Self {
         Self {
-            cmdline: serial_console(),
+            cmdline: None,
             min_memory_mib: small_machine(),
             net: false,
             block: false,
+            modules: Vec::new(),
+            tender: None,
         }
     }
-}
-
-fn serial_console() -> String {
-    "console=ttyS0 panic=5".to_owned()
 }
 
 fn small_machine() -> u32 {

@@ -60,14 +60,14 @@ pub async fn lock(fetcher: &Fetcher, source: &GitSource) -> Result<LockedGit, Gi
 }
 
 /// Brings the content of a pinned commit into the cache: from hashed mirrors, which
-/// know it by its digest, or else from the repository.
+/// know it by its digest, or else from the repository. False where all of it was there.
 ///
 /// # Errors
 /// As [`lock`], and [`GitError::Changed`] where the content is not what was locked.
-pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError> {
+pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<bool, GitError> {
     let (cache, tree) = (fetcher.cache().clone(), locked.tree);
     if blocking(move || Ok::<_, FetchError>(trees::is_cached(&cache, &tree))).await? {
-        return Ok(());
+        return Ok(false);
     }
     let cache = fetcher.cache().clone();
     // Another key than the tree's own, which its download from a mirror takes.
@@ -77,7 +77,12 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
     if blocking(move || Ok::<_, FetchError>(trees::is_cached(&cache, &tree))).await?
         || trees::from_mirrors(fetcher, &locked.tree, &locked.url).await?
     {
-        return Ok(());
+        return Ok(true);
+    }
+    if fetcher.options().only_mirrors {
+        return Err(GitError::Fetch(FetchError::Unavailable(vec![
+            locked.missing(Vec::new()),
+        ])));
     }
     let address = Address::parse(&locked.url)?;
     if !address.is_local() && fetcher.options().offline {
@@ -99,7 +104,7 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
             actual: tree,
         });
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Gets a commit and stores its content, on a thread on which git may wait.

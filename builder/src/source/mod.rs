@@ -5,4 +5,5 @@ pub mod apk;
 pub mod deb;
 pub mod file;
 pub mod git;
+pub mod krate;
 pub mod url;

@@ -130,6 +130,7 @@ fn take_over(
                 }
             }
             LockedSource::Url(url) => file(&url.url, url.digest()),
+            LockedSource::Crate(krate) => file(&krate.name, krate.digest()),
             LockedSource::Git(_) | LockedSource::File(_) => {}
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use lunikernel_builder::boot::{
-    Accel, AccelChoice, BootError, BootEvent, BootOutcome, Forward, Machine, Options, run,
+    Accel, AccelChoice, BootError, BootEvent, BootOutcome, Forward, Machine, Options, Start, run,
 };
 use lunikernel_builder::recipe::HttpTest;
 use lunikernel_testing::left_out;
@@ -45,7 +45,9 @@ impl Bench {
         Self {
             machine: Machine {
                 kernel: guest.kernel,
-                initramfs: Some(guest.initramfs),
+                start: Start::Linux {
+                    initramfs: Some(guest.initramfs),
+                },
                 cmdline: "console=ttyS0 panic=5".to_owned(),
                 min_memory_mib: 256,
                 net: true,
@@ -61,7 +63,9 @@ impl Bench {
     fn with_init(test: &str, script: &str) -> Option<Self> {
         let mut bench = Self::new(test)?;
         let initramfs = guest::with_init(bench.folder.path(), script).unwrap();
-        bench.machine.initramfs = Some(initramfs);
+        bench.machine.start = Start::Linux {
+            initramfs: Some(initramfs),
+        };
         bench.machine.net = false;
         Some(bench)
     }
@@ -171,7 +175,9 @@ fn a_kernel_without_a_root_panics_at_once() {
     let Some(mut bench) = Bench::new("a_kernel_without_a_root_panics_at_once") else {
         return;
     };
-    bench.machine.initramfs = Some(bench.file("empty", b""));
+    bench.machine.start = Start::Linux {
+        initramfs: Some(bench.file("empty", b"")),
+    };
     bench.options.expect = Some("never".to_owned());
     match bench.run() {
         Err(BootError::Panic { line, last }) => {
@@ -294,7 +300,7 @@ fn without_qemu_the_package_is_named() {
     options.search = Some(folder.path().into());
     let machine = Machine {
         kernel: PathBuf::from("kernel"),
-        initramfs: None,
+        start: Start::Linux { initramfs: None },
         cmdline: String::new(),
         min_memory_mib: 0,
         net: false,
@@ -320,7 +326,7 @@ fn a_command_line_that_would_be_cut_is_refused() {
     for append in ["x".repeat(2048), "a\nb".to_owned()] {
         let machine = Machine {
             kernel: PathBuf::from("kernel"),
-            initramfs: None,
+            start: Start::Linux { initramfs: None },
             cmdline: "console=ttyS0".to_owned(),
             min_memory_mib: 0,
             net: false,

@@ -74,14 +74,35 @@ pub enum Protocol {
     Linux,
     /// Multiboot, version 1.
     Multiboot,
+    /// Multiboot, version 2.
+    Multiboot2,
     /// Solo5's hardware-virtualised tender.
     Solo5Hvt,
     /// Solo5's sandboxed-process tender.
     Solo5Spt,
     /// Solo5's virtio target, which boots by multiboot.
     Solo5Virtio,
+    /// Solo5's target for the separation kernel Muen.
+    Solo5Muen,
     /// Xen's PVH entry, which QEMU understands too.
     XenPvh,
+}
+
+impl Protocol {
+    /// As manifests write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Multiboot => "multiboot",
+            Self::Multiboot2 => "multiboot2",
+            Self::Solo5Hvt => "solo5-hvt",
+            Self::Solo5Spt => "solo5-spt",
+            Self::Solo5Virtio => "solo5-virtio",
+            Self::Solo5Muen => "solo5-muen",
+            Self::XenPvh => "xen-pvh",
+        }
+    }
 }
 
 /// The devices that a Lunikernel wants.

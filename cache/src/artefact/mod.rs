@@ -37,3 +37,7 @@ pub const LOCK: &str = "recipe.lock";
 pub const SBOM: &str = "sbom.spdx.json";
 /// What the names of entries begin with that are files of the recipe's own.
 pub const FILES: &str = "files/";
+/// The entry with a tender that runs a unikernel of Solo5's, where it has one.
+pub const TENDER: &str = "tender";
+/// The entry that lists the modules of a unikernel, where it has any.
+pub const MODULES: &str = "modules.json";

@@ -8,3 +8,4 @@ pub(crate) mod compare;
 pub(crate) mod export;
 pub(crate) mod recipe;
 pub(crate) mod store;
+pub(crate) mod unikernel;

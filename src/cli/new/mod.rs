@@ -32,15 +32,31 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Flavour {
     Debian,
+    Unikernel,
 }
 
 impl Flavour {
     /// The files of the template; `@NAME@` in them stands for the recipe's name.
-    fn files(self) -> [(&'static str, &'static str); 2] {
+    fn files(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Debian => [
+            Self::Debian => &[
                 (recipe::FILE_NAME, include_str!("debian/recipe.yaml")),
                 ("files/main.c", include_str!("debian/main.c")),
+            ],
+            Self::Unikernel => &[
+                (recipe::FILE_NAME, include_str!("unikernel/recipe.yaml")),
+                (
+                    "files/hello.c",
+                    include_str!("../../../recipes/unikernel/hello/files/hello.c"),
+                ),
+                (
+                    "files/hello.ld",
+                    include_str!("../../../recipes/unikernel/hello/files/hello.ld"),
+                ),
+                (
+                    "files/module.txt",
+                    include_str!("../../../recipes/unikernel/hello/files/module.txt"),
+                ),
             ],
         }
     }
@@ -82,8 +98,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 fn contents(flavour: Flavour, name: &str) -> Vec<(&'static str, String)> {
     let mut files: Vec<_> = flavour
         .files()
-        .into_iter()
-        .map(|(path, text)| (path, text.replace("@NAME@", name)))
+        .iter()
+        .map(|(path, text)| (*path, text.replace("@NAME@", name)))
         .collect();
     files.push(("recipe.schema.json", recipe::schema_text()));
     files

@@ -119,7 +119,7 @@ pub fn guest_files(recipe: &Recipe) -> Result<Vec<GuestFile>, GuestError> {
     }
     let modules: String = recipe
         .kernel
-        .modules
+        .modules()
         .iter()
         .filter(|name| *name != "cloud")
         .map(|name| format!("{name}\n"))

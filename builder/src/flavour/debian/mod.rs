@@ -3,29 +3,16 @@
 
 pub mod guest;
 
-use lunikernel_cache::artefact::{Overlay, Protocol};
 use lunikernel_cache::{BlobStore, NodeKind, Rootfs};
 
-use super::{Flavour, FlavourError};
+use super::{FlavourError, Linux};
 use crate::recipe::Recipe;
 
 /// The flavour `debian`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Debian;
 
-impl Flavour for Debian {
-    fn name(&self) -> &'static str {
-        "debian"
-    }
-
-    fn protocol(&self) -> Protocol {
-        Protocol::Linux
-    }
-
-    fn overlay(&self) -> Overlay {
-        Overlay::Initramfs {}
-    }
-
+impl Linux for Debian {
     fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
         let mut root = Rootfs::new();
         for file in guest::guest_files(recipe)? {

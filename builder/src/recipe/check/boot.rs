@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Findings, text};
+use super::{Findings, text, unikernel};
+use crate::flavour::{self, Flavour};
 use crate::recipe::Recipe;
 use crate::recipe::path::Path;
 
@@ -11,9 +12,21 @@ use crate::recipe::path::Path;
 const LONGEST_CMDLINE: usize = 2047;
 
 pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
+    match flavour::of(recipe.flavour) {
+        Flavour::Linux(_) => check_linux(recipe, findings),
+        Flavour::Unikernel(_) => unikernel::check(recipe, findings),
+    }
+    if let Some(cmdline) = &recipe.boot.cmdline {
+        check_cmdline(cmdline, findings);
+    }
+    check_tests(recipe, findings);
+}
+
+fn check_linux(recipe: &Recipe, findings: &mut Findings) {
     let kernel = Path::new().key("kernel");
     findings.part(&recipe.kernel.from, usize::MAX, kernel.key("from"));
-    for (index, module) in recipe.kernel.modules.iter().enumerate() {
+    let modules = recipe.kernel.modules.as_deref().unwrap_or_default();
+    for (index, module) in modules.iter().enumerate() {
         if !text::is_module(module) {
             findings.error(
                 kernel.key("modules").index(index),
@@ -22,9 +35,22 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
             );
         }
     }
-    findings.no_duplicates(&recipe.kernel.modules, &kernel.key("modules"));
-    check_cmdline(&recipe.boot.cmdline, findings);
-    check_tests(recipe, findings);
+    findings.no_duplicates(modules, &kernel.key("modules"));
+    if recipe.boot.tender.is_some() {
+        findings.error(
+            Path::new().key("boot").key("tender").of_key(),
+            "Linux is run by no tender",
+            "no `tender` in `boot`",
+        );
+    }
+    if !recipe.boot.modules.is_empty() {
+        findings.error_with_hint(
+            Path::new().key("boot").key("modules").of_key(),
+            "Linux takes no files beside its initramfs",
+            "no `modules` in `boot`",
+            "modules of the kernel are named in `kernel.modules`, files in `rootfs.files`",
+        );
+    }
 }
 
 fn check_cmdline(cmdline: &str, findings: &mut Findings) {

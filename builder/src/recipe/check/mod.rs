@@ -6,6 +6,7 @@ mod rootfs;
 mod sources;
 mod steps;
 mod text;
+mod unikernel;
 
 pub use text::is_recipe_name;
 

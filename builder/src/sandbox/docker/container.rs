@@ -447,6 +447,11 @@ fn network_for_steps() -> Option<String> {
     std::env::var(NETWORK).ok().filter(|name| !name.is_empty())
 }
 
+/// Whether that is the network of the engine's machine.
+pub(super) fn shares_network() -> bool {
+    network_for_steps().as_deref() == Some("host")
+}
+
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

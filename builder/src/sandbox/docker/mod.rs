@@ -359,7 +359,7 @@ impl InDocker {
         }
         container.create(&image, &root, job, around).await?;
         let build = state::build_tree(&self.cache, job, action)?;
-        let start = Start::new(job, around, MAX_LOG + 1);
+        let start = Start::new(job, around, MAX_LOG + 1, container::shares_network());
         container
             .fill(blobs, build, self.program()?, &start)
             .await?;
@@ -414,6 +414,10 @@ impl InDocker {
                 (code, Some(_)) if run.out_of_memory => (code, Some(out_of_memory), left),
                 (code, failure) => (code, failure, left),
             },
+            Some(Finish::NoNetwork) => {
+                return Err(EngineTrouble::NoNetwork
+                    .at("run a step that uses the network", self.docker.address()));
+            }
             Some(Finish::Failed(trouble)) => {
                 let (attempted, source) = trouble.split();
                 return Err(SandboxError::Setup {

@@ -43,12 +43,15 @@ fn protocols_have_the_names_of_the_specification() {
     for (protocol, name) in [
         (Protocol::Linux, "linux"),
         (Protocol::Multiboot, "multiboot"),
+        (Protocol::Multiboot2, "multiboot2"),
         (Protocol::Solo5Hvt, "solo5-hvt"),
         (Protocol::Solo5Spt, "solo5-spt"),
         (Protocol::Solo5Virtio, "solo5-virtio"),
+        (Protocol::Solo5Muen, "solo5-muen"),
         (Protocol::XenPvh, "xen-pvh"),
     ] {
         assert_eq!(serde_json::to_value(protocol).unwrap(), name);
+        assert_eq!(protocol.name(), name);
     }
 }
 

@@ -58,7 +58,7 @@ fn hello_is_written_down() {
 fn a_guest_without_network_asks_for_none_and_names_its_modules() {
     let mut recipe = hello();
     recipe.boot.net = false;
-    recipe.kernel.modules = vec!["cloud".into(), "overlay".into(), "vsock".into()];
+    recipe.kernel.modules = Some(vec!["cloud".into(), "overlay".into(), "vsock".into()]);
     let files = guest_files(&recipe).unwrap();
     assert!(!files.iter().any(|file| file.path == "etc/luni/network"));
     assert_eq!(content(&files, "etc/modules"), "overlay\nvsock\n");

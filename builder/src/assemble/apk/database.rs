@@ -75,6 +75,9 @@ impl Installed {
                 line: number + 1,
                 why: why.to_owned(),
             };
+            if line.contains('\r') {
+                return Err(wrong("has a carriage return in it"));
+            }
             if line.is_empty() {
                 entries.extend(current.take());
                 continue;

@@ -87,6 +87,9 @@ pub(super) fn parse(text: &str, repository: Option<usize>) -> Result<Vec<Package
         if line.len() > MAX_LINE {
             return Err(wrong(format!("it is longer than {MAX_LINE} bytes")));
         }
+        if line.contains('\r') {
+            return Err(wrong("it has a carriage return in it".to_owned()));
+        }
         let mut bytes = line.bytes();
         let (Some(letter @ (b'a'..=b'z' | b'A'..=b'Z')), Some(b':')) = (bytes.next(), bytes.next())
         else {

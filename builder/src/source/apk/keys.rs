@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lunikernel_cache::Sha256;
 use ring::signature::{
     RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA512, RsaParameters, UnparsedPublicKey,
 };
 use spki::SubjectPublicKeyInfoOwned;
-use spki::der::DecodePem as _;
+use spki::der::Decode as _;
 
 use crate::assemble::apk::{Signature, SignatureHash};
 
@@ -69,14 +71,24 @@ fn listed(keys: &[String]) -> String {
     keys.join(", ")
 }
 
+/// What is between the lines that begin and end a public key (RFC 7468, section 13).
+fn unarmour(pem: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(pem).ok()?.trim();
+    let text = text.strip_prefix("-----BEGIN PUBLIC KEY-----")?;
+    let text = text.strip_suffix("-----END PUBLIC KEY-----")?;
+    let letters: String = text.split_ascii_whitespace().collect();
+    STANDARD.decode(letters).ok()
+}
+
 impl Keys {
     /// Trusts the key in a file.
     ///
     /// # Errors
     /// What is wrong with the file, in words that go on from "the key …".
     pub fn add(&mut self, name: &str, pem: &[u8]) -> Result<(), String> {
-        let key = SubjectPublicKeyInfoOwned::from_pem(pem)
-            .map_err(|error| format!("is no public key in PEM: {error}"))?;
+        let whole = unarmour(pem).ok_or("is no public key in PEM")?;
+        let key = SubjectPublicKeyInfoOwned::from_der(&whole)
+            .map_err(|error| format!("is no public key: {error}"))?;
         if key.algorithm.oid != RSA {
             return Err("is no RSA key".to_owned());
         }
@@ -85,8 +97,6 @@ impl Keys {
             .as_bytes()
             .ok_or("has no whole number of bytes")?
             .to_vec();
-        let whole = spki::der::Encode::to_der(&key)
-            .map_err(|error| format!("cannot be written as DER: {error}"))?;
         let key = Key {
             der,
             fingerprint: Sha256::of(&whole),

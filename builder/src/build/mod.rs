@@ -8,6 +8,7 @@ mod error;
 mod licence;
 mod log;
 mod materials;
+mod parts;
 mod recall;
 mod sbom;
 mod seal;

@@ -20,6 +20,7 @@ use super::workshop;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use subject::Subject;
+pub(super) use subject::artefact;
 
 /// Rebuild a recipe cold, and compare the bits.
 ///
@@ -110,7 +111,7 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
     let against = args
         .against
         .as_deref()
-        .map(|named| subject::artefact(named, &cache, context))
+        .map(|named| artefact(named, &cache, context))
         .transpose()
         .map_err(undecided)?;
     if args.rounds == 0 {

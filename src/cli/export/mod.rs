@@ -24,7 +24,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use arguments::{FirmwareArg, FormatArg, size};
 
-/// Make a disk or image of one that clouds and hypervisors boot.
+/// Make a disk that clouds and hypervisors boot.
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
 /// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants;

@@ -1,6 +1,8 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+use std::io::ErrorKind;
+
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
@@ -150,6 +152,7 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::Archive { .. }
             | Self::NoSuchStep { .. }
             | Self::Flavour(_)
             | Self::Kernel(_)
@@ -221,7 +224,8 @@ impl Explain for ArtefactError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Io { .. } => Exit::Failed,
+            // As with a recipe that is not there.
+            Self::Io { source, .. } if source.kind() != ErrorKind::NotFound => Exit::Failed,
             _ => Exit::BadInput,
         }
     }

@@ -20,6 +20,7 @@ impl Sha256 {
     /// The SHA-256 of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
+        HASHED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Self(sha2::Sha256::digest(bytes).into())
     }
 
@@ -118,7 +119,6 @@ impl Digest {
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        HASHED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Self {
             sha256: Sha256::of(bytes),
             size: bytes.len() as u64,
@@ -159,10 +159,10 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// How many bytes every [`Hasher`] of this process has taken in together.
+/// How many bytes this process has hashed, whole or as they passed by.
 static HASHED: AtomicU64 = AtomicU64::new(0);
 
-/// How many bytes this process has hashed as they passed by: by this, tests and
+/// How many bytes this process has hashed: by this, tests and
 /// benchmarks see that no input is hashed twice.
 #[must_use]
 pub fn hashed_bytes() -> u64 {

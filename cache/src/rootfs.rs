@@ -306,6 +306,21 @@ impl Rootfs {
             .try_for_each(|(path, node)| self.insert(path, node.clone()))
     }
 
+    /// What is below the folder `path`, as a root of its own; `None` where there is no
+    /// such folder. Of the folder itself, owner and mode are not kept.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Option<Self> {
+        if !matches!(self.nodes.get(path)?.kind, NodeKind::Folder) {
+            return None;
+        }
+        let above = format!("{path}/");
+        let inside = self.nodes.range(above.clone()..);
+        let nodes = inside
+            .map_while(|(name, node)| Some((name.strip_prefix(&above)?.to_owned(), node.clone())))
+            .collect();
+        Some(Self { nodes })
+    }
+
     /// Where [`Rootfs::insert`] would put a node for `path`: the same path with the
     /// links among its folders followed. `None` where they lead nowhere.
     #[must_use]
@@ -508,6 +523,20 @@ mod tests {
         ));
         assert!(root.remove("d"));
         assert_eq!(root.nodes().len(), 0);
+    }
+
+    #[test]
+    fn what_is_below_a_folder_keeps_its_metadata() {
+        let mut root = Rootfs::new();
+        for path in ["a-b", "a/f", "a/g/h", "ab"] {
+            root.insert(path, file()).unwrap();
+        }
+        root.insert("a/g", Node::folder(0o700)).unwrap();
+        let below = root.below("a").unwrap();
+        let paths: Vec<&str> = below.nodes().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["f", "g", "g/h"]);
+        assert_eq!(below.get("g"), Some(&Node::folder(0o700)));
+        assert!(root.below("ab").is_none() && root.below("c").is_none());
     }
 
     #[test]

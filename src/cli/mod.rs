@@ -4,6 +4,7 @@ mod attest;
 mod build;
 mod cache;
 mod check;
+mod completions;
 mod context;
 mod diff;
 mod doctor;
@@ -12,6 +13,7 @@ mod fetch;
 mod help;
 mod inspect;
 mod lock;
+mod man;
 mod new;
 mod output;
 mod overlay;
@@ -58,6 +60,10 @@ pub(crate) enum Verb {
     Run(run::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
+    #[command(hide = true)]
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 impl Verb {
@@ -80,6 +86,8 @@ impl Verb {
             Self::Cache(args) => cache::run(args, context),
             Self::Run(args) => run::run(args, context),
             Self::Doctor(args) => doctor::run(args, context),
+            Self::Completions(args) => completions::run(args, context),
+            Self::Man(args) => man::run(args, context),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Writing files that the user asked for: whole or not at all.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(crate) fn write_by<T, E: Into<Failure>>(
     let mut made = None;
     let placed = place(path, |file| match made.insert(write(file.as_file_mut())) {
         Ok(_) => Ok(()),
-        Err(_) => Err(std::io::ErrorKind::Other.into()),
+        Err(_) => Err(ErrorKind::Other.into()),
     });
     match (made, placed) {
         (Some(Err(error)), _) => Err(error.into()),
@@ -71,6 +71,17 @@ fn place(
         Ok(())
     };
     attempt().map_err(|error: std::io::Error| {
-        Failure::new(Exit::Failed, format!("could not write {}", path.display())).caused_by(&error)
+        let failure = Failure::new(Exit::Failed, format!("could not write {}", path.display()))
+            .caused_by(&error);
+        match error.kind() {
+            ErrorKind::NotFound => failure.with_hint(format!(
+                "make its folder with `mkdir -p {}`",
+                folder.display()
+            )),
+            ErrorKind::StorageFull => {
+                failure.with_hint(format!("`df -h {}` shows how full it is", folder.display()))
+            }
+            _ => failure,
+        }
     })
 }

@@ -1,6 +1,6 @@
 //! Decompressing what packages and kernel modules come compressed with.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
@@ -40,6 +40,40 @@ impl Codec {
             .unwrap_or((name, Self::Plain))
     }
 
+    /// How something is compressed that begins with these bytes; six are enough.
+    #[must_use]
+    pub fn of_magic(bytes: &[u8]) -> Self {
+        let magics: [(&[u8], Self); 4] = [
+            (b"\x1f\x8b", Self::Gzip),
+            (b"\xfd7zXZ\0", Self::Xz),
+            (b"\x28\xb5\x2f\xfd", Self::Zstd),
+            (b"BZh", Self::Bzip2),
+        ];
+        magics
+            .into_iter()
+            .find(|(magic, _)| bytes.starts_with(magic))
+            .map_or(Self::Plain, |(_, codec)| codec)
+    }
+
+    /// Reads the first compressed stream of `inner` and leaves what is behind it.
+    #[must_use]
+    pub fn first<'a>(self, inner: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+        match self {
+            Self::Plain => Box::new(inner),
+            Self::Gzip => Box::new(flate2::bufread::GzDecoder::new(inner)),
+            Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
+                inner,
+                false,
+                MAX_WINDOW >> 10,
+            )),
+            Self::Zstd => Box::new(Frames {
+                state: State::Between(Box::new(inner)),
+                one: true,
+            }),
+            Self::Bzip2 => Box::new(bzip2::bufread::BzDecoder::new(inner)),
+        }
+    }
+
     /// Reads what `inner` holds in this format, to its end: bytes behind the
     /// compressed stream that are no further stream are an error.
     #[must_use]
@@ -55,6 +89,7 @@ impl Codec {
             )),
             Self::Zstd => Box::new(Frames {
                 state: State::Between(Box::new(inner)),
+                one: false,
             }),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(inner)),
         }
@@ -63,17 +98,19 @@ impl Codec {
 
 /// The frames of a zstd file, one behind the other. Their checksums are not compared:
 /// whatever is decompressed here was compared with its SHA-256 when it was stored.
-struct Frames<R: Read> {
+struct Frames<R: BufRead> {
     state: State<R>,
+    /// Whether only the first is read.
+    one: bool,
 }
 
-enum State<R: Read> {
-    Between(Box<BufReader<R>>),
-    Within(Box<StreamingDecoder<BufReader<R>, FrameDecoder>>),
+enum State<R: BufRead> {
+    Between(Box<R>),
+    Within(Box<StreamingDecoder<R, FrameDecoder>>),
     Done,
 }
 
-impl<R: Read> Read for Frames<R> {
+impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -82,7 +119,7 @@ impl<R: Read> Read for Frames<R> {
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return Ok(0),
                 State::Between(mut inner) => {
-                    if io::BufRead::fill_buf(&mut *inner)?.is_empty() {
+                    if inner.fill_buf()?.is_empty() {
                         return Ok(0);
                     }
                     let decoder =
@@ -95,6 +132,9 @@ impl<R: Read> Read for Frames<R> {
                     if count > 0 {
                         self.state = State::Within(decoder);
                         return Ok(count);
+                    }
+                    if self.one {
+                        return Ok(0);
                     }
                     self.state = State::Between(Box::new(decoder.into_inner()));
                 }

@@ -7,6 +7,7 @@
 //! and its [`modules`] are taken from what was unpacked.
 
 pub mod ar;
+pub mod archive;
 pub mod codec;
 pub mod control;
 pub mod cpio;

@@ -20,10 +20,20 @@ pub(super) struct Kernel {
 /// The kernel and the modules that the recipe wants with it.
 pub(super) fn kernel(
     recipe: &Recipe,
-    materials: &Materials,
+    materials: &Materials<'_>,
     blobs: &BlobStore,
 ) -> Result<Kernel, BuildError> {
-    let root = materials.root(std::slice::from_ref(&recipe.kernel.from))?;
+    let from = &recipe.kernel.from;
+    let root = match materials.kernel(from)? {
+        Material::Rootfs(root) => root,
+        material => {
+            let image = kernel::alone(blobs, from, &material.to_entry()?, &recipe.kernel.modules)?;
+            return Ok(Kernel {
+                image,
+                modules: Rootfs::new(),
+            });
+        }
+    };
     let kernel = kernel::find(&root)?;
     let taken = modules::take(&root, blobs, &kernel.version, &recipe.kernel.modules)?;
     Ok(Kernel {
@@ -38,7 +48,7 @@ pub(super) fn kernel(
 pub(super) fn rootfs(
     recipe: &Recipe,
     flavour: &dyn Flavour,
-    materials: &Materials,
+    materials: &Materials<'_>,
     kernel: &Kernel,
     blobs: &BlobStore,
 ) -> Result<Rootfs, BuildError> {
@@ -69,7 +79,7 @@ pub(super) fn rootfs(
 fn file_spec(
     path: &str,
     file: &FileSpec,
-    materials: &Materials,
+    materials: &Materials<'_>,
     blobs: &BlobStore,
 ) -> Result<Rootfs, BuildError> {
     let mut added = Rootfs::new();
@@ -89,12 +99,7 @@ fn file_spec(
             })
     };
     if let Some(reference) = &file.from {
-        match materials.get(reference)? {
-            Material::Entry(entry) => copy(at, &entry, mode, &mut put)?,
-            Material::Rootfs(_) => {
-                copy(at, &materials.get(reference)?.to_entry()?, mode, &mut put)?
-            }
-        }
+        copy(at, &materials.get(reference)?.to_entry()?, mode, &mut put)?;
     } else if let Some(text) = &file.content {
         let content = blobs.put(text.as_bytes())?;
         put(

@@ -6,6 +6,7 @@ use lunikernel_cache::artefact::SealError;
 use lunikernel_cache::tree::TreeError;
 use lunikernel_cache::{CacheError, Digest, RootfsError};
 
+use crate::assemble::archive::{ArchiveError, Format};
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
 use crate::assemble::kernel::KernelError;
@@ -97,11 +98,25 @@ pub enum BuildError {
         /// What was asked for.
         path: String,
     },
-    /// Something that is no root file system is used as one.
-    #[error("`{name}` is used as a root, but is no set of packages")]
-    NotARoot {
-        /// The source or step.
+    /// An archive could not be unpacked.
+    #[error("could not unpack `{name}`")]
+    Archive {
+        /// The source or step, or the part of it.
         name: String,
+        /// What is wrong, with the member's name.
+        #[source]
+        source: Box<ArchiveError>,
+    },
+    /// Something that is no root file system is used as one.
+    #[error(
+        "`{name}` is used as a root, but is {found}: expected packages, a folder or an archive ({})",
+        Format::ALL
+    )]
+    NotARoot {
+        /// The source or step, or the part of it.
+        name: String,
+        /// What it is.
+        found: &'static str,
     },
     /// A folder of the recipe's own has a link, which the zip cannot hold.
     #[error("{path} is a symbolic link, which a Lunikernel cannot carry among the recipe's files")]
@@ -172,9 +187,11 @@ impl BuildError {
             Self::NoSuchPart { name, .. } => Some(format!(
                 "a step keeps only what its `outputs` list; see what `{name}` makes there"
             )),
-            Self::NotARoot { .. } => {
-                Some("a root is made of `deb` sources: `root: [toolchain]`".to_owned())
-            }
+            Self::NotARoot { .. } => Some(
+                "an archive that lies in another one is `NAME/PATH`: `iso/boot/rootfs.gz`"
+                    .to_owned(),
+            ),
+            Self::Archive { source, .. } => source.hint(),
             Self::StepFailed { recipe, step, .. } => Some(format!(
                 "look around where it failed with `luni shell {} {step}`",
                 quoted(recipe)

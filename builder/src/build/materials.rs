@@ -1,9 +1,10 @@
 //! Materials: what sources and steps have to offer to the rest of a recipe.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Digest, NodeKind, Rootfs, Tree};
+use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
 
 use super::{BuildError, Builder, licence};
 use crate::assemble::layers;
@@ -13,7 +14,7 @@ use crate::recipe::Source;
 /// What a name in a recipe stands for.
 #[derive(Debug, Clone)]
 pub enum Material {
-    /// A file system with owners and modes: unpacked packages.
+    /// A file system with owners and modes: unpacked packages, or an archive.
     Rootfs(Rootfs),
     /// A file or folder: of the recipe's own, of a repository, from the web, or made
     /// by a step.
@@ -21,13 +22,24 @@ pub enum Material {
 }
 
 /// All materials of a recipe, by name.
-#[derive(Debug, Default)]
-pub(super) struct Materials {
+pub(super) struct Materials<'b> {
+    builder: &'b Builder,
     by_name: BTreeMap<String, Material>,
+    /// What is in the archives that were asked about; `None` for a file that is none.
+    archives: RefCell<BTreeMap<Digest, Option<Rootfs>>>,
     licences: BTreeMap<Digest, String>,
 }
 
-impl Materials {
+impl<'b> Materials<'b> {
+    fn new(builder: &'b Builder) -> Self {
+        Self {
+            builder,
+            by_name: BTreeMap::new(),
+            archives: RefCell::default(),
+            licences: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn insert(&mut self, name: &str, material: Material) {
         self.by_name.insert(name.to_owned(), material);
     }
@@ -44,10 +56,49 @@ impl Materials {
         };
         let (name, path) = reference.split_once('/').ok_or_else(unknown)?;
         let material = self.by_name.get(name).ok_or_else(unknown)?;
-        material.part(path).ok_or_else(|| BuildError::NoSuchPart {
+        let part = self.part(name, material, path)?;
+        part.ok_or_else(|| BuildError::NoSuchPart {
             name: name.to_owned(),
             path: path.to_owned(),
         })
+    }
+
+    /// The file or folder at `path` in the material called `name`, where an archive on
+    /// the way is a folder.
+    fn part(
+        &self,
+        name: &str,
+        material: &Material,
+        path: &str,
+    ) -> Result<Option<Material>, BuildError> {
+        if let Material::Entry(Entry::File { digest, .. }) = material {
+            return match self.archive(name, digest)? {
+                None => Ok(None),
+                Some(root) => self.part(name, &Material::Rootfs(root), path),
+            };
+        }
+        if let Some(part) = material.part(path) {
+            return Ok(Some(part));
+        }
+        for (at, _) in path.match_indices('/') {
+            let (Some(above), Some(below)) = (path.get(..at), path.get(at + 1..)) else {
+                continue;
+            };
+            if let Some(file @ Material::Entry(Entry::File { .. })) = material.part(above) {
+                return self.part(&format!("{name}/{above}"), &file, below);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is in the archive `digest`, which the recipe calls `name`.
+    fn archive(&self, name: &str, digest: &Digest) -> Result<Option<Rootfs>, BuildError> {
+        if let Some(known) = self.archives.borrow().get(digest) {
+            return Ok(known.clone());
+        }
+        let root = self.builder.unpack_archive(name, digest)?;
+        self.archives.borrow_mut().insert(*digest, root.clone());
+        Ok(root)
     }
 
     /// The licence of the package with that digest, as an SPDX expression.
@@ -55,24 +106,76 @@ impl Materials {
         self.licences.get(package).map(String::as_str)
     }
 
-    /// The file systems of the sources named, laid one over the other.
-    pub(super) fn root(&self, names: &[String]) -> Result<Rootfs, BuildError> {
+    /// The file systems named, laid one over the other: packages, archives, folders.
+    pub(super) fn root(&self, references: &[String]) -> Result<Rootfs, BuildError> {
         let mut root = Rootfs::new();
-        for name in names {
-            match self.get(name)? {
-                Material::Rootfs(layer) => {
-                    root.overlay(&layer).map_err(|source| BuildError::Layer {
-                        name: name.clone(),
-                        source,
-                    })?;
-                }
-                Material::Entry(_) => {
-                    return Err(BuildError::NotARoot { name: name.clone() });
-                }
-            }
+        for reference in references {
+            let layer = self.layer(reference)?;
+            let layer = layer.map_err(|found| BuildError::NotARoot {
+                name: reference.clone(),
+                found,
+            })?;
+            root.overlay(&layer).map_err(|source| BuildError::Layer {
+                name: reference.clone(),
+                source,
+            })?;
         }
         Ok(root)
     }
+
+    /// The file system that `reference` stands for, or else what it is.
+    fn layer(&self, reference: &str) -> Result<Result<Rootfs, &'static str>, BuildError> {
+        Ok(match self.get(reference)? {
+            Material::Rootfs(root) => Ok(root),
+            Material::Entry(Entry::Folder(tree)) => {
+                let mut root = Rootfs::new();
+                lay(&mut root, "", &tree).map_err(|source| BuildError::Layer {
+                    name: reference.to_owned(),
+                    source,
+                })?;
+                Ok(root)
+            }
+            Material::Entry(Entry::File { digest, .. }) => {
+                let root = self.archive(reference, &digest)?;
+                root.ok_or("a file that is none of these")
+            }
+            Material::Entry(Entry::Symlink { .. }) => Err("a symbolic link"),
+        })
+    }
+
+    /// What `kernel.from` stands for: a kernel itself, or a root with one in it.
+    pub(super) fn kernel(&self, reference: &str) -> Result<Material, BuildError> {
+        let material = self.get(reference)?;
+        if let Material::Entry(Entry::File { digest, .. }) = &material
+            && self.archive(reference, digest)?.is_none()
+        {
+            return Ok(material);
+        }
+        let root = self.root(&[reference.to_owned()])?;
+        Ok(Material::Rootfs(root))
+    }
+}
+
+/// Puts a folder as an action has it into a root, everything root's.
+fn lay(root: &mut Rootfs, above: &str, tree: &Tree) -> Result<(), RootfsError> {
+    for (name, entry) in tree.entries() {
+        let path = match above {
+            "" => name.to_owned(),
+            above => format!("{above}/{name}"),
+        };
+        let node = match entry {
+            Entry::Folder(_) => Node::folder(0o755),
+            Entry::File { digest, executable } => {
+                Node::file(if *executable { 0o755 } else { 0o644 }, *digest)
+            }
+            Entry::Symlink { target } => Node::symlink(target),
+        };
+        root.insert(&path, node)?;
+        if let Entry::Folder(tree) = entry {
+            lay(root, &path, tree)?;
+        }
+    }
+    Ok(())
 }
 
 impl Material {
@@ -86,7 +189,7 @@ impl Material {
                     digest: *content,
                     executable: root.get(path)?.mode & 0o111 != 0,
                 })),
-                NodeKind::Folder => root.to_tree().ok()?.get(path).cloned().map(Self::Entry),
+                NodeKind::Folder => root.below(path).map(Self::Rootfs),
                 _ => None,
             },
         }
@@ -103,8 +206,8 @@ impl Material {
 
 impl Builder {
     /// Unpacks every source that is packed.
-    pub(super) fn unpack(&self, locked: &LockedRecipe) -> Result<Materials, BuildError> {
-        let mut materials = Materials::default();
+    pub(super) fn unpack(&self, locked: &LockedRecipe) -> Result<Materials<'_>, BuildError> {
+        let mut materials = Materials::new(self);
         let packages = self.unpack_packages(locked)?;
         for (digest, package) in &packages {
             if let Some(licence) = licence::expression(&package.licences) {

@@ -3,6 +3,7 @@
 //! The order of [`Builder::build`] is the order of the data: recall, fetch, unpack,
 //! run the steps, compose the root file system, seal.
 
+mod archives;
 mod compose;
 mod error;
 mod licence;

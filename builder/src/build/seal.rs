@@ -26,7 +26,7 @@ impl Builder {
         flavour: &dyn Flavour,
         kernel: &Kernel,
         root: &Rootfs,
-        materials: &Materials,
+        materials: &Materials<'_>,
     ) -> Result<Digest, BuildError> {
         let blobs = self.cache.blobs();
         let task = self.progress.start("packing", "initramfs.gz", None);
@@ -120,7 +120,7 @@ fn manifest(
 }
 
 /// Everything that went in, in the order of the manifest.
-fn inputs(locked: &LockedRecipe, materials: &Materials) -> Vec<Input> {
+fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
     let mut inputs = Vec::new();
     for source in locked.lock().sources.values() {
         let mut add = |kind: &str, name: &str, version: Option<&str>, digest: Digest| {

@@ -36,7 +36,7 @@ impl Builder {
         &self,
         path: &Path,
         recipe: &Recipe,
-        materials: &mut Materials,
+        materials: &mut Materials<'_>,
     ) -> Result<Vec<StepReport>, BuildError> {
         let mut reports = Vec::new();
         for step in &recipe.steps {
@@ -173,7 +173,11 @@ impl Builder {
     }
 }
 
-fn plan(recipe: &Recipe, step: &Step, materials: &Materials) -> Result<EncodedAction, BuildError> {
+fn plan(
+    recipe: &Recipe,
+    step: &Step,
+    materials: &Materials<'_>,
+) -> Result<EncodedAction, BuildError> {
     let mut build = BTreeMap::new();
     for (path, reference) in &step.inputs {
         build.insert(path.clone(), materials.get(reference)?.to_entry()?);

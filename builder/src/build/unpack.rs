@@ -160,7 +160,7 @@ impl Builder {
     }
 }
 
-fn contents(root: &Rootfs) -> impl Iterator<Item = Digest> {
+pub(super) fn contents(root: &Rootfs) -> impl Iterator<Item = Digest> {
     root.nodes().filter_map(|(_, node)| match &node.kind {
         NodeKind::File { content, .. } => Some(*content),
         _ => None,

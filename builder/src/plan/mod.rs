@@ -9,5 +9,5 @@ mod pipeline;
 mod step;
 
 pub use invocation::{EncodedAction, Invocation, SOURCE_DATE_EPOCH, fixed_environment, property};
-pub use pipeline::{PIPELINE, UNPACKED, artefact_action, unpack_action};
+pub use pipeline::{PIPELINE, UNPACKED, artefact_action, unpack_action, unpack_archive_action};
 pub use step::{StepInputs, step_action};

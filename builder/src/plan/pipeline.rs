@@ -21,7 +21,16 @@ pub fn unpack_action(package: &Digest) -> Invocation {
     internal("unpack-deb", UNPACKED, input_root)
 }
 
-/// Where an unpacked package's metadata is among the outputs.
+/// Unpacking one archive; the result is its metadata as JSON, under [`UNPACKED`].
+#[must_use]
+pub fn unpack_archive_action(archive: &Digest) -> Invocation {
+    let mut input_root = Tree::new();
+    // A single valid name cannot be refused.
+    let _ = input_root.insert("archive", file(archive));
+    internal("unpack-archive", UNPACKED, input_root)
+}
+
+/// Where an unpacked package's or archive's metadata is among the outputs.
 pub const UNPACKED: &str = "rootfs.json";
 
 /// A whole build: recipe, lock and the recipe's own files give one artefact.

@@ -182,7 +182,8 @@ pub struct Step {
     /// What it is called; the rest of the recipe takes its outputs by this name.
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$"))]
     pub name: String,
-    /// The sources that are unpacked, one over the other, to the root of the sandbox.
+    /// What is unpacked, one over the other, to the root of the sandbox: packages,
+    /// archives, folders (`NAME`, or `NAME/PATH` for a part of it).
     #[schemars(length(min = 1))]
     pub root: Vec<String>,
     /// What lies in `/build` when it starts: a path there, and the source or earlier
@@ -228,7 +229,8 @@ fn many_processes() -> u64 {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct RootfsSpec {
-    /// The sources that are unpacked, one over the other.
+    /// What is unpacked, one over the other: packages, archives, folders (`NAME`, or
+    /// `NAME/PATH` for a part of it).
     #[serde(default)]
     pub from: Vec<String>,
     /// Paths that are left out of what was unpacked: manual pages, for example. A
@@ -360,7 +362,8 @@ fn root_user() -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct KernelSpec {
-    /// The source that has the kernel and its modules.
+    /// A kernel (`NAME`, or `NAME/PATH` for a part of it), which is then without
+    /// modules; or what has one at `boot/vmlinuz-VERSION`, with its modules.
     pub from: String,
     /// The modules that go into the initramfs, with those that they depend on. The
     /// word `cloud` stands for what clouds and hypervisors need: virtio, NVMe, ENA,

@@ -75,7 +75,8 @@ pub fn check_out(
                     .mode(0o600)
                     .open(&path)
                     .map_err(io())?;
-                copy_content(from.file().as_fd(), to.file().as_fd()).map_err(io())?;
+                copy_content(from.file().as_fd(), to.file().as_fd())
+                    .map_err(|error| io()(named(&error, path.display())))?;
                 let mode = if *executable { 0o755 } else { 0o644 };
                 seal(&path, Some(mode), owner).map_err(io())?;
             }
@@ -124,6 +125,11 @@ fn copy_content(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     io::copy(&mut from, &mut to).map(drop)
 }
 
+/// The same error with the name of what it is about.
+fn named(error: &io::Error, name: impl std::fmt::Display) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {error}"))
+}
+
 #[expect(
     clippy::disallowed_types,
     reason = "io::copy lets the kernel copy only between std's own files"
@@ -154,9 +160,8 @@ fn copy_folder(
         names.reverse();
     }
     for name in names {
-        copy_entry(from, to, &name, order, depth).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", name.to_string_lossy()))
-        })?;
+        copy_entry(from, to, &name, order, depth)
+            .map_err(|error| named(&error, name.to_string_lossy()))?;
     }
     let meta = rustix::fs::fstat(from)?;
     rustix::fs::fchmod(to, Mode::from_raw_mode(meta.st_mode & 0o7777))?;

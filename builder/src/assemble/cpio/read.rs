@@ -148,6 +148,8 @@ pub struct CpioReader<R> {
     /// What is left of the current member's content.
     left: u64,
     finished: bool,
+    /// Whether only the first archive is read.
+    one: bool,
 }
 
 #[derive(Debug)]
@@ -189,6 +191,16 @@ impl<R: Read> CpioReader<R> {
             names: 0,
             left: 0,
             finished: false,
+            one: false,
+        }
+    }
+
+    /// Reads the first archive, at most `limit` bytes of it, and leaves what is behind
+    /// it in `inner`: other archives may be, compressed in another way.
+    pub(crate) fn one(inner: R, limit: u64) -> Self {
+        Self {
+            one: true,
+            ..Self::new(inner, limit)
         }
     }
 
@@ -261,6 +273,9 @@ impl<R: Read> CpioReader<R> {
             let header = self.parse(offset, &bytes)?;
             if let Some(header) = header {
                 return Ok(Some(header));
+            }
+            if self.one {
+                return Ok(None);
             }
             self.segment += 1;
             self.seen.clear();

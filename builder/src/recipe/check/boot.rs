@@ -12,7 +12,7 @@ const LONGEST_CMDLINE: usize = 2047;
 
 pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     let kernel = Path::new().key("kernel");
-    findings.source(&recipe.kernel.from, kernel.key("from"));
+    findings.part(&recipe.kernel.from, usize::MAX, kernel.key("from"));
     for (index, module) in recipe.kernel.modules.iter().enumerate() {
         if !text::is_module(module) {
             findings.error(

@@ -122,29 +122,6 @@ impl Findings {
         self.list.push(Finding::new(path, problem));
     }
 
-    /// A reference to a source.
-    fn source(&mut self, name: &str, path: Path) {
-        match self.names.get(name) {
-            Some(Named::Source) => {
-                self.used.insert(name.to_owned());
-            }
-            Some(Named::Step(_)) => self.error(
-                path,
-                format!("`{name}` is a step, and only sources are unpacked"),
-                "the name of a source",
-            ),
-            None if self.full() => {}
-            None => {
-                let sources = self.names.iter();
-                let known: Vec<String> = sources
-                    .filter(|(_, named)| **named == Named::Source)
-                    .map(|(name, _)| name.clone())
-                    .collect();
-                self.unknown("source", name, &known, path);
-            }
-        }
-    }
-
     /// A reference to a source or step, or a part of it: `NAME` or `NAME/PATH`. In a
     /// step only earlier ones are known, those with an index below `before`.
     fn part(&mut self, reference: &str, before: usize, path: Path) {

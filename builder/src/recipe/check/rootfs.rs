@@ -10,7 +10,8 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     let root = Path::new().key("rootfs");
     let rootfs = &recipe.rootfs;
     for (index, source) in rootfs.from.iter().enumerate() {
-        findings.source(source, root.key("from").index(index));
+        // Steps have all run when the root file system is put together.
+        findings.part(source, usize::MAX, root.key("from").index(index));
     }
     findings.no_duplicates(&rootfs.from, &root.key("from"));
     for (index, path) in rootfs.remove.iter().enumerate() {
@@ -38,7 +39,6 @@ fn check_files(recipe: &Recipe, root: &Path, findings: &mut Findings) {
         let path = root.key(place);
         absolute(place, path.of_key(), findings);
         if let Some(from) = &file.from {
-            // Steps have all run when the root file system is put together.
             findings.part(from, usize::MAX, path.key("from"));
         }
         check_kind(file, &path, findings);

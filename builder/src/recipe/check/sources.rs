@@ -1,6 +1,7 @@
 //! Sources: where things come from.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path as FilePath;
 
 use url::Url;
@@ -162,7 +163,10 @@ fn check_file(file: &str, folder: Option<&FilePath>, path: &Path, findings: &mut
             Err(error) => {
                 return findings.error_with_hint(
                     path.clone(),
-                    format!("`{file}` cannot be read: {}", error.kind()),
+                    match error.kind() {
+                        ErrorKind::NotFound => format!("there is no `{file}`"),
+                        other => format!("`{file}` cannot be read: {other}"),
+                    },
                     "a file or folder beside the recipe",
                     "paths are relative to the recipe's folder",
                 );

@@ -13,7 +13,7 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
         let path = root.index(index);
         check_name(step, &mut seen, recipe, &path.key("name"), findings);
         for (position, source) in step.root.iter().enumerate() {
-            findings.source(source, path.key("root").index(position));
+            findings.part(source, index, path.key("root").index(position));
         }
         findings.no_duplicates(&step.root, &path.key("root"));
         check_inputs(step, index, &path.key("inputs"), findings);

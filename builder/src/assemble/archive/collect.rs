@@ -1,0 +1,126 @@
+//! Gathering the members of an archive into a root, within bounds.
+
+use std::io::Read;
+
+use lunikernel_cache::{Digest, Node, Rootfs};
+
+use super::ArchiveError;
+use crate::assemble::tarball::{Keep, KeepError, Limits};
+
+/// How much all paths of one archive may take, in bytes.
+const MAX_NAMES: u64 = 256 << 20;
+
+/// A root that grows member by member.
+pub(super) struct Collector<'k, 'f> {
+    root: Rootfs,
+    keep: &'k mut Keep<'f>,
+    limits: Limits,
+    members: u64,
+    total: u64,
+    names: u64,
+}
+
+impl<'k, 'f> Collector<'k, 'f> {
+    pub(super) fn new(limits: Limits, keep: &'k mut Keep<'f>) -> Self {
+        Self {
+            root: Rootfs::new(),
+            keep,
+            limits,
+            members: 0,
+            total: 0,
+            names: 0,
+        }
+    }
+
+    /// How many bytes of content may still come.
+    pub(super) fn left(&self) -> u64 {
+        self.limits.total.saturating_sub(self.total)
+    }
+
+    /// Takes note of a member before anything of it is read.
+    pub(super) fn announce(&mut self, member: &str) -> Result<(), ArchiveError> {
+        self.members += 1;
+        self.names = self.names.saturating_add(member.len() as u64);
+        let bomb = |limit, unit| ArchiveError::Bomb {
+            member: shown(member.as_bytes()),
+            limit,
+            unit,
+        };
+        if self.members > self.limits.members {
+            return Err(bomb(self.limits.members, "members"));
+        }
+        if self.names > MAX_NAMES {
+            return Err(bomb(MAX_NAMES, "bytes of names"));
+        }
+        Ok(())
+    }
+
+    /// Keeps the content of a member, which has to be `size` bytes.
+    pub(super) fn content(
+        &mut self,
+        member: &str,
+        content: &mut dyn Read,
+        size: u64,
+    ) -> Result<Digest, ArchiveError> {
+        self.total = self.total.saturating_add(size);
+        if self.total > self.limits.total {
+            return Err(ArchiveError::Bomb {
+                member: shown(member.as_bytes()),
+                limit: self.limits.total,
+                unit: "bytes",
+            });
+        }
+        let digest = (self.keep)(content, size).map_err(|error| match error {
+            KeepError::Cache(error) => error.into(),
+            KeepError::Read(source) => ArchiveError::Content {
+                member: shown(member.as_bytes()),
+                source,
+            },
+        })?;
+        if digest.size != size {
+            return Err(refused(
+                member,
+                format!("expected {size} bytes of content, got {}", digest.size),
+            ));
+        }
+        Ok(digest)
+    }
+
+    /// Puts a member in its place; the root itself has none.
+    pub(super) fn insert(&mut self, path: &str, node: Node) -> Result<(), ArchiveError> {
+        if path.is_empty() {
+            return Ok(());
+        }
+        self.root
+            .insert(path, node)
+            .map_err(|source| ArchiveError::Place {
+                member: shown(path.as_bytes()),
+                source,
+            })
+    }
+
+    pub(super) fn root(&mut self) -> &mut Rootfs {
+        &mut self.root
+    }
+
+    pub(super) fn finish(self) -> Rootfs {
+        self.root
+    }
+}
+
+pub(super) fn refused(member: &str, why: impl Into<String>) -> ArchiveError {
+    ArchiveError::Refused {
+        member: shown(member.as_bytes()),
+        why: why.into(),
+    }
+}
+
+/// A name as it can be shown, whatever is in it.
+pub(super) fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name)
+        .chars()
+        .take(200)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
+}

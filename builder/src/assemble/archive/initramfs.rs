@@ -1,0 +1,148 @@
+//! newc archives one behind the other, each plain or compressed in its own way, as the
+//! kernel unpacks an initramfs (Documentation/driver-api/early-userspace/buffer-format.rst).
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Read};
+
+use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
+
+use super::ArchiveError;
+use super::collect::{Collector, refused};
+use crate::assemble::codec::Codec;
+use crate::assemble::cpio::{CpioReader, Header, file_type};
+
+/// Reads all archives; what is in a later one goes over what is in those before it.
+pub(super) fn read(
+    mut input: impl BufRead,
+    mut into: Collector<'_, '_>,
+) -> Result<Rootfs, ArchiveError> {
+    let damaged = ArchiveError::damaged("the beginning of a cpio archive");
+    let mut archives = 0;
+    loop {
+        let start = input.fill_buf().map_err(&damaged)?;
+        match start.first() {
+            None => return Ok(into.finish()),
+            Some(0) => {
+                let zeros = start.iter().take_while(|byte| **byte == 0).count();
+                input.consume(zeros);
+                continue;
+            }
+            Some(_) => {}
+        }
+        let codec = Codec::of_magic(start);
+        // Headers and names come on top of the content, which alone is counted.
+        let limit = into.left().saturating_add(1 << 30);
+        if codec == Codec::Plain {
+            archives += segments(CpioReader::one(&mut input, limit), archives, &mut into)?;
+        } else {
+            let inner = codec.first(&mut input);
+            archives += segments(CpioReader::new(inner, limit), archives, &mut into)?;
+        }
+    }
+}
+
+/// The names of one file.
+struct Links {
+    names: Vec<String>,
+    content: Digest,
+}
+
+/// Reads the archives in one stream and says how many there were; `before` is how many
+/// came before it.
+fn segments(
+    mut reader: CpioReader<impl Read>,
+    before: u32,
+    into: &mut Collector<'_, '_>,
+) -> Result<u32, ArchiveError> {
+    let mut links = BTreeMap::new();
+    let mut segment = 0;
+    while let Some(header) = reader.next_header()? {
+        into.announce(&header.path)?;
+        if header.segment != segment {
+            // Inode numbers mean nothing beyond their archive.
+            segment = header.segment;
+            links.clear();
+        }
+        let node = Node {
+            uid: header.uid,
+            gid: header.gid,
+            ..Node::of(header.mode & 0o7777, NodeKind::Folder)
+        };
+        let (major, minor) = header.own_device;
+        let kind = match header.mode & file_type::MASK {
+            file_type::FILE => {
+                let size = u64::from(header.size);
+                let content = into.content(&header.path, &mut reader, size)?;
+                file(&header, content, before + segment, &mut links, into)
+            }
+            file_type::SYMLINK => {
+                let mut target = String::new();
+                reader
+                    .read_to_string(&mut target)
+                    .map_err(|source| ArchiveError::Content {
+                        member: header.path.clone(),
+                        source,
+                    })?;
+                if target.contains('\0') {
+                    return Err(refused(&header.path, "its target has a NUL in it"));
+                }
+                NodeKind::Symlink { target }
+            }
+            file_type::CHAR => NodeKind::CharDevice { major, minor },
+            file_type::BLOCK => NodeKind::BlockDevice { major, minor },
+            file_type::FIFO => NodeKind::Fifo,
+            _ => NodeKind::Folder,
+        };
+        let mode = match kind {
+            NodeKind::Symlink { .. } => 0o777,
+            _ => node.mode,
+        };
+        into.insert(&header.path, Node { mode, kind, ..node })?;
+    }
+    Ok(segment + 1)
+}
+
+/// A file, which may be one that was there under another name. Which of its names
+/// carries the content is up to the archiver: GNU cpio takes the last.
+fn file(
+    header: &Header,
+    content: Digest,
+    segment: u32,
+    links: &mut BTreeMap<(u32, u32, u32), Links>,
+    into: &mut Collector<'_, '_>,
+) -> NodeKind {
+    if header.links < 2 {
+        return NodeKind::File {
+            content,
+            link: None,
+        };
+    }
+    let key = (header.device.0, header.device.1, header.inode);
+    let group = links.entry(key).or_insert_with(|| Links {
+        names: Vec::new(),
+        content,
+    });
+    group.names.push(header.path.clone());
+    let link = group
+        .names
+        .first()
+        .map(|first| format!("{segment}:{first}"));
+    if header.size > 0 && group.content != content {
+        group.content = content;
+        for name in &group.names {
+            let Some(node) = into.root().get(name).cloned() else {
+                continue;
+            };
+            let kind = NodeKind::File {
+                content,
+                link: link.clone(),
+            };
+            // It is there already and stays a file: nothing can be in its way.
+            let _ = into.root().insert(name, Node { kind, ..node });
+        }
+    }
+    NodeKind::File {
+        content: group.content,
+        link,
+    }
+}

@@ -1,0 +1,46 @@
+//! `luni man`: manual pages.
+
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+use clap_mangen::Man;
+
+use super::{Context, output};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Write a manual page for luni and for each of its verbs.
+///
+/// `man -l luni-build.1` shows one; in `~/.local/share/man/man1` they are found by name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder that they are written to
+    folder: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let mut written = 0;
+    // Its flattened copy has the options that are the same for every verb.
+    let mut command = super::command().disable_help_subcommand(true);
+    command.build();
+    write(&args.folder, &command, &mut written)?;
+    context.say(&format!("{written} pages are in {}", args.folder.display()));
+    Ok(Exit::Ok)
+}
+
+/// Writes the page of `command` and those of what is below it.
+fn write(folder: &Path, command: &Command, written: &mut usize) -> Result<(), Failure> {
+    let man = Man::new(command.clone());
+    let path = folder.join(man.get_filename());
+    output::write_by(&path, |file| man.render(&mut &mut *file).map_err(unwritten))?;
+    *written += 1;
+    let below = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+    for verb in below {
+        write(folder, verb, written)?;
+    }
+    Ok(())
+}
+
+fn unwritten(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Failed, "could not make a manual page").caused_by(&error)
+}

@@ -84,6 +84,11 @@ impl ExportError {
     /// Whether what was asked for is wrong, and not what it met with.
     #[must_use]
     pub fn is_of_the_request(&self) -> bool {
-        !matches!(self, Self::Read(_) | Self::Write { .. } | Self::Output(_))
+        match self {
+            Self::Output(error) => matches!(error, OutputError::NotAFile { .. }),
+            Self::Write { source, .. } => matches!(source, WriteError::Size { .. }),
+            Self::Read(_) => false,
+            _ => true,
+        }
     }
 }

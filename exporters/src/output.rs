@@ -1,12 +1,14 @@
 //! A file that is there whole, or not at all.
 
+mod temporary;
+
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{FileExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use lunikernel_cache::{Digest, Hasher};
-use tempfile::NamedTempFile;
 
+use self::temporary::Temporary;
 use crate::error::hint_for;
 use crate::sink::{Patch, Sink};
 
@@ -22,11 +24,12 @@ pub enum Existing {
     Replace,
 }
 
-/// A file being written. It has another name until [`Output::commit`], and is removed
-/// where that is not reached.
+/// A file being written. It has no name until [`Output::commit`], and is gone where that
+/// is not reached. File systems that know no files without names have it under another
+/// one so far, which stays behind where a signal ends the program.
 #[derive(Debug)]
 pub struct Output {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<Temporary>,
     /// How much was written and skipped, in bytes.
     at: u64,
     path: PathBuf,
@@ -93,13 +96,7 @@ impl Output {
         if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
             return Err(OutputError::NotAFile { path });
         }
-        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-        let file = tempfile::Builder::new()
-            .prefix(".luni-export-")
-            // Less the user's mask: the mode that any other program would give it.
-            .permissions(PermissionsExt::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")));
-        match file {
+        match Temporary::create_in(folder_of(&path)) {
             Ok(file) => Ok(Self {
                 file: BufWriter::with_capacity(BUFFER, file),
                 at: 0,
@@ -138,7 +135,7 @@ impl Output {
     /// [`OutputError::Io`] where the rest cannot be written out, or all of it not be read.
     pub fn digest(&mut self) -> Result<Digest, OutputError> {
         let (at, path) = (self.at, self.path.clone());
-        let hash = |file: &mut BufWriter<NamedTempFile>| -> io::Result<Digest> {
+        let hash = |file: &mut BufWriter<Temporary>| -> io::Result<Digest> {
             file.flush()?;
             let file = file.get_ref().as_file();
             file.set_len(at)?;
@@ -182,18 +179,20 @@ impl Output {
             let mode = PermissionsExt::from_mode(mode | (mode & 0o444) >> 2);
             file.as_file().set_permissions(mode).map_err(failed)?;
         }
-        let placed = match self.existing {
-            Existing::Refuse => file.persist_noclobber(&path),
-            Existing::Replace => file.persist(&path),
-        };
-        match placed {
-            Ok(_) => Ok(()),
-            Err(it) if it.error.kind() == io::ErrorKind::AlreadyExists => {
+        match file.place(folder_of(&path), &path, self.existing) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(OutputError::Exists { path })
             }
-            Err(it) => Err(failed(it.error)),
+            Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// The folder that the file at `path` is in.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 impl Write for Output {

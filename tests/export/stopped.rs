@@ -112,7 +112,7 @@ fn files_are_replaced_and_nothing_else_is() {
 
     fs::remove_file(place("hello.efi.licence.txt")).unwrap();
     fs::write(place("hello.efi"), "precious").unwrap();
-    std::os::unix::fs::symlink("elsewhere", place("hello.efi.licence.txt")).unwrap();
+    fs_err::os::unix::fs::symlink("elsewhere", place("hello.efi.licence.txt")).unwrap();
     let output = site.export(folder.path(), "uki").output().unwrap();
     let text = transcript(&output);
     assert_eq!(output.status.code(), Some(3), "{text}");

@@ -322,7 +322,7 @@ mod tests {
         let file = FileEntry::from(Digest::of(b"x"));
         for name in ["", "a/b", "../a", ".hidden"] {
             let insert = |it: &mut ExportManifest| {
-                it.files.insert(name.to_owned(), file.clone());
+                it.files.insert(name.to_owned(), file);
             };
             assert!(
                 matches!(refused(&insert), ManifestError::FileName(_)),

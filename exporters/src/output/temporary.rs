@@ -1,9 +1,10 @@
 //! A file that has no name yet, so that nothing is left of it whatever ends the program.
 
-#[allow(
+#![allow(
     clippy::disallowed_types,
-    reason = "the errors of an output name its path, which this file lacks"
+    reason = "it has no path that errors could name; those of outputs name the final one"
 )]
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd as _;

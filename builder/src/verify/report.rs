@@ -1,6 +1,7 @@
 //! What verifying found, as `--json` prints it. Names of fields are kept from version
 //! to version; docs/reproducibility.md has them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use lunikernel_cache::Digest;
@@ -89,6 +90,10 @@ pub struct RoundReport {
     pub unable: Vec<Unable>,
     /// Each step.
     pub steps: Vec<StepReport>,
+    /// What the artefact was exported to, by the names of files. A raw disk has its block
+    /// digest.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub exports: BTreeMap<String, Digest>,
 }
 
 /// Something that can be varied, and whether it was.
@@ -172,6 +177,20 @@ impl Report {
     /// The form of the report. Fields may be added to it; one that has other names or
     /// meanings is called otherwise.
     pub const FORMAT: &'static str = "lunikernel-verification/1";
+
+    /// The names of exports that are not the same in every round.
+    pub fn unlike_exports(&self) -> impl Iterator<Item = &str> {
+        let (first, others) = match self.rounds.split_first() {
+            Some((first, others)) => (Some(&first.exports), others),
+            None => (None, &[] as &[RoundReport]),
+        };
+        let names = first.into_iter().flat_map(BTreeMap::iter);
+        let unlike = names.filter(|(name, digest)| {
+            let same = |round: &RoundReport| round.exports.get(*name) == Some(*digest);
+            !others.iter().all(same)
+        });
+        unlike.map(|(name, _)| name.as_str())
+    }
 
     /// What was varied.
     pub fn varied(&self) -> impl Iterator<Item = (Variation, &[String])> {

@@ -7,7 +7,7 @@ use lunikernel_exporters::export::Format;
 
 /// A format, as the exporters have it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct FormatArg(pub(super) Format);
+pub(in crate::cli) struct FormatArg(pub(super) Format);
 
 impl ValueEnum for FormatArg {
     fn value_variants<'a>() -> &'a [Self] {

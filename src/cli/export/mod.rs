@@ -4,6 +4,7 @@ mod arguments;
 mod findings;
 mod guest;
 mod pieces;
+mod rounds;
 mod text;
 
 use std::collections::BTreeSet;
@@ -22,7 +23,9 @@ use super::Context;
 use super::verify;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use arguments::{FirmwareArg, FormatArg, size};
+pub(super) use arguments::FormatArg;
+use arguments::{FirmwareArg, size};
+pub(super) use rounds::{export_round, prepare};
 
 /// Make a disk that clouds and hypervisors boot.
 ///

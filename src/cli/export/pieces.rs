@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use fs_err as fs;
+use lunikernel_builder::build::Builder;
 use lunikernel_builder::lock::{LockedRecipe, LockedSource};
 use lunikernel_builder::recipe::{FILE_NAME, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
@@ -67,14 +68,34 @@ const STUB: Origin = Origin {
 
 /// The boot loaders, fetched and made where `cache` lacks them.
 pub(super) fn load(cache: &Cache, context: &Context) -> Result<Loaders, Failure> {
+    let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    let loaders = context.runtime()?.block_on(make(&builder))?;
+    let inputs: Vec<Sha256> = locked(cache)?.inputs().map(|input| input.sha256).collect();
+    cache.pin(PIN, &inputs)?;
+    Ok(loaders)
+}
+
+/// Gets what the boot loaders are made of.
+pub(super) async fn fetch(builder: &Builder) -> Result<(), Failure> {
+    builder.fetch(&locked(&builder.cache)?).await?;
+    Ok(())
+}
+
+/// Copies what the boot loaders are made of into another cache, and hashes it on the way.
+pub(super) fn take_over(from: &Cache, to: &Cache) -> Result<(), Failure> {
+    for input in locked(from)?.inputs() {
+        to.blobs().put(&from.blobs().read(&input)?)?;
+    }
+    Ok(())
+}
+
+/// The boot loaders, made by `builder`.
+pub(super) async fn make(builder: &Builder) -> Result<Loaders, Failure> {
+    let cache = &builder.cache;
     let locked = locked(cache)?;
     let origins = [&BOOT_IMG, &CORE_IMG, &STUB];
     let references = origins.map(|it| [it.reference, it.notice.reference]);
-    let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
-    let parts = builder.parts(&locked, references.as_flattened());
-    let parts = context.runtime()?.block_on(parts)?;
-    let inputs: Vec<Sha256> = locked.inputs().map(|input| input.sha256).collect();
-    cache.pin(PIN, &inputs)?;
+    let parts = builder.parts(&locked, references.as_flattened()).await?;
     let read = |reference: &str| match parts.get(reference) {
         Some(digest) => cache.blobs().read(digest),
         // Every reference asked for has a digest.

@@ -8,6 +8,8 @@ mod refused;
 #[path = "export/stopped.rs"]
 mod stopped;
 mod support;
+#[path = "export/verified.rs"]
+mod verified;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::os::unix::process::CommandExt as _;

@@ -234,3 +234,37 @@ impl fmt::Display for Outcome {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_that_are_unlike_are_named() {
+        let round = |exports: &[(&str, &[u8])]| RoundReport {
+            artefact: Digest::of(b"the same"),
+            sandbox: "native".to_owned(),
+            conditions: Conditions::of_round(0, &[]),
+            unable: Vec::new(),
+            steps: Vec::new(),
+            exports: (exports.iter())
+                .map(|(name, bytes)| ((*name).to_owned(), Digest::of(bytes)))
+                .collect(),
+        };
+        let same = round(&[("a.efi", b"1"), ("a.raw", b"2")]);
+        let unlike = |rounds: Vec<RoundReport>| {
+            let report = Report {
+                rounds,
+                ..Report::empty()
+            };
+            let names: Vec<_> = report.unlike_exports().map(str::to_owned).collect();
+            names
+        };
+        assert_eq!(unlike(Vec::new()), [] as [&str; 0]);
+        assert_eq!(unlike(vec![same.clone(), same.clone()]), [] as [&str; 0]);
+        let other = round(&[("a.efi", b"1"), ("a.raw", b"3")]);
+        let missing = round(&[("a.raw", b"2")]);
+        assert_eq!(unlike(vec![same.clone(), same.clone(), other]), ["a.raw"]);
+        assert_eq!(unlike(vec![same, missing]), ["a.efi"]);
+    }
+}

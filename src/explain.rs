@@ -3,17 +3,20 @@
 
 use std::io::ErrorKind;
 
+use lunikernel_builder::archive::ArchiveError;
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::BuildError;
 use lunikernel_builder::fetch::{FetchError, Missing};
 use lunikernel_builder::inspect::InspectError;
 use lunikernel_builder::lock::{LockError, SourceError};
+use lunikernel_builder::mirror::MirrorError;
 use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
+use lunikernel_builder::source::krate::CrateError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::ArtefactError;
@@ -58,6 +61,35 @@ impl Explain for FetchError {
     }
 }
 
+impl Explain for MirrorError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Address { .. } | Self::NoList { .. } => Exit::Usage,
+            Self::Push(_) | Self::List(_) | Self::NoNetwork { .. } => Exit::Unavailable,
+            Self::Fetch(error) => error.exit(),
+            Self::Cache(CacheError::Missing { .. }) => Exit::Unavailable,
+            Self::Cache(_) => Exit::Failed,
+        }
+    }
+}
+
+impl Explain for ArchiveError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { .. } | Self::Cache(_) => Exit::Failed,
+            _ => Exit::BadInput,
+        }
+    }
+}
+
 impl Explain for DebError {
     fn hint(&self) -> Option<String> {
         self.hint()
@@ -95,6 +127,20 @@ impl Explain for GitError {
     }
 }
 
+impl Explain for CrateError {
+    fn hint(&self) -> Option<String> {
+        self.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch(error) => error.exit(),
+            Self::NoCrate { .. } | Self::NoVersion { .. } => Exit::BadInput,
+            Self::Config(_) | Self::Registry { .. } => Exit::Unavailable,
+        }
+    }
+}
+
 impl Explain for LockError {
     fn hint(&self) -> Option<String> {
         self.hint()
@@ -111,6 +157,7 @@ impl Explain for LockError {
                 SourceError::Fetch(error) => error.exit(),
                 SourceError::Deb(error) => error.exit(),
                 SourceError::Git(error) => error.exit(),
+                SourceError::Crate(error) => error.exit(),
                 SourceError::File(_) => Exit::BadInput,
                 _ => Exit::Unavailable,
             },
@@ -148,6 +195,7 @@ impl Explain for BuildError {
             Self::Lock(error) => error.exit(),
             Self::Git { source, .. } => source.exit(),
             Self::StepFailed { .. } => Exit::Step,
+            Self::OtherOutputs { .. } => Exit::Unavailable,
             Self::NothingToRemove { .. }
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }

@@ -22,11 +22,12 @@ print(json.dumps({name: errors for name, errors in refused.items() if errors}))
 ";
 
 /// Bad recipes whose fault the schema alone must show to an editor.
-const REFUSED: [&str; 20] = [
+const REFUSED: [&str; 21] = [
     "bad-device",
     "bad-digest",
     "bad-mode",
     "bad-name",
+    "bad-network",
     "bad-packages",
     "bad-port",
     "bad-urls",

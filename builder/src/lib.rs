@@ -5,6 +5,7 @@
 //! into actions, a [`sandbox`] runs those, [`assemble`] makes the artefact, and
 //! [`verify`] does it all again to compare. An [`overlay`] changes what was made.
 
+pub mod archive;
 pub mod assemble;
 pub mod attest;
 pub mod boot;
@@ -13,6 +14,7 @@ pub mod fetch;
 pub mod flavour;
 pub mod inspect;
 pub mod lock;
+pub mod mirror;
 pub mod overlay;
 pub mod plan;
 pub mod recipe;

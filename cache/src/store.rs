@@ -282,6 +282,28 @@ impl BlobWriter<'_> {
         self.store.place(file.into_temp_path(), &digest)?;
         Ok(digest)
     }
+
+    /// Stores what was written if that is `expected`, and nothing otherwise. It is on
+    /// disk before it gets its name, as [`BlobStore::adopt`] has it. `what` is what people
+    /// call it.
+    ///
+    /// # Errors
+    /// [`CacheError::Mismatch`] where it is something else, otherwise as
+    /// [`BlobWriter::commit`].
+    pub fn commit_as(self, expected: &Digest, what: &str) -> Result<(), CacheError> {
+        let (file, actual) = self.inner.finish();
+        if actual != *expected {
+            return Err(CacheError::Mismatch {
+                what: what.to_owned(),
+                expected: *expected,
+                actual,
+            });
+        }
+        file.as_file()
+            .sync_all()
+            .map_err(CacheError::io("write a blob to the cache"))?;
+        self.store.place(file.into_temp_path(), &actual)
+    }
 }
 
 impl Write for BlobWriter<'_> {

@@ -191,6 +191,31 @@ impl Tree {
         }
     }
 
+    /// The digests of all that it is made of: its `Directory` messages and its files.
+    #[must_use]
+    pub fn digests(&self) -> Vec<Digest> {
+        let mut all = Vec::new();
+        let encoded = self.encode::<std::convert::Infallible>(&mut |digest, _| {
+            all.push(digest);
+            Ok(())
+        });
+        match encoded {
+            Ok(_) => self.add_files(&mut all),
+            Err(never) => match never {},
+        }
+        all
+    }
+
+    fn add_files(&self, all: &mut Vec<Digest>) {
+        for (_, entry) in self.entries() {
+            match entry {
+                Entry::File { digest, .. } => all.push(*digest),
+                Entry::Folder(tree) => tree.add_files(all),
+                Entry::Symlink { .. } => {}
+            }
+        }
+    }
+
     /// Stores the `Directory` messages and returns the digest of the top one.
     ///
     /// # Errors

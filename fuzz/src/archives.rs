@@ -180,3 +180,29 @@ pub fn module_of(modinfo: &[u8]) -> Vec<u8> {
     section(10, 3, 64 + modinfo.len(), names.len());
     bytes
 }
+
+/// An archive of inputs with these entries, as they are, whether it may have them or not.
+#[must_use]
+pub fn input_archive_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, content) in entries {
+        let mut header = tar::Header::new_ustar();
+        // The library refuses what leads out of the folder, which is wanted here.
+        let field = &mut header.as_old_mut().name;
+        for (to, from) in field.iter_mut().zip(name.bytes()) {
+            *to = from;
+        }
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(315_532_800);
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+        bytes.extend(*content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}

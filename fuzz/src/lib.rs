@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     of("digest", store::digest),
     of("export_manifest", export::export_manifest),
     of("gitmodules", recipe::gitmodules),
+    of("input_archive", archive::input_archive),
     of("inrelease", apt::inrelease),
     of("kernel", archive::kernel),
     of("keyring", apt::keyring),

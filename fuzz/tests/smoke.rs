@@ -86,7 +86,7 @@ macro_rules! smoke {
 smoke! {
     action_cache_entry apt_conf attestation codec compare_ar compare_cpio compare_elf
     compare_gzip compare_tar compare_zip control cpio deb digest export_manifest
-    gitmodules inrelease kernel keyring lock manifest modinfo overlay overlay_history
+    gitmodules input_archive inrelease kernel keyring lock manifest modinfo overlay overlay_history
     overlay_paths packages policy recipe relations release report rootfs signature
     sources sources_list tar tree uki versions zip
 }

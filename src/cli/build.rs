@@ -37,7 +37,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .block_on(builder.build(&locked))
         .map_err(|error| explain(args, error))?;
     let made = [built.action, built.artefact];
-    args.recipe.pin(&cache, locked.inputs().chain(made))?;
+    args.recipe.pin(
+        &cache,
+        locked.lock().kept(cache.blobs()).into_iter().chain(made),
+    )?;
     let path = args
         .output
         .clone()
@@ -88,7 +91,11 @@ fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::
         .steps
         .iter()
         .map(|step| {
-            let what = if step.cached { "cached" } else { "ran" };
+            let what = match (step.pinned, step.cached) {
+                (true, _) => "locked",
+                (false, true) => "cached",
+                (false, false) => "ran",
+            };
             format!("{} ({what})", step.name)
         })
         .collect();

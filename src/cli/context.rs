@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lunikernel_builder::fetch::{Credentials, MIRROR_SCHEMES};
 use lunikernel_cache::{Cache, Progress};
 use serde::Serialize;
 use url::Url;
@@ -161,6 +162,18 @@ impl Context {
         }
     }
 
+    /// What is shown to mirrors that want to know who asks, where `LUNI_MIRROR_AUTH` says
+    /// so. Never an option: other users see the options of a program that runs.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
+        let named = std::env::var("LUNI_MIRROR_AUTH").unwrap_or_default();
+        Credentials::parse(&named).map_err(|error| {
+            Failure::new(Exit::Usage, format!("in LUNI_MIRROR_AUTH {error}")).with_hint(
+                "write `https://HOST/PATH=bearer:TOKEN` or `https://HOST/PATH=basic:USER:PASSWORD`, \
+                 separated by spaces",
+            )
+        })
+    }
+
     /// Whether the network is off limits.
     pub(crate) fn offline(&self) -> bool {
         self.options.offline
@@ -231,10 +244,21 @@ impl Context {
 fn mirror(text: &str) -> Result<Url, String> {
     const EXPECTED: &str = "expected an address such as `file:///srv/mirror`";
     let url = Url::parse(text).map_err(|error| format!("{error}; {EXPECTED}"))?;
-    match url.scheme() {
-        "file" | "http" | "https" => Ok(url),
-        other => Err(format!("mirrors are not reached by {other}; {EXPECTED}")),
+    if MIRROR_SCHEMES.contains(&url.scheme()) {
+        Ok(url)
+    } else {
+        let other = url.scheme();
+        Err(format!("mirrors are not reached by {other}; {EXPECTED}"))
     }
+}
+
+/// A mirror by its address, or by the path of its folder or archive.
+pub(crate) fn mirror_or_folder(text: &str) -> Result<Url, String> {
+    if text.contains("://") {
+        return mirror(text);
+    }
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    Url::from_file_path(&path).map_err(|()| "it is no path".to_owned())
 }
 
 fn jobs(text: &str) -> Result<NonZeroUsize, String> {

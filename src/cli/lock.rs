@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use lunikernel_builder::lock::{
-    LockError, LockFile, LockedRecipe, LockedSource, Origins, Update, resolve,
+    LockError, LockFile, LockedRecipe, Origins, Update, changes, resolve,
 };
+use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::source::deb::AptConfig;
 use serde::Serialize;
 
@@ -19,14 +20,15 @@ use crate::failure::Failure;
 /// Pin every input of a recipe to exact bytes.
 ///
 /// Finds out what the names and versions in a recipe stand for, checks the signatures
-/// of the distribution, and writes recipe.lock beside the recipe. What is locked
-/// already stays as it is, unless the recipe asks for something else now.
+/// of the distribution, and writes recipe.lock beside the recipe. Steps that may use the
+/// network are run, and what they make is pinned. What is locked already stays as it is,
+/// unless the recipe asks for something else now.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     recipe: RecipeArg,
 
-    /// Take the newest of everything, or of the sources and packages named
+    /// Take the newest of everything, or of the sources, packages and steps named
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "check")]
     update: Option<Vec<String>>,
 
@@ -107,20 +109,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             .map_or(0, |now| now.as_secs()),
         allow_expired: args.allow_expired,
     };
-    let resolved = context
-        .runtime()?
-        .block_on(resolve(&recipe, old.as_ref(), &update, origins))?;
-    let text = resolved.lock.render()?;
-    super::output::write_whole(&path, text.as_bytes())?;
+    let runtime = context.runtime()?;
+    let mut lock = runtime
+        .block_on(resolve(&recipe, old.as_ref(), &update, origins))?
+        .lock;
+    if recipe.recipe.steps.iter().any(|step| step.network) {
+        let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+        lock = runtime.block_on(builder.lock_steps(&recipe, old.as_ref(), &update, lock))?;
+    }
+    let changes = changes(&old.unwrap_or_default(), &lock);
+    super::output::write_whole(&path, lock.render()?.as_bytes())?;
+    args.recipe.pin(&cache, lock.kept(cache.blobs()))?;
 
-    let sources = resolved.lock.sources.values();
-    args.recipe
-        .pin(&cache, sources.flat_map(LockedSource::digests))?;
-
-    for change in &resolved.changes {
+    for change in &changes {
         context.say(&change.to_string());
     }
-    context.say(&match resolved.changes.len() {
+    context.say(&match changes.len() {
         0 => format!("{} is current; nothing changed", path.display()),
         1 => format!("wrote {}: 1 change", path.display()),
         many => format!("wrote {}: {many} changes", path.display()),
@@ -129,7 +133,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if context.json() {
         context.print_json(&Answer {
             lock: path.display().to_string(),
-            changes: &resolved.changes,
+            changes: &changes,
         })?;
     }
     Ok(Exit::Ok)

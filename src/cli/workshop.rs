@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::BinaryBytes;
+use lunikernel_builder::archive::{Archive, is_archive};
 use lunikernel_builder::build::{Builder, Recall};
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::lock::{LockedRecipe, unseal};
@@ -13,7 +14,7 @@ use lunikernel_builder::recipe::{ReadRecipe, Recipe};
 use lunikernel_builder::sandbox::{LogSink, Native, Surroundings};
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::regular::open_regular;
-use lunikernel_cache::{Cache, Digest, Sha256};
+use lunikernel_cache::{Cache, Digest, Sha256, Silent};
 
 use super::Context;
 use super::sandbox::{self, SandboxChoice};
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecipeArg {
     /// The recipe: a file, or a folder with a recipe.yaml in it; where a lock is needed
-    /// also a Lunikernel, which carries both
+    /// also a Lunikernel or an archive of inputs, which carry both
     #[arg(default_value = ".")]
     pub(crate) recipe: PathBuf,
 }
@@ -79,6 +80,12 @@ impl RecipeArg {
 
     /// Reads the recipe and its lock.
     pub(crate) fn open(&self, cache: &Cache) -> Result<LockedRecipe, Failure> {
+        if is_archive(&self.path()) {
+            let folder = cache.scratch()?;
+            let at = folder.path().join("recipe");
+            let recipe = Archive::open(&self.path())?.unpack(cache, &at, &Silent)?;
+            return Ok(LockedRecipe::open(Recipe::read(&recipe)?, cache)?);
+        }
         let Some(artefact) = self.artefact()? else {
             return Ok(LockedRecipe::open(self.read()?, cache)?);
         };
@@ -98,15 +105,21 @@ impl RecipeArg {
     }
 }
 
-/// Fetches into `cache`, as the command line says.
-pub(crate) fn fetcher(context: &Context, cache: &Cache) -> Result<Fetcher, Failure> {
+/// How to fetch, as the command line says.
+pub(crate) fn fetch_options(context: &Context) -> Result<FetchOptions, Failure> {
     let usual = FetchOptions::default();
-    let options = FetchOptions {
+    Ok(FetchOptions {
         mirrors: context.mirrors()?,
+        credentials: context.credentials()?,
         offline: context.offline(),
         idle_timeout: context.idle_timeout()?.unwrap_or(usual.idle_timeout),
         ..usual
-    };
+    })
+}
+
+/// Fetches into `cache`, as the command line says.
+pub(crate) fn fetcher(context: &Context, cache: &Cache) -> Result<Fetcher, Failure> {
+    let options = fetch_options(context)?;
     Ok(Fetcher::new(cache.clone(), options, context.progress())?)
 }
 

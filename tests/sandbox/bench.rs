@@ -34,7 +34,8 @@ pub(crate) fn probe() -> &'static [u8] {
         let program = folder.path().join("probe");
         let output = Command::new("cc")
             .args(["-static-pie", "-fPIE", "-O1", "-w", "-o"])
-            .args([&program, &suite.join("probe.c"), &suite.join("around.c")])
+            .arg(&program)
+            .args(["probe.c", "around.c", "network.c"].map(|file| suite.join(file)))
             .output()
             .expect("the suite needs a C compiler: `apt-get install gcc libc6-dev`");
         assert!(
@@ -62,7 +63,7 @@ pub(crate) struct Ask {
     inputs: Tree,
     root: Tree,
     workdir: String,
-    properties: Vec<(&'static str, u64)>,
+    properties: Vec<(&'static str, String)>,
     timeout: Duration,
     pub(crate) surroundings: Surroundings,
 }
@@ -109,13 +110,20 @@ impl Ask {
         self.workdir = path.to_owned();
         self
     }
-    pub(crate) fn memory_mib(mut self, limit: u64) -> Self {
-        self.properties.push((property::MEMORY_MIB, limit));
+    pub(crate) fn memory_mib(self, limit: u64) -> Self {
+        self.property(property::MEMORY_MIB, &limit.to_string())
+    }
+    pub(crate) fn processes(self, limit: u64) -> Self {
+        self.property(property::PROCESSES, &limit.to_string())
+    }
+    pub(crate) fn property(mut self, name: &'static str, value: &str) -> Self {
+        self.properties.push((name, value.to_owned()));
         self
     }
-    pub(crate) fn processes(mut self, limit: u64) -> Self {
-        self.properties.push((property::PROCESSES, limit));
-        self
+    /// Lets it use the network; `output` says what must come of it.
+    pub(crate) fn network(self, output: &str) -> Self {
+        self.property(property::NETWORK, "on")
+            .property(property::FIXED_OUTPUT, output)
     }
     pub(crate) fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
@@ -229,7 +237,7 @@ impl Bench {
             .iter()
             .map(|(name, value)| reapi::platform::Property {
                 name: (*name).to_owned(),
-                value: value.to_string(),
+                value: value.clone(),
             })
             .collect();
         let action = reapi::Action {

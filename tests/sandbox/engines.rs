@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -14,13 +14,14 @@ use lunikernel_cache::Tree;
 use lunikernel_cache::tree::Entry;
 
 use crate::bench::{Bench, ask, luni};
+use crate::own_engine::OwnEngine;
 use crate::support::hello;
 
-const DOCKER: &str = "LUNI_TEST_DOCKER_HOST";
-const PODMAN: &str = "LUNI_TEST_PODMAN_HOST";
+pub(crate) const DOCKER: &str = "LUNI_TEST_DOCKER_HOST";
+pub(crate) const PODMAN: &str = "LUNI_TEST_PODMAN_HOST";
 
 /// The address of an engine, or `None` with the test left out.
-fn address(name: &str) -> Option<String> {
+pub(crate) fn address(name: &str) -> Option<String> {
     let found = std::env::var(name).ok();
     if found.is_none() {
         let test = lunikernel_testing::this_test();
@@ -259,7 +260,7 @@ in_engines!(
 );
 
 /// What the engine at `address` has that carries our labels and was made by process `pid`.
-fn made_by(address: &str, pid: u32) -> Vec<String> {
+pub(crate) fn made_by(address: &str, pid: u32) -> Vec<String> {
     let socket = address.strip_prefix("unix://").expect("a socket");
     let get = |path: &str| -> serde_json::Value {
         let mut stream = UnixStream::connect(socket).unwrap();
@@ -363,93 +364,9 @@ fn ctrl_c_leaves_nothing_in_podman() {
     interrupted(PODMAN);
 }
 
-/// An engine of the test's own, to be killed.
-struct OwnEngine {
-    folder: tempfile::TempDir,
-    process: Child,
-}
-
-impl OwnEngine {
-    fn address(&self) -> String {
-        format!("unix://{}", self.folder.path().join("socket").display())
-    }
-
-    fn spawn(folder: &std::path::Path) -> std::io::Result<Child> {
-        Command::new("dockerd")
-            .arg("--data-root")
-            .arg(folder.join("data"))
-            .arg("--exec-root")
-            .arg(folder.join("exec"))
-            .arg("--pidfile")
-            .arg(folder.join("pid"))
-            .args(["-H", &format!("unix://{}", folder.join("socket").display())])
-            .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
-            .args(["--ip-forward=false", "--ip-masq=false"])
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("log"))?.into_file())
-            .spawn()
-    }
-
-    fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let process = Self::spawn(folder.path()).ok()?;
-        let mut engine = Self { folder, process };
-        engine.wait().then_some(engine)
-    }
-
-    /// Waits until it answers; `false` where it has ended.
-    fn wait(&mut self) -> bool {
-        while Docker::connect_to(&self.address()).is_err() {
-            if self.process.try_wait().unwrap().is_some() {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        true
-    }
-
-    /// The part of the engine that does not end with it when it is killed.
-    fn end_containerd(&self, signal: rustix::process::Signal) {
-        let file = self.folder.path().join("exec/containerd/containerd.pid");
-        let Ok(text) = fs::read_to_string(&file) else {
-            return;
-        };
-        // The engine takes one that ended and was not waited for as one that runs.
-        let _ = fs::remove_file(&file);
-        let pid = text
-            .trim()
-            .parse()
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = rustix::process::kill_process(pid, signal);
-            std::thread::sleep(Duration::from_secs(1));
-        }
-    }
-
-    fn restart(&mut self) {
-        self.end_containerd(rustix::process::Signal::KILL);
-        let _ = fs::remove_file(self.folder.path().join("pid"));
-        self.process = Self::spawn(self.folder.path()).unwrap();
-        let log = self.folder.path().join("log");
-        assert!(self.wait(), "{}", fs::read_to_string(log).unwrap());
-    }
-}
-
-impl Drop for OwnEngine {
-    fn drop(&mut self) {
-        let own = rustix::process::Pid::from_child(&self.process);
-        let _ = rustix::process::kill_process(own, rustix::process::Signal::TERM);
-        let _ = self.process.wait();
-        self.end_containerd(rustix::process::Signal::TERM);
-    }
-}
-
 #[test]
 fn an_engine_that_is_killed_is_an_error_and_leaves_nothing_once_it_is_back() {
     let Some(mut engine) = OwnEngine::start() else {
-        let test = lunikernel_testing::this_test();
-        lunikernel_testing::left_out(&test, "no Docker engine of its own can be started here");
         return;
     };
     let bench = Bench::new();

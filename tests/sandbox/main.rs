@@ -31,11 +31,15 @@ macro_rules! in_every_sandbox {
 mod bench;
 mod engines;
 mod escapes;
+mod full;
 mod isolation;
 mod kept;
 mod limits;
 mod locale;
+mod mixed;
+mod network;
 mod outputs;
+mod own_engine;
 mod surroundings;
 mod traced;
 mod users;

@@ -43,6 +43,12 @@ fn all_of_this_holds_for_an_ordinary_user() {
             "podman::",
             "--skip",
             "engines::",
+            "--skip",
+            "full::",
+            "--skip",
+            "mixed::",
+            "--skip",
+            "usual_network",
         ])
         .uid(ORDINARY)
         .gid(ORDINARY)

@@ -146,6 +146,23 @@ pub enum BuildError {
         /// Where all that it printed is.
         log: Option<PathBuf>,
     },
+    /// A step that uses the network made something else than the lock pins.
+    #[error(
+        "step `{step}`, which uses the network, made something else than is locked: expected {expected}, got {actual}{}",
+        told(differences.as_deref())
+    )]
+    OtherOutputs {
+        /// Where the recipe is.
+        recipe: PathBuf,
+        /// The step.
+        step: String,
+        /// The folder with its outputs, as the lock has it.
+        expected: Digest,
+        /// The folder that it made.
+        actual: Digest,
+        /// What is not the same in the two, where the first is known.
+        differences: Option<Vec<String>>,
+    },
     /// A result does not say what it made.
     #[error("the result of action {action} in the cache cannot be read")]
     BadResult {
@@ -161,6 +178,12 @@ pub enum BuildError {
     /// A message could not be written as JSON.
     #[error("could not write JSON")]
     Json(#[source] serde_json::Error),
+}
+
+/// Differences as lines of a message.
+fn told(differences: Option<&[String]>) -> String {
+    let lines = differences.unwrap_or_default().iter();
+    lines.map(|line| format!("\n  {line}")).collect()
 }
 
 impl BuildError {
@@ -194,6 +217,10 @@ impl BuildError {
             Self::Archive { source, .. } => source.hint(),
             Self::StepFailed { recipe, step, .. } => Some(format!(
                 "look around where it failed with `luni shell {} {step}`",
+                quoted(recipe)
+            )),
+            Self::OtherOutputs { recipe, step, .. } => Some(format!(
+                "if what comes now is right, pin that with `luni lock --update {step} {}`",
                 quoted(recipe)
             )),
             Self::LinkInFiles { .. } => {

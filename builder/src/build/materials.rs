@@ -225,6 +225,10 @@ impl Builder {
                     digest: url.digest(),
                     executable: false,
                 }),
+                LockedSource::Crate(krate) => Material::Entry(Entry::File {
+                    digest: krate.digest(),
+                    executable: false,
+                }),
                 LockedSource::Git(git) => {
                     Material::Entry(Entry::Folder(Tree::load(self.cache.blobs(), &git.tree)?))
                 }

@@ -10,6 +10,7 @@ mod licence;
 mod log;
 mod materials;
 mod parts;
+mod pinned;
 mod recall;
 mod sbom;
 mod seal;
@@ -37,7 +38,7 @@ use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
 use crate::sandbox::{Sandbox, Surroundings, Unable};
 use crate::source::deb::AptConfig;
-use crate::source::git;
+use crate::source::{git, krate};
 
 /// Everything that a build needs beside its recipe.
 #[derive(Clone)]
@@ -119,7 +120,7 @@ impl Builder {
             if !self.find(&action, &mut built)? {
                 built.cached = false;
                 built.fetched = self.fetch(locked).await?;
-                let made = tokio::task::block_in_place(|| self.make_on_threads(locked))?;
+                let made = tokio::task::block_in_place(|| self.on_threads(|| self.make(locked)))?;
                 self.record(&action, &built.file_name, &made.artefact)?;
                 built.steps = made.steps;
                 built.artefact = made.artefact;
@@ -149,24 +150,30 @@ impl Builder {
         Ok(true)
     }
 
-    /// Gets every input of `locked` that is not in the cache, and says how many.
+    /// Gets every input of `locked` that is not in the cache, and says how many. What
+    /// pinned steps made is among them; where no mirror has it they are run.
     ///
     /// # Errors
-    /// [`BuildError::Fetch`] with all of those that cannot be had.
+    /// [`BuildError::Fetch`] with all of those that cannot be had,
+    /// [`BuildError::OtherOutputs`] where a step makes something else than is pinned.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
-        let wants = locked.missing(
+        let mut wants = locked.missing(
             self.cache.blobs(),
-            || AptConfig::read(&self.apt_root),
+            || match self.fetcher.options().only_mirrors {
+                // Nobody would go where it leads.
+                true => Ok(AptConfig::default()),
+                false => AptConfig::read(&self.apt_root),
+            },
             self.snapshots.as_deref(),
         )?;
+        wants.extend(krate::wants(&self.fetcher, locked.lock()).await);
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
         let mut fetched = report.fetched;
         for (name, source) in &locked.lock().sources {
-            if let LockedSource::Git(locked) = source
-                && !self.cache.blobs().contains(&locked.tree)
-            {
+            // All of a tree is looked for: what is not whole may have its top folder.
+            if let LockedSource::Git(locked) = source {
                 match git::fetch(&self.fetcher, locked).await {
-                    Ok(()) => fetched += 1,
+                    Ok(new) => fetched += usize::from(new),
                     Err(error) => {
                         missing.push(error.missing(locked).map_err(|source| BuildError::Git {
                             source_name: name.clone(),
@@ -176,8 +183,17 @@ impl Builder {
                 }
             }
         }
+        let steps = self.missing_steps(locked).await?;
+        let options = self.fetcher.options();
+        if options.offline || options.only_mirrors {
+            let steps = steps.iter();
+            missing.extend(steps.map(|(step, locked)| pinned::as_missing(step, locked)));
+        }
         self.fetcher.accept(missing)?;
-        Ok(fetched)
+        for (step, pinned) in &steps {
+            tokio::task::block_in_place(|| self.run_again(locked, step, pinned))?;
+        }
+        Ok(fetched + steps.len())
     }
 
     /// The action that stands for the whole build.
@@ -189,14 +205,17 @@ impl Builder {
         Ok(action.encode())
     }
 
-    /// Makes the artefact on as many threads as asked for. Nothing that comes out may
-    /// depend on their number.
-    fn make_on_threads(&self, locked: &LockedRecipe) -> Result<Made, BuildError> {
+    /// Does `work` on as many threads as asked for. Nothing that comes out may depend on
+    /// their number.
+    fn on_threads<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, BuildError> + Send,
+    ) -> Result<T, BuildError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .build()
             .map_err(|error| BuildError::Threads(error.to_string()))?;
-        pool.install(|| self.make(locked))
+        pool.install(work)
     }
 
     /// Everything between the inputs and the artefact.
@@ -204,7 +223,7 @@ impl Builder {
         let recipe = locked.recipe();
         let flavour = flavour::of(recipe.flavour);
         let mut materials = self.unpack(locked)?;
-        let steps = self.run_steps(locked.path(), recipe, &mut materials)?;
+        let steps = self.run_steps(locked, &recipe.steps, &mut materials)?;
         let kernel = compose::kernel(recipe, &materials, self.cache.blobs())?;
         let root = compose::rootfs(recipe, flavour, &materials, &kernel, self.cache.blobs())?;
         let artefact = self.seal(locked, flavour, &kernel, &root, &materials)?;

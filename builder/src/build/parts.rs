@@ -23,7 +23,7 @@ impl Builder {
         self.fetch(locked).await?;
         tokio::task::block_in_place(|| {
             let mut materials = self.unpack(locked)?;
-            self.run_steps(locked.path(), locked.recipe(), &mut materials)?;
+            self.run_steps(locked, &locked.recipe().steps, &mut materials)?;
             let digest = |reference: &str| match materials.get(reference)? {
                 Material::Entry(Entry::File { digest, .. }) => Ok(digest),
                 _ => {

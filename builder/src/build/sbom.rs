@@ -70,6 +70,13 @@ fn package(id: &str, input: &Input) -> Value {
             "referenceLocator": purl(&input.name, version),
         }]);
     }
+    if let (Some(version), "crate") = (&input.version, input.kind.as_str()) {
+        package["externalRefs"] = json!([{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": format!("pkg:cargo/{}@{}", input.name, percent(version)),
+        }]);
+    }
     package
 }
 

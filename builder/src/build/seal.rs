@@ -122,17 +122,17 @@ fn manifest(
 /// Everything that went in, in the order of the manifest.
 fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
     let mut inputs = Vec::new();
+    let mut add = |kind: &str, name: &str, version: Option<&str>, digest: Digest| {
+        inputs.push(Input {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+            sha256: digest.sha256,
+            size: digest.size,
+            licence: materials.licence(&digest).map(str::to_owned),
+        });
+    };
     for source in locked.lock().sources.values() {
-        let mut add = |kind: &str, name: &str, version: Option<&str>, digest: Digest| {
-            inputs.push(Input {
-                kind: kind.to_owned(),
-                name: name.to_owned(),
-                version: version.map(str::to_owned),
-                sha256: digest.sha256,
-                size: digest.size,
-                licence: materials.licence(&digest).map(str::to_owned),
-            });
-        };
         match source {
             LockedSource::Deb(debs) => {
                 for package in &debs.packages {
@@ -145,9 +145,16 @@ fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
                 }
             }
             LockedSource::Url(url) => add("url", &url.url, None, url.digest()),
+            LockedSource::Crate(krate) => {
+                let version = Some(krate.version.as_str());
+                add("crate", &krate.name, version, krate.digest());
+            }
             LockedSource::Git(git) => add("git", &git.url, Some(&git.commit), git.tree),
             LockedSource::File(file) => add("file", &file.path, None, file.digest),
         }
+    }
+    for (name, step) in &locked.lock().steps {
+        add("step", name, None, step.outputs);
     }
     inputs.sort();
     inputs.dedup();

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::materials::{Material, Materials};
 use super::{BuildError, Builder, Recall};
-use crate::plan::{EncodedAction, StepInputs, step_action};
-use crate::recipe::{Recipe, Step};
+use crate::lock::LockedRecipe;
+use crate::plan::{EncodedAction, FixedOutput, Network, StepInputs, step_action};
+use crate::recipe::{Arch, Step};
 use crate::sandbox::{Outcome, Unable};
 
 /// How a step went.
@@ -25,22 +26,39 @@ pub struct StepReport {
     pub outputs: Digest,
     /// Whether its result was known already.
     pub cached: bool,
+    /// Whether that is because the lock pins it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
     /// What of the surroundings it did not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unable: Vec<Unable>,
 }
 
 impl Builder {
-    /// Runs the steps of the recipe at `path` in order; what they make joins the materials.
+    /// Runs `steps`, the first ones of `locked`, in order; what they make joins the
+    /// materials. What the lock pins is not run.
     pub(super) fn run_steps(
         &self,
-        path: &Path,
-        recipe: &Recipe,
+        locked: &LockedRecipe,
+        steps: &[Step],
         materials: &mut Materials<'_>,
     ) -> Result<Vec<StepReport>, BuildError> {
         let mut reports = Vec::new();
-        for step in &recipe.steps {
-            let action = plan(recipe, step, materials)?;
+        for step in steps {
+            let network = network(locked, step);
+            let action = plan(locked.recipe().arch, step, materials, network)?;
+            if let Some(pinned) = locked.lock().steps.get(&step.name) {
+                materials.insert(&step.name, self.pinned(pinned)?);
+                reports.push(StepReport {
+                    name: step.name.clone(),
+                    action: action.digest,
+                    outputs: pinned.outputs,
+                    cached: true,
+                    pinned: true,
+                    unable: Vec::new(),
+                });
+                continue;
+            }
             let (result, unable) = match self.known(step, &action)? {
                 Some(result) => (result, None),
                 None => {
@@ -49,7 +67,8 @@ impl Builder {
                     match self.known(step, &action)? {
                         Some(result) => (result, None),
                         None => {
-                            let outcome = self.run_step(path, step, &action)?;
+                            let outcome = self.run_step(locked.path(), step, &action)?;
+                            self.record_result(&action, &outcome.result)?;
                             (outcome.result, Some(outcome.unable))
                         }
                     }
@@ -63,6 +82,7 @@ impl Builder {
                 action: action.digest,
                 outputs: digest,
                 cached: unable.is_none(),
+                pinned: false,
                 unable: unable.unwrap_or_default(),
             });
         }
@@ -74,11 +94,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError::NoSuchStep`], or whatever keeps the steps before it from running.
-    pub fn prepare_step(
-        &self,
-        locked: &crate::lock::LockedRecipe,
-        name: &str,
-    ) -> Result<Digest, BuildError> {
+    pub fn prepare_step(&self, locked: &LockedRecipe, name: &str) -> Result<Digest, BuildError> {
         let recipe = locked.recipe();
         let (position, step) = recipe
             .steps
@@ -89,11 +105,10 @@ impl Builder {
                 name: name.to_owned(),
                 steps: recipe.steps.iter().map(|s| s.name.clone()).collect(),
             })?;
-        let mut before = recipe.clone();
-        before.steps.truncate(position);
+        let before = recipe.steps.get(..position).unwrap_or_default();
         let mut materials = self.unpack(locked)?;
-        self.run_steps(locked.path(), &before, &mut materials)?;
-        let action = plan(recipe, step, &materials)?;
+        self.run_steps(locked, before, &mut materials)?;
+        let action = plan(recipe.arch, step, &materials, network(locked, step))?;
         action.store(self.cache.blobs())?;
         Ok(action.digest)
     }
@@ -115,7 +130,8 @@ impl Builder {
         Ok(known)
     }
 
-    fn run_step(
+    /// Runs a step. Its result is not recorded.
+    pub(super) fn run_step(
         &self,
         path: &Path,
         step: &Step,
@@ -134,13 +150,16 @@ impl Builder {
                 log: log.path,
             });
         }
-        self.record_result(action, &outcome.result)?;
         task.finish("");
         Ok(outcome)
     }
 
     /// What a result made, as one folder.
-    fn outputs(&self, result: &reapi::ActionResult, action: &Digest) -> Result<Tree, BuildError> {
+    pub(super) fn outputs(
+        &self,
+        result: &reapi::ActionResult,
+        action: &Digest,
+    ) -> Result<Tree, BuildError> {
         let digest_of = |digest: &Option<reapi::Digest>| {
             digest
                 .as_ref()
@@ -173,10 +192,19 @@ impl Builder {
     }
 }
 
-fn plan(
-    recipe: &Recipe,
+/// What `locked` lets a step of it reach.
+fn network(locked: &LockedRecipe, step: &Step) -> Network {
+    let pinned = locked.lock().steps.get(&step.name);
+    pinned.map_or(Network::Off, |pinned| {
+        Network::Fixed(FixedOutput::of(pinned))
+    })
+}
+
+pub(super) fn plan(
+    arch: Arch,
     step: &Step,
     materials: &Materials<'_>,
+    network: Network,
 ) -> Result<EncodedAction, BuildError> {
     let mut build = BTreeMap::new();
     for (path, reference) in &step.inputs {
@@ -186,5 +214,5 @@ fn plan(
         root: materials.root(&step.root)?.to_tree()?,
         build,
     };
-    Ok(step_action(step, recipe.arch, inputs)?.encode())
+    Ok(step_action(step, arch, inputs, network)?.encode())
 }

@@ -3,15 +3,22 @@
 use std::error::Error as _;
 use std::ffi::CStr;
 use std::io;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE, RETRY_AFTER};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, RANGE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use tokio::io::AsyncReadExt as _;
 use url::Url;
 
+use super::archives::Archives;
+use super::bucket::{self, Buckets};
+use super::credentials::Credentials;
 use super::error::{Answer, FetchError, Trouble};
 use super::options::FetchOptions;
 
@@ -28,6 +35,9 @@ pub(crate) struct Opener {
     idle_timeout: Duration,
     slowest: u64,
     http: OnceLock<Result<reqwest::Client, String>>,
+    credentials: Credentials,
+    buckets: Buckets,
+    archives: Archives,
 }
 
 impl Opener {
@@ -37,7 +47,28 @@ impl Opener {
             idle_timeout: options.idle_timeout,
             slowest: options.slowest,
             http: OnceLock::new(),
+            credentials: options.credentials.clone(),
+            buckets: Buckets::default(),
+            archives: Archives::default(),
         }
+    }
+
+    /// A request by HTTP, with what is to be shown to that server.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        url: &Url,
+    ) -> Result<reqwest::RequestBuilder, FetchError> {
+        let request = self.http()?.request(method, url.clone());
+        Ok(match self.credentials.header(url) {
+            Some(header) => request.header(AUTHORIZATION, header),
+            None => request,
+        })
+    }
+
+    /// The buckets of object stores.
+    pub(crate) fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// The client for HTTP.
@@ -54,9 +85,10 @@ impl Opener {
         match url.scheme() {
             "file" => Ok(self.open_file(url).await?),
             "http" | "https" => {
-                let request = self.http()?.get(url.clone());
+                let request = self.request(Method::GET, url)?;
                 self.open_http(request, from).await
             }
+            _ if bucket::is_bucket(url) => self.open_object(url, from).await,
             other => Err(Answer::Unusable(format!(
                 "`{other}:` is no address to fetch from: expected `https:`, `http:` or `file:`"
             ))
@@ -72,16 +104,53 @@ impl Opener {
             io::ErrorKind::NotFound => Answer::NotThere,
             _ => Answer::Unusable(format!("it cannot be read: {error}")),
         };
-        let meta = tokio::fs::metadata(&path).await.map_err(unusable)?;
+        let meta = match tokio::fs::metadata(&path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return self.open_archived(path).await;
+            }
+            meta => meta.map_err(unusable)?,
+        };
         if !meta.is_file() {
             return Err(Answer::Unusable("it is no regular file".to_owned()));
         }
         let mut file = tokio::fs::File::open(&path).await.map_err(unusable)?;
         file.set_max_buf_size(FILE_CHUNK);
-        Ok(Body {
-            source: BodySource::File(file),
+        Ok(self.file_body(file, meta.len()))
+    }
+
+    /// A file of a mirror that is not a folder but one file.
+    async fn open_archived(&self, path: PathBuf) -> Result<Body, Answer> {
+        let archived = self.archives.open(path).await?;
+        let mut file = tokio::fs::File::from_std(archived.file.into_parts().0);
+        file.set_max_buf_size(FILE_CHUNK);
+        Ok(self.file_body(file, archived.size))
+    }
+
+    fn file_body(&self, file: tokio::fs::File, size: u64) -> Body {
+        Body {
+            source: BodySource::File(file.take(size)),
             start: 0,
-            total: Some(meta.len()),
+            total: Some(size),
+            pace: self.pace(),
+        }
+    }
+
+    async fn open_object(&self, url: &Url, from: u64) -> Result<Body, Trouble> {
+        let (bucket, path) = self.buckets.open(url)?;
+        let options = GetOptions {
+            range: (from > 0).then_some(GetRange::Offset(from)),
+            ..GetOptions::default()
+        };
+        let got = match bucket.get_opts(&path, options).await {
+            // What there is of it may be all, or more: then it is had from the beginning.
+            Err(_) if from > 0 => bucket.get(&path).await,
+            got => got,
+        };
+        let got = got.map_err(bucket::answer)?;
+        Ok(Body {
+            start: got.range.start,
+            total: Some(got.meta.size),
+            source: BodySource::Object(got.into_stream()),
             pace: self.pace(),
         })
     }
@@ -136,10 +205,7 @@ impl Opener {
                 _ if status.is_redirection() => {
                     Answer::Redirect("it leads to no address that can be fetched from".to_owned())
                 }
-                _ => Answer::Status {
-                    code: status.as_u16(),
-                    retry_after: retry_after(&response),
-                },
+                _ => status_answer(&response),
             });
         }
         Ok(Body {
@@ -202,7 +268,7 @@ fn why_not(previous: &[Url], next: &Url) -> Option<String> {
 
 /// An error of the client with all its causes, without the address, which the
 /// caller names.
-fn reason(error: reqwest::Error) -> String {
+pub(crate) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -249,6 +315,14 @@ fn range_start(response: &Response) -> Option<u64> {
     first.trim().parse().ok()
 }
 
+/// A status that is none of those that were hoped for.
+pub(crate) fn status_answer(response: &Response) -> Answer {
+    Answer::Status {
+        code: response.status().as_u16(),
+        retry_after: retry_after(response),
+    }
+}
+
 /// `Retry-After` in seconds (RFC 9110 §10.2.3). Its other form, a date, is passed
 /// over: the usual waits are good enough then.
 fn retry_after(response: &Response) -> Option<Duration> {
@@ -257,7 +331,6 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// A file on its way.
-#[derive(Debug)]
 pub(crate) struct Body {
     source: BodySource,
     /// The offset of its first byte in the file.
@@ -267,10 +340,10 @@ pub(crate) struct Body {
     pace: Pace,
 }
 
-#[derive(Debug)]
 enum BodySource {
     Http(Box<Response>),
-    File(tokio::fs::File),
+    File(tokio::io::Take<tokio::fs::File>),
+    Object(BoxStream<'static, object_store::Result<bytes::Bytes>>),
 }
 
 impl Body {
@@ -294,6 +367,16 @@ impl Body {
                     Ok(Ok(Some(chunk))) => buffer.extend_from_slice(&chunk),
                     Ok(Ok(None)) => {}
                     Ok(Err(_)) => return Err(cut),
+                    Err(_) => return Err(Answer::Stalled(idle_timeout)),
+                }
+                self.pace.came(buffer.len())?;
+            }
+            BodySource::Object(stream) => {
+                let idle_timeout = self.pace.idle_timeout;
+                match tokio::time::timeout(idle_timeout, stream.next()).await {
+                    Ok(Some(Ok(chunk))) => buffer.extend_from_slice(&chunk),
+                    Ok(None) => {}
+                    Ok(Some(Err(_))) => return Err(cut),
                     Err(_) => return Err(Answer::Stalled(idle_timeout)),
                 }
                 self.pace.came(buffer.len())?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lunikernel_cache::{Progress, Task};
+use lunikernel_cache::{Progress, Sha256, Task};
 use url::Url;
 
 use super::all::Shared;
@@ -96,8 +96,9 @@ impl Fetcher {
     fn places(&self, want: &Want) -> Vec<Place> {
         let options = self.options();
         let mirrored = options.mirrors.iter();
-        let mirrored = mirrored.map(|base| (hashed(base, want), Some(base.clone())));
-        let recorded = want.places.iter().map(|url| (url.clone(), None));
+        let mirrored = mirrored.map(|base| (hashed(base, &want.sha256), Some(base.clone())));
+        let recorded = want.places.iter().filter(|_| !options.only_mirrors);
+        let recorded = recorded.map(|url| (url.clone(), None));
         let mut places: Vec<Place> = Vec::new();
         for (url, mirror) in mirrored.chain(recorded) {
             let usable = !options.offline || url.scheme() == "file";
@@ -284,10 +285,10 @@ fn attempt(place: Place) -> Option<Attempt> {
 }
 
 /// Where a hashed mirror has a file: `BASE/sha256/HEX`.
-fn hashed(base: &Url, want: &Want) -> Url {
+pub(crate) fn hashed(base: &Url, sha256: &Sha256) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().push("sha256").push(&want.sha256.hex());
+        path.pop_if_empty().push("sha256").push(&sha256.hex());
     }
     url
 }

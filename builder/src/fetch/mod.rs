@@ -6,7 +6,10 @@
 //! others have been.
 
 mod all;
+mod archives;
+mod bucket;
 mod client;
+mod credentials;
 mod download;
 mod error;
 mod lacks;
@@ -16,6 +19,7 @@ mod partial;
 pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trees;
 mod unpinned;
 
 use std::collections::BTreeMap;
@@ -27,14 +31,19 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use all::All;
-pub(crate) use client::{Body, Opener};
+pub(crate) use bucket::{Bucket, answer as bucket_answer};
+pub(crate) use client::{Body, Opener, reason, status_answer};
+pub use credentials::{Credentials, CredentialsError};
 use download::Outcome;
-pub(crate) use download::{Meter, asked_for};
+pub(crate) use download::{Meter, asked_for, hashed};
 pub use error::{Answer, Attempt, FetchError, Missing};
 pub(crate) use error::{Trouble, shown};
 use lacks::Lacks;
 pub use options::FetchOptions;
 pub(crate) use partial::blocking;
+
+/// What addresses of mirrors may begin with.
+pub const MIRROR_SCHEMES: [&str; 5] = ["file", "http", "https", "s3", "gs"];
 
 /// Something that is wanted, and where it may be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +103,9 @@ impl Fetcher {
             ));
         }
         for mirror in &options.mirrors {
-            if !matches!(mirror.scheme(), "file" | "http" | "https") {
+            if !MIRROR_SCHEMES.contains(&mirror.scheme()) {
                 return Err(FetchError::Client(format!(
-                    "the mirror {} is neither `file:`, `http:` nor `https:`",
+                    "the mirror {} is neither `file:`, `http:`, `https:`, `s3:` nor `gs:`",
                     shown(mirror)
                 )));
             }
@@ -241,7 +250,7 @@ impl Fetcher {
         slot.map_err(|error| FetchError::Thread(error.to_string()))
     }
 
-    async fn wait(&self, retry: u32, asked: Option<std::time::Duration>) {
+    pub(crate) async fn wait(&self, retry: u32, asked: Option<std::time::Duration>) {
         tokio::time::sleep(self.inner.options.wait(retry, asked)).await;
     }
 

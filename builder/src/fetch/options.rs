@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::credentials::Credentials;
+
 /// How fetching behaves. The defaults suit people; tests shorten the waits.
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
     /// Hashed mirrors, tried before all other places: `BASE/sha256/HEX`.
     pub mirrors: Vec<Url>,
+    /// Whether only mirrors are asked, and the recorded places are not.
+    pub only_mirrors: bool,
+    /// What is shown to servers that want to know who asks.
+    pub credentials: Credentials,
     /// Whether to keep off the network. Local files may still be read.
     pub offline: bool,
     /// How many downloads run at once.
@@ -33,6 +39,8 @@ impl Default for FetchOptions {
     fn default() -> Self {
         Self {
             mirrors: Vec::new(),
+            only_mirrors: false,
+            credentials: Credentials::default(),
             offline: false,
             // Enough to hide a mirror's latency, few enough to be a good guest.
             parallel: 8,

@@ -10,9 +10,9 @@ use super::file::{LockFile, LockedSource};
 /// One line of difference between two locks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The source of the recipe.
+    /// The source or step of the recipe.
     pub source: String,
-    /// The package, file or repository.
+    /// The package, file or repository; of a step its `outputs`.
     pub name: String,
     /// What it was locked to, if it was.
     pub from: Option<String>,
@@ -37,8 +37,9 @@ impl fmt::Display for Change {
     }
 }
 
-/// What differs from `old` to `new`, sorted by source and name.
-pub(super) fn between(old: &LockFile, new: &LockFile) -> Vec<Change> {
+/// What differs from `old` to `new`, sorted by source or step, and name.
+#[must_use]
+pub fn changes(old: &LockFile, new: &LockFile) -> Vec<Change> {
     let (old, new) = (flatten(old), flatten(new));
     let mut keys: Vec<&(String, String)> = old.keys().chain(new.keys()).collect();
     keys.sort();
@@ -68,9 +69,14 @@ fn flatten(lock: &LockFile) -> BTreeMap<(String, String), String> {
                 }
             }
             LockedSource::Url(url) => pin(&url.url, short(&url.sha256.hex())),
+            LockedSource::Crate(krate) => pin(&krate.name, krate.version.clone()),
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
             LockedSource::File(file) => pin(&file.path, short(&file.digest.sha256.hex())),
         }
+    }
+    for (step, locked) in &lock.steps {
+        let key = (step.clone(), "outputs".to_owned());
+        pins.insert(key, short(&locked.outputs.sha256.hex()));
     }
     pins
 }

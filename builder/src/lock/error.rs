@@ -10,6 +10,7 @@ use crate::recipe::quoted;
 use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
+use crate::source::krate::CrateError;
 use crate::source::url::UrlError;
 
 /// An error of locking, or of a lock.
@@ -47,7 +48,7 @@ pub enum LockError {
         source: std::io::Error,
     },
     /// Something to be updated is not in the lock.
-    #[error("`{name}` is neither a source of the recipe nor a package in its lock")]
+    #[error("`{name}` is neither a source of the recipe nor a package or step in its lock")]
     NothingToUpdate {
         /// What was named.
         name: String,
@@ -87,6 +88,9 @@ pub enum SourceError {
     /// A git repository.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// A crate.
+    #[error(transparent)]
+    Crate(#[from] CrateError),
     /// A file beside the recipe.
     #[error(transparent)]
     File(#[from] FileError),
@@ -115,6 +119,15 @@ pub enum Stale {
         /// The file or folder.
         path: String,
     },
+    /// A step of the recipe uses the network, and the lock does not say what it makes.
+    #[error("what step `{0}` makes, which uses the network, is not in it")]
+    StepMissing(String),
+    /// The lock has a step that the recipe does not have, or that uses no network.
+    #[error("it has a step `{0}`, which is none that uses the network in the recipe")]
+    StepExtra(String),
+    /// A step or its inputs are not what they were when its outputs were pinned.
+    #[error("step `{0}`, which uses the network, or an input of it has changed since")]
+    StepChanged(String),
 }
 
 fn list(reasons: &[Stale]) -> String {
@@ -154,6 +167,7 @@ impl SourceError {
             Self::Deb(error) => error.hint(),
             Self::Url(error) => error.hint(),
             Self::Git(error) => error.hint(),
+            Self::Crate(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
         }

@@ -11,11 +11,14 @@ use crate::recipe::DebSource;
 use crate::source::deb::{LockedDeb, Vouched};
 use crate::source::file::LockedFile;
 use crate::source::git::LockedGit;
+use crate::source::krate::LockedCrate;
 use crate::source::url::LockedUrl;
 
 use super::error::LockError;
+use super::steps::LockedStep;
 
-/// What `recipe.lock` holds: for each source of the recipe the exact bytes.
+/// What `recipe.lock` holds: for each source of the recipe the exact bytes, and for each
+/// step that may use the network what it made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockFile {
@@ -23,6 +26,9 @@ pub struct LockFile {
     pub lockfile: LockVersion,
     /// What each source of the recipe is.
     pub sources: BTreeMap<String, LockedSource>,
+    /// What each step made that may use the network.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<String, LockedStep>,
 }
 
 /// The version of the lockfile's grammar.
@@ -43,6 +49,8 @@ pub enum LockedSource {
     Url(LockedUrl),
     /// A commit of a git repository.
     Git(LockedGit),
+    /// A crate's source archive.
+    Crate(LockedCrate),
     /// A file or folder beside the recipe.
     File(LockedFile),
 }
@@ -77,6 +85,7 @@ impl LockFile {
         Self {
             lockfile: LockVersion::V1,
             sources: BTreeMap::new(),
+            steps: BTreeMap::new(),
         }
     }
 

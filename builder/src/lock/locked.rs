@@ -1,14 +1,15 @@
 //! A recipe together with a lock that fits it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Cache, CacheError, Digest, Tree};
+use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Tree};
 
 use super::error::{LockError, Stale};
 use super::file::{LockFile, LockedSource};
+use super::steps;
 use crate::recipe::{ReadRecipe, Recipe, Source};
 use crate::source::file::{self, FileKind, LockedFile};
 
@@ -47,6 +48,21 @@ impl LockedRecipe {
             }
             other => other?,
         };
+        Self::fit(read, lock, lock_text, cache)
+    }
+
+    /// The recipe with a lock that stands nowhere yet.
+    pub(crate) fn with(read: ReadRecipe, lock: LockFile, cache: &Cache) -> Result<Self, LockError> {
+        let text = lock.render()?;
+        Self::fit(read, lock, text, cache)
+    }
+
+    fn fit(
+        read: ReadRecipe,
+        lock: LockFile,
+        lock_text: String,
+        cache: &Cache,
+    ) -> Result<Self, LockError> {
         let mut reasons = stale(&read.recipe, &lock);
         let mut files = BTreeMap::new();
         for (name, locked) in &lock.sources {
@@ -68,6 +84,10 @@ impl LockedRecipe {
                     path: path.clone(),
                 });
             }
+        }
+        // With other sources, a step's inputs are others too, which need not be said.
+        if reasons.is_empty() {
+            reasons = steps::stale(&read.recipe, &lock);
         }
         if !reasons.is_empty() {
             return Err(LockError::Stale {
@@ -124,7 +144,49 @@ impl LockedRecipe {
     /// Digests of everything that has to be there for a build: what a pin protects
     /// from garbage collection.
     pub fn inputs(&self) -> impl Iterator<Item = Digest> {
-        self.lock.sources.values().flat_map(LockedSource::digests)
+        self.lock.digests()
+    }
+
+    /// The same with nothing but these sources and steps, as if there were no others.
+    pub(crate) fn part(&self, names: &BTreeSet<&str>) -> Self {
+        let mut part = self.clone();
+        let has = |name: &String| names.contains(name.as_str());
+        part.recipe.sources.retain(|name, _| has(name));
+        part.recipe.steps.retain(|step| has(&step.name));
+        part.lock.sources.retain(|name, _| has(name));
+        part.lock.steps.retain(|name, _| has(name));
+        part
+    }
+}
+
+impl LockFile {
+    /// The digests of everything that it pins.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        let steps = self.steps.values().map(|step| step.outputs);
+        self.sources
+            .values()
+            .flat_map(LockedSource::digests)
+            .chain(steps)
+    }
+
+    /// The same, with all that its trees in `blobs` name: what a pin must protect from
+    /// garbage collection.
+    #[must_use]
+    pub fn kept(&self, blobs: &BlobStore) -> Vec<Digest> {
+        let mut kept: Vec<Digest> = self.digests().collect();
+        let trees = self.sources.values().filter_map(|source| match source {
+            LockedSource::Git(git) => Some(git.tree),
+            LockedSource::File(file) => (file.kind == FileKind::Folder).then_some(file.digest),
+            LockedSource::Deb(_) | LockedSource::Url(_) | LockedSource::Crate(_) => None,
+        });
+        let steps = self.steps.values().map(|step| step.outputs);
+        for digest in trees.chain(steps) {
+            // What is not there needs no protection.
+            if let Ok(tree) = Tree::load(blobs, &digest) {
+                kept.extend(tree.digests());
+            }
+        }
+        kept
     }
 }
 
@@ -169,6 +231,9 @@ impl LockedSource {
             (Self::Git(locked), Source::Git(asked)) => {
                 locked.url == asked.url && locked.rev == asked.rev
             }
+            (Self::Crate(locked), Source::Crate(asked)) => {
+                locked.name == asked.name && locked.version == asked.version
+            }
             (Self::File(locked), Source::File(path)) => locked.path == *path,
             _ => false,
         }
@@ -180,6 +245,7 @@ impl LockedSource {
         match self {
             Self::Deb(debs) => debs.packages.iter().map(|p| p.digest()).collect(),
             Self::Url(url) => vec![url.digest()],
+            Self::Crate(krate) => vec![krate.digest()],
             Self::Git(git) => vec![git.tree],
             Self::File(file) => vec![file.digest],
         }

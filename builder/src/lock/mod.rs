@@ -8,12 +8,15 @@ mod error;
 mod file;
 mod locked;
 mod resolve;
+mod steps;
 mod unseal;
 mod wants;
 
-pub use changes::Change;
+pub use changes::{Change, changes};
 pub use error::{LockError, SourceError, Stale};
 pub use file::{LockFile, LockVersion, LockedDebs, LockedSource};
 pub use locked::LockedRecipe;
 pub use resolve::{Origins, Resolved, Update, resolve};
+pub use steps::LockedStep;
+pub(crate) use steps::{asked, named};
 pub use unseal::unseal;

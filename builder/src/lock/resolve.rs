@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use lunikernel_cache::Cache;
 
-use super::changes::{self, Change};
+use super::changes::{Change, changes};
 use super::error::{LockError, SourceError};
 use super::file::{LockFile, LockedDebs, LockedSource};
 use crate::fetch::Fetcher;
 use crate::recipe::{ReadRecipe, Recipe, Source};
 use crate::source::deb::{AptConfig, Archives, DebOptions};
-use crate::source::{file, git, url};
+use crate::source::{file, git, krate, url};
 
 /// What may move although the lock fits the recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,20 @@ pub enum Update {
     Nothing,
     /// Everything is resolved anew.
     All,
-    /// Only these sources or packages.
+    /// Only these sources, packages or steps.
     Named(BTreeSet<String>),
+}
+
+impl Update {
+    /// Whether `name`, of a source or step, is to be resolved anew.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Named(names) => names.contains(name),
+        }
+    }
 }
 
 /// A new lock.
@@ -48,7 +60,9 @@ pub struct Origins<'a> {
 }
 
 /// Pins every source of `recipe`. What `old` has and `update` does not name stays
-/// as it is, so that the difference is as small as it can be.
+/// as it is, so that the difference is as small as it can be. Steps are not among it:
+/// pinning one takes running it, which is for a
+/// [`Builder`](crate::build::Builder::lock_steps).
 ///
 /// # Errors
 /// [`LockError::Source`] where one of the sources cannot be had or is not vouched for.
@@ -82,7 +96,7 @@ pub async fn resolve(
         })?;
         lock.sources.insert(name.clone(), pinned);
     }
-    let changes = changes::between(old, &lock);
+    let changes = changes(old, &lock);
     Ok(Resolved { lock, changes })
 }
 
@@ -122,6 +136,7 @@ async fn pin(
             })
         }
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
+        Source::Crate(source) => LockedSource::Crate(krate::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
     })
@@ -160,11 +175,12 @@ fn touches(update: &Update, name: &str, locked: &LockedSource) -> bool {
 
 fn known(names: &BTreeSet<String>, old: &LockFile) -> Result<(), LockError> {
     let is_known = |name: &String| {
-        old.sources.iter().any(|(source, locked)| {
-            source == name
-                || matches!(locked, LockedSource::Deb(debs)
-                    if debs.packages.iter().any(|p| p.name == *name))
-        })
+        old.steps.contains_key(name)
+            || old.sources.iter().any(|(source, locked)| {
+                source == name
+                    || matches!(locked, LockedSource::Deb(debs)
+                        if debs.packages.iter().any(|p| p.name == *name))
+            })
     };
     match names.iter().find(|name| !is_known(name)) {
         None => Ok(()),

@@ -10,7 +10,8 @@ use crate::fetch::Want;
 use crate::source::deb::{AptConfig, DebError, LockedDeb, places};
 
 impl LockedRecipe {
-    /// The inputs that are fetched by their digest and are not in `blobs`. `apt` says
+    /// The inputs that are fetched by their digest and are not in `blobs`, but for crates
+    /// ([`crate::source::krate::wants`]), whose registry has to be asked. `apt` says
     /// where this machine gets its packages; it is asked only when one is missing.
     /// `snapshots` is the address of an archive of snapshots, with `@ARCHIVE@` and
     /// `@SNAPSHOTID@` in it, where someone named one.
@@ -43,7 +44,7 @@ impl LockedRecipe {
                         wants.push(url.want().map_err(|error| failed(error.into()))?);
                     }
                 }
-                LockedSource::Git(_) | LockedSource::File(_) => {}
+                LockedSource::Git(_) | LockedSource::Crate(_) | LockedSource::File(_) => {}
             }
         }
         if let Some((name, ..)) = packages.first() {

@@ -6,6 +6,8 @@ use bazel_remote_apis::google::protobuf::Duration as ProtoDuration;
 use lunikernel_cache::{BlobStore, CacheError, Digest, Tree, reapi};
 use prost::Message as _;
 
+use super::platform::Platform;
+
 /// The time that builds are told it is, in seconds since 1970: 1980-01-01, the first
 /// that a zip can hold. A real date would make today's bits differ from tomorrow's.
 pub const SOURCE_DATE_EPOCH: u32 = 315_532_800;
@@ -27,20 +29,6 @@ pub fn fixed_environment() -> BTreeMap<String, String> {
     .into()
 }
 
-/// Names of the platform properties that our actions carry.
-pub mod property {
-    /// The operating system: always `Linux`.
-    pub const OS_FAMILY: &str = "OSFamily";
-    /// The instruction set: `x86-64`.
-    pub const ISA: &str = "ISA";
-    /// Whether the network may be used: always `off`.
-    pub const NETWORK: &str = "network";
-    /// How much memory all processes together may use, in MiB.
-    pub const MEMORY_MIB: &str = "luni-memory-mib";
-    /// How many processes and threads there may be at once.
-    pub const PROCESSES: &str = "luni-processes";
-}
-
 /// What is to be run, on which inputs, for which outputs.
 ///
 /// Lists whose order means nothing are sets, so that equal invocations encode to
@@ -55,8 +43,8 @@ pub struct Invocation {
     pub working_directory: String,
     /// What it makes, relative to the working directory.
     pub outputs: BTreeSet<String>,
-    /// Platform properties.
-    pub platform: BTreeMap<&'static str, String>,
+    /// What it runs on, and within which bounds.
+    pub platform: Platform,
     /// How long it may take, in seconds.
     pub timeout_seconds: u64,
     /// Everything that it sees.
@@ -76,16 +64,6 @@ impl Invocation {
     /// Encodes it canonically (REAPI v2: fields sorted, defaults left out).
     #[must_use]
     pub fn encode(&self) -> EncodedAction {
-        let platform = reapi::Platform {
-            properties: self
-                .platform
-                .iter()
-                .map(|(name, value)| reapi::platform::Property {
-                    name: (*name).to_owned(),
-                    value: value.clone(),
-                })
-                .collect(),
-        };
         let command = reapi::Command {
             arguments: self.arguments.clone(),
             environment_variables: self
@@ -120,7 +98,7 @@ impl Invocation {
                 seconds: i64::try_from(self.timeout_seconds).unwrap_or(i64::MAX),
                 nanos: 0,
             }),
-            platform: Some(platform),
+            platform: Some(self.platform.to_reapi()),
             ..Default::default()
         }
         .encode_to_vec();
@@ -146,6 +124,8 @@ impl EncodedAction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Network;
+    use crate::recipe::Arch;
 
     fn invocation() -> Invocation {
         Invocation {
@@ -153,7 +133,7 @@ mod tests {
             environment: BTreeMap::new(),
             working_directory: "build".to_owned(),
             outputs: BTreeSet::from(["out".to_owned()]),
-            platform: BTreeMap::new(),
+            platform: Platform::default(),
             timeout_seconds: 1,
             input_root: Tree::new(),
         }
@@ -167,7 +147,7 @@ mod tests {
             |i| drop(i.environment.insert("A".to_owned(), "b".to_owned())),
             |i| i.working_directory.clear(),
             |i| assert!(i.outputs.insert("more".to_owned())),
-            |i| drop(i.platform.insert(property::NETWORK, "off".to_owned())),
+            |i| i.platform = Platform::new(Arch::X86_64, 1, 1, Network::Off),
             |i| i.timeout_seconds = 2,
         ];
         for change in changes {

@@ -6,8 +6,10 @@
 
 mod invocation;
 mod pipeline;
+mod platform;
 mod step;
 
-pub use invocation::{EncodedAction, Invocation, SOURCE_DATE_EPOCH, fixed_environment, property};
+pub use invocation::{EncodedAction, Invocation, SOURCE_DATE_EPOCH, fixed_environment};
 pub use pipeline::{PIPELINE, UNPACKED, artefact_action, unpack_action, unpack_archive_action};
+pub use platform::{FixedOutput, Network, Platform, property};
 pub use step::{StepInputs, step_action};

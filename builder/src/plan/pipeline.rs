@@ -7,6 +7,7 @@ use lunikernel_cache::tree::{Entry, TreeError};
 use lunikernel_cache::{Digest, Tree};
 
 use super::invocation::Invocation;
+use super::platform::Platform;
 
 /// The version of how inputs become an artefact. It is part of the key of what
 /// `luni` makes itself, so it must move whenever the same inputs give other bits.
@@ -65,7 +66,7 @@ fn internal(verb: &str, output: &str, input_root: Tree) -> Invocation {
         ]),
         working_directory: String::new(),
         outputs: BTreeSet::from([output.to_owned()]),
-        platform: BTreeMap::new(),
+        platform: Platform::default(),
         timeout_seconds: 0,
         input_root,
     }

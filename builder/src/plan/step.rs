@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use lunikernel_cache::Tree;
 use lunikernel_cache::tree::{Entry, TreeError};
 
-use super::invocation::{Invocation, fixed_environment, property};
+use super::invocation::{Invocation, fixed_environment};
+use super::platform::{Network, Platform};
 use crate::recipe::{Arch, Step};
 
 /// Where a step's inputs lie: its working directory below the root of the sandbox.
@@ -20,11 +21,17 @@ pub struct StepInputs {
     pub build: BTreeMap<String, Entry>,
 }
 
-/// The action that runs `step` on `inputs`.
+/// The action that runs `step` on `inputs`. What `network` is says nothing of the step's
+/// own wish: a step that may not use it is planned with [`Network::Off`].
 ///
 /// # Errors
 /// [`TreeError`] where two inputs stand in each other's way.
-pub fn step_action(step: &Step, arch: Arch, inputs: StepInputs) -> Result<Invocation, TreeError> {
+pub fn step_action(
+    step: &Step,
+    arch: Arch,
+    inputs: StepInputs,
+    network: Network,
+) -> Result<Invocation, TreeError> {
     let mut input_root = inputs.root;
     input_root.insert(BUILD, Entry::Folder(Tree::new()))?;
     for (path, entry) in inputs.build {
@@ -38,13 +45,7 @@ pub fn step_action(step: &Step, arch: Arch, inputs: StepInputs) -> Result<Invoca
         environment,
         working_directory: BUILD.to_owned(),
         outputs: step.outputs.iter().cloned().collect(),
-        platform: BTreeMap::from([
-            (property::OS_FAMILY, "Linux".to_owned()),
-            (property::ISA, arch.isa().to_owned()),
-            (property::NETWORK, "off".to_owned()),
-            (property::MEMORY_MIB, step.memory_mib.to_string()),
-            (property::PROCESSES, step.processes.to_string()),
-        ]),
+        platform: Platform::new(arch, step.memory_mib, step.processes, network),
         timeout_seconds: step.timeout_seconds,
         input_root,
     })

@@ -18,9 +18,9 @@ pub use check::is_recipe_name as is_name;
 pub(crate) use complaint::Problem;
 pub use complaint::{Complaint, Severity};
 pub use model::{
-    ApiVersion, Arch, Boot, BootTest, DebSource, Device, DeviceKind, FileSpec, FlavourName,
-    GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step, UrlSource,
-    User,
+    ApiVersion, Arch, Boot, BootTest, CrateSource, DebSource, Device, DeviceKind, FileSpec,
+    FlavourName, GitSource, HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Source, Step,
+    UrlSource, User,
 };
 pub(crate) use path::Path;
 pub use quoted::quoted;

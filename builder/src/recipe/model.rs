@@ -116,6 +116,8 @@ pub enum Source {
     Url(UrlSource),
     /// A commit of a git repository.
     Git(GitSource),
+    /// A crate's source archive, from where this machine's cargo has it.
+    Crate(CrateSource),
     /// A file or folder beside the recipe, as a path relative to it.
     File(String),
 }
@@ -175,7 +177,20 @@ pub struct GitSource {
     pub rev: String,
 }
 
-/// Commands that are run in a sandbox: no network, nothing of the host in sight.
+/// A crate's source archive, from where this machine's cargo has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct CrateSource {
+    /// The crate.
+    #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"))]
+    pub name: String,
+    /// Its exact version: `1.0.0`, for example.
+    #[schemars(regex(pattern = "^[0-9]+\\.[0-9]+\\.[0-9]+[0-9A-Za-z.+-]*$"))]
+    pub version: String,
+}
+
+/// Commands that are run in a sandbox: nothing of the host in sight, and no network
+/// unless what they make is pinned in the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Step {
@@ -199,6 +214,10 @@ pub struct Step {
     /// Files and folders in `/build` that are kept.
     #[schemars(length(min = 1), inner(regex(pattern = "^[^/]")))]
     pub outputs: Vec<String>,
+    /// Whether it may use the network, to fill a download cache, for example. `luni lock`
+    /// then runs it and pins what it makes.
+    #[serde(default)]
+    pub network: bool,
     /// How long it may take, in seconds.
     #[serde(default = "hour")]
     #[schemars(range(min = 1, max = 604_800))]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lunikernel_cache::{BlobStore, Digest, reapi, tree};
+use lunikernel_cache::{BlobStore, Digest, Sha256, reapi, tree};
 use prost::Message;
 
 use crate::plan::property as properties;
@@ -31,6 +31,8 @@ pub(super) struct Job {
     pub(super) timeout: Duration,
     pub(super) memory_mib: u64,
     pub(super) processes: u64,
+    /// Whether it may use the network.
+    pub(super) network: bool,
 }
 
 impl Job {
@@ -60,6 +62,7 @@ impl Job {
             processes: property(&message, &command, properties::PROCESSES)
                 .map_err(bad)?
                 .unwrap_or(DEFAULT_PROCESSES),
+            network: network(&message, &command).map_err(bad)?,
             env: command
                 .environment_variables
                 .into_iter()
@@ -131,29 +134,61 @@ fn timeout_of(action: &reapi::Action) -> Result<Duration, String> {
     }
 }
 
-/// A platform property that is a number; the action's platform goes before the
-/// command's, which REAPI 2.2 made obsolete.
+/// A platform property; the action's platform goes before the command's, which REAPI 2.2
+/// made obsolete.
+fn text<'m>(action: &'m reapi::Action, command: &'m reapi::Command, name: &str) -> Option<&'m str> {
+    #[expect(deprecated, reason = "older clients set only this one")]
+    let platform = action.platform.as_ref().or(command.platform.as_ref());
+    let mut properties = platform?.properties.iter();
+    let found = properties.find(|property| property.name == name)?;
+    Some(&found.value)
+}
+
+/// A platform property that is a number.
 fn property(
     action: &reapi::Action,
     command: &reapi::Command,
     name: &str,
 ) -> Result<Option<u64>, String> {
-    #[expect(deprecated, reason = "older clients set only this one")]
-    let platform = action.platform.as_ref().or(command.platform.as_ref());
-    let Some(found) = platform
-        .into_iter()
-        .flat_map(|platform| &platform.properties)
-        .find(|property| property.name == name)
-    else {
+    let Some(found) = text(action, command, name) else {
         return Ok(None);
     };
-    match found.value.parse() {
+    match found.parse() {
         Ok(0) | Err(_) => Err(format!(
-            "its platform property `{name}` is `{}`; expected a number above 0",
-            found.value
+            "its platform property `{name}` is `{found}`; expected a number above 0"
         )),
         Ok(number) => Ok(Some(number)),
     }
+}
+
+/// Whether the network may be used: only by an action that says what its outputs must be.
+fn network(action: &reapi::Action, command: &reapi::Command) -> Result<bool, String> {
+    match text(action, command, properties::NETWORK) {
+        None | Some("off") => Ok(false),
+        Some("on") => match text(action, command, properties::FIXED_OUTPUT) {
+            Some(output) if is_fixed(output) => Ok(true),
+            Some(output) => Err(format!(
+                "its platform property `{}` is `{output}`; expected `SHA256/SIZE`",
+                properties::FIXED_OUTPUT
+            )),
+            None => Err(format!(
+                "it is to use the network, and has no platform property `{}`",
+                properties::FIXED_OUTPUT
+            )),
+        },
+        Some(other) => Err(format!(
+            "its platform property `{}` is `{other}`; expected `on` or `off`",
+            properties::NETWORK
+        )),
+    }
+}
+
+fn is_fixed(output: &str) -> bool {
+    let digest = output.split_once('/');
+    output == properties::TO_BE_LOCKED
+        || digest.is_some_and(|(sha256, size)| {
+            sha256.len() == 64 && sha256.parse::<Sha256>().is_ok() && size.parse::<u64>().is_ok()
+        })
 }
 
 /// Why a message could not be had.

@@ -13,7 +13,7 @@ use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Tree, reapi};
 
 use super::job::{BUILD, Job};
 use super::{Sandbox, SandboxError, Surroundings};
-use crate::plan::{Invocation, fixed_environment};
+use crate::plan::{Invocation, Platform, fixed_environment};
 
 /// What is used where another cannot be had. Every C library has it.
 pub(super) const FALLBACK: &str = "C";
@@ -171,7 +171,7 @@ impl<'a> Wanted<'a> {
             environment: BTreeMap::new(),
             working_directory: BUILD.to_owned(),
             outputs: ["made".to_owned()].into(),
-            platform: BTreeMap::new(),
+            platform: Platform::default(),
             timeout_seconds: TIMEOUT_SECONDS,
             input_root: root,
         }))

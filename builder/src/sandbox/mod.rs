@@ -8,6 +8,7 @@ pub mod docker;
 mod environment;
 mod frames;
 mod job;
+mod lent;
 mod locale;
 mod log;
 pub mod native;

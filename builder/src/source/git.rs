@@ -15,12 +15,9 @@ mod transport;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Cache, CacheError, Digest, Sha256, Tree, reapi};
-use prost::Message as _;
+use lunikernel_cache::{CacheError, Digest, Sha256};
 
-use super::file::has_files;
-use crate::fetch::{Answer, Attempt, FetchError, Fetcher, Missing, Want, blocking};
+use crate::fetch::{Answer, Attempt, FetchError, Fetcher, Missing, blocking, trees};
 use crate::recipe::GitSource;
 use content::Checkout;
 use repository::Address;
@@ -63,24 +60,29 @@ pub async fn lock(fetcher: &Fetcher, source: &GitSource) -> Result<LockedGit, Gi
 }
 
 /// Brings the content of a pinned commit into the cache: from hashed mirrors, which
-/// know it by its digest, or else from the repository.
+/// know it by its digest, or else from the repository. False where all of it was there.
 ///
 /// # Errors
 /// As [`lock`], and [`GitError::Changed`] where the content is not what was locked.
-pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError> {
+pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<bool, GitError> {
     let (cache, tree) = (fetcher.cache().clone(), locked.tree);
-    if blocking(move || Ok::<_, FetchError>(is_cached(&cache, &tree))).await? {
-        return Ok(());
+    if blocking(move || Ok::<_, FetchError>(trees::is_cached(&cache, &tree))).await? {
+        return Ok(false);
     }
     let cache = fetcher.cache().clone();
     // Another key than the tree's own, which its download from a mirror takes.
     let key = Sha256::of(format!("git {}", locked.tree.sha256).as_bytes());
     let _lock = blocking(move || cache.lock(&key)).await?;
     let cache = fetcher.cache().clone();
-    if blocking(move || Ok::<_, FetchError>(is_cached(&cache, &tree))).await?
-        || from_mirrors(fetcher, locked).await?
+    if blocking(move || Ok::<_, FetchError>(trees::is_cached(&cache, &tree))).await?
+        || trees::from_mirrors(fetcher, &locked.tree, &locked.url).await?
     {
-        return Ok(());
+        return Ok(true);
+    }
+    if fetcher.options().only_mirrors {
+        return Err(GitError::Fetch(FetchError::Unavailable(vec![
+            locked.missing(Vec::new()),
+        ])));
     }
     let address = Address::parse(&locked.url)?;
     if !address.is_local() && fetcher.options().offline {
@@ -102,7 +104,7 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<(), GitError
             actual: tree,
         });
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Gets a commit and stores its content, on a thread on which git may wait.
@@ -124,66 +126,6 @@ async fn checkout(
     });
     work.await
         .map_err(|error| FetchError::Thread(error.to_string()))?
-}
-
-fn is_cached(cache: &Cache, tree: &Digest) -> bool {
-    Tree::load(cache.blobs(), tree).is_ok_and(|tree| has_files(cache.blobs(), &tree))
-}
-
-/// Fetches the tree by its digest, level by level. False where there are no mirrors
-/// or they do not have all of it.
-async fn from_mirrors(fetcher: &Fetcher, locked: &LockedGit) -> Result<bool, GitError> {
-    if fetcher.options().mirrors.is_empty() {
-        return Ok(false);
-    }
-    let want = |digest: &Digest| Want {
-        name: format!("part {} of {}", digest.sha256.hex(), locked.url),
-        sha256: digest.sha256,
-        size: Some(digest.size),
-        places: Vec::new(),
-    };
-    let mut level = vec![locked.tree];
-    while !level.is_empty() {
-        let wants: Vec<Want> = level.iter().map(want).collect();
-        if !reached(fetcher.fetch(&wants).await)? {
-            return Ok(false);
-        }
-        let mut below = Vec::new();
-        for digest in &level {
-            let bytes = fetcher.cache().blobs().read(digest)?;
-            let Ok(folder) = reapi::Directory::decode(bytes.as_slice()) else {
-                return Ok(false);
-            };
-            let digests = folder.directories.iter().map(|inner| inner.digest.as_ref());
-            below.extend(digests.flatten().filter_map(Digest::from_reapi));
-        }
-        below.sort_unstable();
-        below.dedup();
-        level = below;
-    }
-    let tree = Tree::load(fetcher.cache().blobs(), &locked.tree)?;
-    let mut files = Vec::new();
-    collect_files(&tree, &mut files);
-    let wants: Vec<Want> = files.iter().map(want).collect();
-    reached(fetcher.fetch(&wants).await)
-}
-
-fn reached<T>(result: Result<T, FetchError>) -> Result<bool, GitError> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(FetchError::Unavailable(_) | FetchError::Offline(_)) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn collect_files(tree: &Tree, files: &mut Vec<Digest>) {
-    for (_, entry) in tree.entries() {
-        match entry {
-            Entry::File { digest, .. } => files.push(*digest),
-            Entry::Folder(tree) => collect_files(tree, files),
-            Entry::Symlink { .. } => {}
-        }
-    }
 }
 
 /// A commit could not be had.

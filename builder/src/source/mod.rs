@@ -4,4 +4,5 @@
 pub mod deb;
 pub mod file;
 pub mod git;
+pub mod krate;
 pub mod url;

@@ -129,6 +129,7 @@ fn take_over(
                 }
             }
             LockedSource::Url(url) => file(&url.url, url.digest()),
+            LockedSource::Crate(krate) => file(&krate.name, krate.digest()),
             LockedSource::Git(_) | LockedSource::File(_) => {}
         }
     }
@@ -138,6 +139,11 @@ fn take_over(
             tree.store(to)?;
             inputs.push((git.url.clone(), Entry::Folder(tree)));
         }
+    }
+    for (name, step) in &locked.lock().steps {
+        let tree = Tree::load(from, &step.outputs)?;
+        tree.store(to)?;
+        inputs.push((name.clone(), Entry::Folder(tree)));
     }
     let files = locked.files().iter();
     inputs.extend(files.map(|(path, entry)| (path.clone(), entry.clone())));

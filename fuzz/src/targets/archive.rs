@@ -231,3 +231,25 @@ pub(crate) fn codec(data: &[u8]) -> bool {
     }
     outcome.is_ok()
 }
+
+/// An archive of inputs: what is accepted has nothing in it but its entries, in order.
+pub(crate) fn input_archive(data: &[u8]) -> bool {
+    let length = data.len() as u64;
+    let name = std::path::Path::new("fuzzed");
+    let mut file = std::io::Cursor::new(data);
+    let Ok((texts, blobs)) = lunikernel_builder::archive::index(&mut file, length, name) else {
+        return false;
+    };
+    let mut end = 0;
+    for span in texts.iter().chain(blobs.values()) {
+        if blobs.values().any(|other| other == span) || texts.contains(span) {
+            assert!(
+                span.offset % 512 == 0,
+                "an entry is not where a block begins"
+            );
+        }
+        end += 512 + span.size.next_multiple_of(512);
+    }
+    assert_eq!(end + 1024, length, "there is something beside the entries");
+    true
+}

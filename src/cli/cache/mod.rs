@@ -1,14 +1,17 @@
-//! `luni cache`: what is in the cache, whether it is whole, and less of it.
+//! `luni cache`: what is in the cache, whether it is whole, less of it, and copies of it
+//! elsewhere.
 
 mod gc;
 mod ls;
+mod pull;
+mod push;
 mod verify;
 
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// List, check or collect what the cache holds.
+/// List, check, collect, push or pull what the cache holds.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -20,6 +23,8 @@ enum Verb {
     Ls(ls::Args),
     Gc(gc::Args),
     Verify(verify::Args),
+    Push(push::Args),
+    Pull(pull::Args),
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -27,5 +32,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Verb::Ls(args) => ls::run(args, context),
         Verb::Gc(args) => gc::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Push(args) => push::run(args, context),
+        Verb::Pull(args) => pull::run(args, context),
     }
 }

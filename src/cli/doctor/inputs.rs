@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lunikernel_builder::archive::is_archive;
 use lunikernel_builder::source::deb::AptConfig;
 
 use super::super::{Context, workshop};
@@ -54,6 +55,9 @@ pub(super) fn mirrors(context: &Context) -> Vec<Finding> {
     mirrors
         .iter()
         .map(|mirror| match mirror.to_file_path() {
+            Ok(file) if mirror.scheme() == "file" && is_archive(&file) => {
+                Finding::works(what, format!("{} is there", file.display()))
+            }
             Ok(folder) if mirror.scheme() == "file" => match fs_err::read_dir(&folder) {
                 Ok(_) => Finding::works(what, format!("{} is there", folder.display())),
                 Err(error) => Finding::gap(what, State::Limited, error.to_string())
@@ -62,6 +66,11 @@ pub(super) fn mirrors(context: &Context) -> Vec<Finding> {
             _ if context.offline() => {
                 Finding::gap(what, State::Unknown, format!("{}: offline", shown(mirror)))
             }
+            _ if matches!(mirror.scheme(), "s3" | "gs") => Finding::gap(
+                what,
+                State::Unknown,
+                format!("{}: only fetching shows what a bucket has", shown(mirror)),
+            ),
             _ => answer(what, mirror),
         })
         .collect()

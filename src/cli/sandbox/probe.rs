@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lunikernel_builder::plan::Invocation;
+use lunikernel_builder::plan::{Invocation, Platform};
 use lunikernel_builder::sandbox::{Failure as StepFailure, Sandbox as _, Surroundings};
 use lunikernel_cache::Tree;
 
@@ -21,7 +21,7 @@ pub(crate) fn native(context: &Context) -> Result<(), Failure> {
         environment: BTreeMap::new(),
         working_directory: "build".to_owned(),
         outputs: BTreeSet::new(),
-        platform: BTreeMap::new(),
+        platform: Platform::default(),
         timeout_seconds: 60,
         input_root: Tree::new(),
     };

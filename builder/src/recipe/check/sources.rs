@@ -8,7 +8,8 @@ use url::Url;
 
 use super::{Findings, text};
 use crate::recipe::path::Path;
-use crate::recipe::{DebSource, Recipe, Source};
+use crate::recipe::{CrateSource, DebSource, Recipe, Source};
+use crate::source::krate;
 
 pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut Findings) {
     let root = Path::new().key("sources");
@@ -35,6 +36,7 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut F
                     );
                 }
             }
+            Source::Crate(source) => check_crate(source, &path.key("crate"), findings),
             Source::File(file) => check_file(file, folder, &path.key("file"), findings),
         }
     }
@@ -107,6 +109,23 @@ fn check_deb(deb: &DebSource, path: &Path, findings: &mut Findings) {
                 "a package that is not in `packages`",
             );
         }
+    }
+}
+
+fn check_crate(source: &CrateSource, path: &Path, findings: &mut Findings) {
+    if !krate::is_crate_name(&source.name) {
+        findings.error(
+            path.key("name"),
+            format!("`{}` is no name of a crate", source.name),
+            "1 to 64 letters, digits, `-` and `_`, beginning with a letter",
+        );
+    }
+    if !krate::is_crate_version(&source.version) {
+        findings.error(
+            path.key("version"),
+            format!("`{}` is no version of a crate", source.version),
+            "all three numbers, such as `1.0.0`",
+        );
     }
 }
 

@@ -21,7 +21,7 @@ use crate::sandbox::job::Job;
 use crate::sandbox::log::Log;
 use crate::sandbox::native::contained::{ASKED, FOLDER, Finish, NAME, START, Start};
 use crate::sandbox::native::mounts::{HIDDEN_FILES, HIDDEN_FOLDERS, READ_ONLY_FOLDERS};
-use crate::sandbox::{SandboxError, Surroundings};
+use crate::sandbox::{SandboxError, Surroundings, lent};
 
 /// How much longer than the command's own time limit is waited for its end.
 const GRACE: Duration = Duration::from_secs(60);
@@ -30,6 +30,9 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// Processes beyond those that the watch allows, so that it is the watch that notices:
 /// those that it leaves to the kernel's own limit, and pid 1.
 const SPARE_PROCESSES: u64 = 48;
+
+/// Names the network of the engine that steps use which may use one.
+const NETWORK: &str = "LUNI_ENGINE_NETWORK";
 
 /// Files that engines put into every container. Where the root has none of that name,
 /// they read as empty; else the root's own are as good as hidden.
@@ -125,7 +128,7 @@ impl<'a> Container<'a> {
             working_dir: Some("/".to_owned()),
             hostname: Some(around.hostname.clone()),
             domainname: (!self.docker.info().is_podman()).then(|| around.domainname.clone()),
-            network_disabled: Some(true),
+            network_disabled: Some(!job.network),
             labels: Some(self.docker.mark().labels(STEP).into_iter().collect()),
             host_config: Some(self.confinement(root, job, mounts)),
             ..Default::default()
@@ -148,6 +151,9 @@ impl<'a> Container<'a> {
         let mut masked = below("/proc/", HIDDEN_FILES);
         masked.extend(below("/proc/", HIDDEN_FOLDERS));
         for path in ENGINES_FILES.iter().chain(ENGINES_FOLDERS) {
+            if job.network && [lent::RESOLVER, lent::HOSTS].contains(path) {
+                continue;
+            }
             let bare = match root.get(path) {
                 None => true,
                 Some(Entry::Folder(tree)) => tree.entries().next().is_none(),
@@ -175,7 +181,10 @@ impl<'a> Container<'a> {
             hard: Some(hard),
         };
         HostConfig {
-            network_mode: Some("none".to_owned()),
+            network_mode: match job.network {
+                true => network_for_steps(),
+                false => Some("none".to_owned()),
+            },
             ipc_mode: Some("private".to_owned()),
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -195,7 +204,7 @@ impl<'a> Container<'a> {
                 limit("nproc", processes, processes),
             ]),
             // A name server that does not exist, so that none of the machine's shows.
-            dns: Some(vec!["127.0.0.1".to_owned()]),
+            dns: (!job.network).then(|| vec!["127.0.0.1".to_owned()]),
             dns_search: Some(vec![".".to_owned()]),
             dns_options: Some(vec![]),
             log_config: Some(log_config(podman)),
@@ -430,6 +439,17 @@ fn log_config(podman: bool) -> HostConfigLogConfig {
         typ: Some("local".to_owned()),
         config: Some(config.into_iter().collect()),
     }
+}
+
+/// The engine's network for a step that may use one: that of `LUNI_ENGINE_NETWORK`, else
+/// the engine's usual one, which is a bridge.
+fn network_for_steps() -> Option<String> {
+    std::env::var(NETWORK).ok().filter(|name| !name.is_empty())
+}
+
+/// Whether that is the network of the engine's machine.
+pub(super) fn shares_network() -> bool {
+    network_for_steps().as_deref() == Some("host")
 }
 
 fn signed(number: u64) -> i64 {

@@ -53,6 +53,9 @@ pub enum EngineTrouble {
         /// What it said.
         message: String,
     },
+    /// It makes no network for containers.
+    #[error("the container has no network but its loopback interface")]
+    NoNetwork,
     /// It stopped answering, or answered with something else.
     #[error("it does not answer as an engine does")]
     Broken(#[source] Box<Error>),
@@ -80,6 +83,9 @@ impl EngineTrouble {
             }
             Self::Full { .. } => {
                 "free some space where the engine keeps its files, for example with `docker system prune`".to_owned()
+            }
+            Self::NoNetwork => {
+                "let the engine have its bridge, or name one of its networks: `LUNI_ENGINE_NETWORK=host`; `--sandbox native` uses this machine's".to_owned()
             }
             Self::Broken(_) => restart.to_owned(),
             Self::Refused { .. } | Self::Wrong(_) => {

@@ -37,6 +37,7 @@ use self::image::Images;
 use self::labels::{Mark, Whose};
 use self::program::Program;
 use super::job::Job;
+use super::lent;
 use super::locale;
 use super::log::{Log, LogSink, MAX_LOG};
 use super::native::contained::{Finish, Start};
@@ -338,6 +339,19 @@ impl InDocker {
         {
             digest = root.digest();
         }
+        if job.network
+            && root.get(lent::CERTIFICATES).is_none()
+            && let Some(certificates) = lent::certificates()
+        {
+            let file = Entry::File {
+                digest: blobs.put(&certificates)?,
+                executable: false,
+            };
+            // Where a file is in the way, the root has its own ways.
+            if root.insert(lent::CERTIFICATES, file).is_ok() {
+                digest = root.digest();
+            }
+        }
         let image = self.docker.image(blobs, &digest, root.clone()).await?;
         if self.docker.shared.closing.load(Ordering::SeqCst) {
             let trouble = EngineTrouble::Wrong("everything is being removed".to_owned());
@@ -345,7 +359,7 @@ impl InDocker {
         }
         container.create(&image, &root, job, around).await?;
         let build = state::build_tree(&self.cache, job, action)?;
-        let start = Start::new(job, around, MAX_LOG + 1);
+        let start = Start::new(job, around, MAX_LOG + 1, container::shares_network());
         container
             .fill(blobs, build, self.program()?, &start)
             .await?;
@@ -400,6 +414,10 @@ impl InDocker {
                 (code, Some(_)) if run.out_of_memory => (code, Some(out_of_memory), left),
                 (code, failure) => (code, failure, left),
             },
+            Some(Finish::NoNetwork) => {
+                return Err(EngineTrouble::NoNetwork
+                    .at("run a step that uses the network", self.docker.address()));
+            }
             Some(Finish::Failed(trouble)) => {
                 let (attempted, source) = trouble.split();
                 return Err(SandboxError::Setup {

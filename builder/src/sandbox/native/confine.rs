@@ -48,7 +48,7 @@ pub(super) fn become_command(
         .map_err(Trouble::at("forbid the command to gain privileges"))?;
     // The filter is the last step: it forbids some of those before it.
     let failed = || Trouble::at("compile the system-call filter");
-    let mut programs = filter::programs().map_err(failed())?;
+    let mut programs = filter::programs(spec.network).map_err(failed())?;
     if traced {
         programs.push(trace::program(&spec.around).map_err(failed())?);
     }

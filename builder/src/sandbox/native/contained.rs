@@ -53,10 +53,18 @@ pub(in crate::sandbox) struct Start {
     outputs: Vec<String>,
     /// Most bytes of the command's output that are passed on.
     max_log: u64,
+    /// Whether the engine has to have made a network for it.
+    needs_network: bool,
 }
 
 impl Start {
-    pub(in crate::sandbox) fn new(job: &Job, around: &Surroundings, max_log: u64) -> Self {
+    /// `shares` says that the network is the one of the engine's machine.
+    pub(in crate::sandbox) fn new(
+        job: &Job,
+        around: &Surroundings,
+        max_log: u64,
+        shares: bool,
+    ) -> Self {
         let below = job.below_build();
         // Pid 1 hears the command through a pipe; a terminal would lead past it.
         let around = &Surroundings {
@@ -72,6 +80,7 @@ impl Start {
             ],
             outputs: job.outputs.iter().map(|path| join(below, path)).collect(),
             max_log,
+            needs_network: job.network && !shares,
         }
     }
 }
@@ -87,6 +96,8 @@ pub(in crate::sandbox) enum Finish {
         /// What of the surroundings it did not have.
         unable: Vec<Unable>,
     },
+    /// It may use the network, and the engine made none.
+    NoNetwork,
     /// Setting up failed.
     Failed(Trouble),
 }
@@ -139,6 +150,9 @@ fn be_first(outside: &mut Engine) -> Result<Finish, Trouble> {
         .map_err(Trouble::at("read what is to be started"))?;
     let spec = &start.spec;
     outside.left = start.max_log;
+    if start.needs_network && !has_network().map_err(Trouble::at("look for a network"))? {
+        return Ok(Finish::NoNetwork);
+    }
     prepare(&start).map_err(Trouble::at("prepare the container's folders"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(Trouble::at("close pid 1 to inspection"))?;
@@ -163,6 +177,14 @@ fn be_first(outside: &mut Engine) -> Result<Finish, Trouble> {
         left,
         unable: std::mem::take(&mut outside.unable),
     })
+}
+
+/// Whether there is an interface besides loopback. Below two lines of titles, each has
+/// one that begins with its name and a colon (proc(5)).
+fn has_network() -> io::Result<bool> {
+    let interfaces = fs::read_to_string("/proc/self/net/dev")?;
+    let mut names = interfaces.lines().filter_map(|line| line.split_once(':'));
+    Ok(names.any(|(name, _)| name.trim() != "lo"))
 }
 
 /// Removes what only pid 1 needed, and gives the folders the look that they have in

@@ -136,6 +136,22 @@ const FAMILIES: &[libc::c_int] = &[
     libc::AF_NETLINK,
 ];
 
+/// The same where the network is the one outside, whose UNIX sockets in the abstract
+/// namespace and whose NETLINK are not to be reached.
+const FAMILIES_OUTSIDE: &[libc::c_int] = &[libc::AF_INET, libc::AF_INET6];
+
+/// What sockets of these may be, and carry: neither raw ones, nor protocols that hardly
+/// anyone uses and whose code has seen less care. 0 is the family's own choice.
+const KINDS_OUTSIDE: &[libc::c_int] = &[libc::SOCK_STREAM, libc::SOCK_DGRAM];
+const PROTOCOLS_OUTSIDE: &[libc::c_int] = &[0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+
+/// Pairs of UNIX sockets that stay a pair. One of datagrams does not: each message, or
+/// connect(2), may name any other socket.
+const PAIRS_OUTSIDE: &[libc::c_int] = &[libc::SOCK_STREAM, libc::SOCK_SEQPACKET];
+
+/// The part of a socket's kind that is not SOCK_NONBLOCK or SOCK_CLOEXEC.
+const KIND: u64 = 0xf;
+
 /// PER_LINUX, PER_LINUX32, each also with UNAME26, ADDR_NO_RANDOMIZE or both; the
 /// question which it is.
 const PERSONALITIES: &[u64] = &[
@@ -152,18 +168,25 @@ const PERSONALITIES: &[u64] = &[
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// The filters, to be applied in this order.
+/// The filters, to be applied in this order, for a command with the network outside or
+/// one with a loopback of its own.
 ///
 /// # Errors
 /// Where they cannot be compiled, on a processor that the filter does not know.
-pub(super) fn programs() -> io::Result<Vec<BpfProgram>> {
+pub(super) fn programs(network: bool) -> io::Result<Vec<BpfProgram>> {
     let mut programs = Vec::new();
     if cfg!(target_arch = "x86_64") {
         programs.push(without_x32());
     }
     let absent = ABSENT.iter().map(|call| (*call, vec![])).collect();
     programs.push(compile(absent, libc::ENOSYS)?);
-    programs.push(compile(families()?, libc::EAFNOSUPPORT)?);
+    if network {
+        // Of two that refuse, the later one's answer counts.
+        programs.push(compile(kinds_outside()?, libc::EPERM)?);
+        programs.push(compile(families_outside()?, libc::EAFNOSUPPORT)?);
+    } else {
+        programs.push(compile(families()?, libc::EAFNOSUPPORT)?);
+    }
     programs.push(compile(forbidden()?, libc::EPERM)?);
     Ok(programs)
 }
@@ -177,15 +200,53 @@ fn compile(rules: Rules, errno: libc::c_int) -> io::Result<BpfProgram> {
 }
 
 fn families() -> io::Result<Rules> {
-    let other = FAMILIES
-        .iter()
-        .map(|family| condition(0, Op::Ne, u64::from(family.unsigned_abs())))
-        .collect::<io::Result<Vec<_>>>()?;
-    let rule = SeccompRule::new(other).map_err(io::Error::other)?;
+    let other = none_of(0, FAMILIES)?;
     Ok([libc::SYS_socket, libc::SYS_socketpair]
         .into_iter()
-        .map(|call| (call, vec![rule.clone()]))
+        .map(|call| (call, vec![other.clone()]))
         .collect())
+}
+
+fn families_outside() -> io::Result<Rules> {
+    let other = none_of(0, FAMILIES_OUTSIDE)?;
+    let no_unix = none_of(0, &[libc::AF_UNIX])?;
+    Ok(BTreeMap::from([
+        (libc::SYS_socket, vec![other]),
+        (libc::SYS_socketpair, vec![no_unix]),
+    ]))
+}
+
+fn kinds_outside() -> io::Result<Rules> {
+    let raw = kind_is_none_of(KINDS_OUTSIDE)?;
+    let rare = none_of(2, PROTOCOLS_OUTSIDE)?;
+    let loose = kind_is_none_of(PAIRS_OUTSIDE)?;
+    Ok(BTreeMap::from([
+        (libc::SYS_socket, raw.into_iter().chain([rare]).collect()),
+        (libc::SYS_socketpair, loose),
+    ]))
+}
+
+/// Rules for every kind of socket but these.
+fn kind_is_none_of(kinds: &[libc::c_int]) -> io::Result<Vec<SeccompRule>> {
+    // Values under a mask can only be compared for being equal.
+    (0..=KIND)
+        .filter(|kind| {
+            !kinds
+                .iter()
+                .any(|allowed| u64::from(allowed.unsigned_abs()) == *kind)
+        })
+        .map(|kind| rule(vec![condition(1, Op::MaskedEq(KIND), kind)?]))
+        .collect()
+}
+
+/// A rule for all values of an argument but these.
+fn none_of(argument: u8, values: &[libc::c_int]) -> io::Result<SeccompRule> {
+    rule(
+        values
+            .iter()
+            .map(|value| condition(argument, Op::Ne, u64::from(value.unsigned_abs())))
+            .collect::<io::Result<_>>()?,
+    )
 }
 
 fn forbidden() -> io::Result<Rules> {

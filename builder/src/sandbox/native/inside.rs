@@ -83,14 +83,13 @@ fn make_namespaces(
 
     unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)
         .map_err(Trouble::at("make a user namespace"))?;
-    unshare(
-        UnshareFlags::NEWPID
-            | UnshareFlags::NEWNET
-            | UnshareFlags::NEWUTS
-            | UnshareFlags::NEWIPC
-            | UnshareFlags::NEWCGROUP,
-    )
-    .map_err(Trouble::at("make namespaces for processes and the network"))?;
+    let mut others = UnshareFlags::NEWPID
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWCGROUP;
+    // The filter keeps a command with the network from what else lives in its namespace.
+    others.set(UnshareFlags::NEWNET, !spec.network);
+    unshare(others).map_err(Trouble::at("make namespaces for processes and the network"))?;
     let talk = || Trouble::at("have the user mapped");
     channel::send(control, &Report::Unshared, None).map_err(talk())?;
     if channel::receive::<Mapped>(control)
@@ -140,7 +139,9 @@ fn be_first(spec: &Spec, control: &UnixStream, layers: &mounts::Layers) -> Resul
     for unable in around::set_up(&spec.around) {
         outside.unable(unable)?;
     }
-    raise_loopback().map_err(Trouble::at("raise the loopback interface"))?;
+    if !spec.network {
+        raise_loopback().map_err(Trouble::at("raise the loopback interface"))?;
+    }
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(Trouble::at("close pid 1 to inspection"))?;
     channel::send(control, &Report::Ready, build.as_ref().map(AsFd::as_fd))

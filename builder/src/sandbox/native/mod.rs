@@ -8,7 +8,8 @@
 //! * itself as uid and gid 0 without any capability, pid 32, in a session of its own;
 //! * standard input empty, output and error going to one log;
 //! * the environment of [`environment`] and nothing of the caller's;
-//! * a network of nothing but a loopback interface;
+//! * a network of nothing but a loopback interface, or, where its outputs are fixed, the
+//!   machine's, and then what `lent` has of the machine's `/etc`;
 //! * a fresh /proc with what shows or changes the machine hidden or read-only, a
 //!   minimal /dev, no /sys;
 //! * an empty home, `/root`, and an empty /tmp;
@@ -115,6 +116,9 @@ impl Native {
             Some(state) => state,
             None => State::fresh(&self.cache, &job, action, &owner, &Wanted::USUAL)?,
         };
+        if job.network {
+            state.lend(&self.cache.root().join(&lower), &owner)?;
+        }
         let surroundings = Surroundings::default();
         let mut spec = spec(&job, &surroundings, lower, state.relative(&self.cache));
         spec.argv = argv.unwrap_or_else(|| vec!["/bin/sh".to_owned()]);
@@ -188,6 +192,7 @@ fn spec(job: &Job, surroundings: &Surroundings, lower: PathBuf, state: PathBuf) 
         timeout_ms: Some(u64::try_from(job.timeout.as_millis()).unwrap_or(u64::MAX)),
         memory_mib: job.memory_mib,
         processes: job.processes,
+        network: job.network,
         interactive: false,
     }
 }
@@ -247,6 +252,9 @@ impl Sandbox for Native {
             inodes_used: if on_disk { around.inodes_used } else { 0 },
         };
         let state = State::fresh(&self.cache, &job, action, &owner, &wanted)?;
+        if job.network {
+            state.lend(&self.cache.root().join(&lower), &owner)?;
+        }
         let spec = spec(&job, &around, lower, state.relative(&self.cache));
 
         let log = Log::new(self.cache.blobs(), self.sink.as_ref())?;

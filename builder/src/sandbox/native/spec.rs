@@ -22,6 +22,8 @@ pub(super) struct Spec {
     pub(super) timeout_ms: Option<u64>,
     pub(super) memory_mib: u64,
     pub(super) processes: u64,
+    /// Whether the network is the one outside.
+    pub(super) network: bool,
     /// Whether a person sits at its terminal; a descriptor of its input comes along.
     pub(super) interactive: bool,
 }

@@ -24,7 +24,7 @@ use super::owner::Owner;
 use super::trouble;
 use super::{home, numbers};
 use crate::sandbox::job::{BUILD, Job};
-use crate::sandbox::{SandboxError, UserId};
+use crate::sandbox::{SandboxError, UserId, lent};
 
 const ROOTS: &str = "roots-v1";
 const FAILED: &str = "failed-v1";
@@ -224,6 +224,40 @@ impl State {
         };
         state.prepare(owner)?;
         Ok(Some(state))
+    }
+
+    /// Lays down what a command with the network needs of the machine, over a root whose
+    /// read-only layer is `lower`. What the root says about authorities stays.
+    pub(super) fn lend(&self, lower: &Path, owner: &Owner) -> Result<(), SandboxError> {
+        let io = || trouble("lend what the network takes");
+        let own = fs::symlink_metadata(lower.join(lent::CERTIFICATES)).is_ok();
+        let certificates = if own { None } else { lent::certificates() };
+        let files = [
+            (lent::RESOLVER, Some(lent::resolver().into_bytes())),
+            (lent::HOSTS, Some(lent::hosts().into_bytes())),
+            (lent::CERTIFICATES, certificates),
+        ];
+        for (path, content) in files {
+            let folders: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
+            let is_other = |folder: &&Path| {
+                let found = fs::symlink_metadata(lower.join(folder));
+                found.is_ok_and(|meta| !meta.is_dir())
+            };
+            let Some(content) = content.filter(|_| !folders.iter().any(is_other)) else {
+                continue;
+            };
+            let at = self.upper().join(path);
+            fs::create_dir_all(at.parent().unwrap_or(&at)).map_err(io())?;
+            fs::write(&at, content).map_err(io())?;
+            finish(&at, 0o644, owner).map_err(io())?;
+            for folder in folders
+                .iter()
+                .filter(|folder| !folder.as_os_str().is_empty())
+            {
+                finish(&self.upper().join(folder), 0o755, owner).map_err(io())?;
+            }
+        }
+        finish(&self.upper(), 0o755, owner).map_err(io())
     }
 
     fn prepare(&self, owner: &Owner) -> Result<(), SandboxError> {

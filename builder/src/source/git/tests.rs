@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use fs_err as fs;
 use git2::{Oid, Repository, Signature};
-use lunikernel_cache::{Silent, Tree};
+use lunikernel_cache::tree::Entry;
+use lunikernel_cache::{Cache, Silent, Tree};
 
 use super::*;
 use crate::fetch::FetchOptions;

@@ -1,0 +1,111 @@
+//! Steps that may use the network, pinned: what they were asked for, and what they made.
+
+use std::collections::BTreeMap;
+
+use lunikernel_cache::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
+
+use super::error::Stale;
+use super::file::LockFile;
+use crate::recipe::{Recipe, Step};
+
+/// What a step made that may use the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedStep {
+    /// Stands for the step as it was then, and for its inputs; not for its `root`, of
+    /// which newer packages are to change nothing.
+    pub asked: Sha256,
+    /// The folder with its outputs, as a tree.
+    pub outputs: Digest,
+}
+
+/// What a step is asked for. Limits are not part of it: they change no output.
+#[derive(Serialize)]
+struct Asked<'a> {
+    run: &'a str,
+    env: &'a BTreeMap<String, String>,
+    root: &'a [String],
+    inputs: &'a BTreeMap<String, String>,
+    outputs: &'a [String],
+    given: BTreeMap<&'a str, Given>,
+}
+
+/// What an input is.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Given {
+    /// What a source is locked to.
+    Source(Vec<Digest>),
+    /// What an earlier step, whose outputs are known when it has run, is asked for.
+    Step(Sha256),
+    /// What an earlier step is pinned to.
+    Outputs(Digest),
+}
+
+/// What each step of `recipe` is asked for, with sources and steps as `lock` has them.
+pub(crate) fn asked(recipe: &Recipe, lock: &LockFile) -> BTreeMap<String, Sha256> {
+    let mut known: BTreeMap<&str, Given> = lock
+        .sources
+        .iter()
+        .map(|(name, source)| (name.as_str(), Given::Source(source.digests())))
+        .collect();
+    let mut all = BTreeMap::new();
+    for step in &recipe.steps {
+        let digest = asked_of(step, &known);
+        let given = match lock.steps.get(&step.name) {
+            Some(locked) if step.network => Given::Outputs(locked.outputs),
+            _ => Given::Step(digest),
+        };
+        known.insert(&step.name, given);
+        all.insert(step.name.clone(), digest);
+    }
+    all
+}
+
+fn asked_of(step: &Step, known: &BTreeMap<&str, Given>) -> Sha256 {
+    let asked = Asked {
+        run: &step.run,
+        env: &step.env,
+        root: &step.root,
+        inputs: &step.inputs,
+        outputs: &step.outputs,
+        given: step
+            .inputs
+            .values()
+            .map(|reference| named(reference))
+            .filter_map(|name| Some((name, known.get(name)?.clone())))
+            .collect(),
+    };
+    // Texts, lists and maps with texts as keys can always be written.
+    Sha256::of(&serde_json::to_vec(&asked).unwrap_or_default())
+}
+
+/// The source or step that a reference (`NAME` or `NAME/PATH`) is about.
+pub(crate) fn named(reference: &str) -> &str {
+    reference
+        .split_once('/')
+        .map_or(reference, |(name, _)| name)
+}
+
+/// In which ways the steps of `lock` were pinned for another recipe.
+pub(super) fn stale(recipe: &Recipe, lock: &LockFile) -> Vec<Stale> {
+    let asked = asked(recipe, lock);
+    let mut reasons = Vec::new();
+    let pinned = recipe.steps.iter().filter(|step| step.network);
+    for step in pinned.clone() {
+        match lock.steps.get(&step.name) {
+            None => reasons.push(Stale::StepMissing(step.name.clone())),
+            Some(locked) if asked.get(&step.name) != Some(&locked.asked) => {
+                reasons.push(Stale::StepChanged(step.name.clone()));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in lock.steps.keys() {
+        if !pinned.clone().any(|step| step.name == *name) {
+            reasons.push(Stale::StepExtra(name.clone()));
+        }
+    }
+    reasons
+}

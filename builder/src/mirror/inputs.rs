@@ -1,0 +1,58 @@
+//! Everything that a lock names, down to the files of its trees.
+
+use lunikernel_cache::{BlobStore, CacheError, Digest, Tree};
+
+use crate::lock::{LockFile, LockedSource};
+use crate::source::file::FileKind;
+
+/// What has to come from elsewhere: all blobs of all sources and of what pinned steps
+/// made, a tree as the files and REAPI `Directory` messages that it is made of. The recipe's own files are not
+/// among them. Sorted, each once.
+///
+/// # Errors
+/// [`CacheError::Missing`] where a folder of a tree is not in `blobs`.
+pub fn inputs(lock: &LockFile, blobs: &BlobStore) -> Result<Vec<Digest>, CacheError> {
+    collect(lock, blobs, false)
+}
+
+/// As [`inputs`], with the recipe's own files: all that a build needs.
+///
+/// # Errors
+/// As [`inputs`].
+pub fn with_own_files(lock: &LockFile, blobs: &BlobStore) -> Result<Vec<Digest>, CacheError> {
+    collect(lock, blobs, true)
+}
+
+fn collect(lock: &LockFile, blobs: &BlobStore, own: bool) -> Result<Vec<Digest>, CacheError> {
+    let mut all = Vec::new();
+    for source in lock.sources.values() {
+        match source {
+            LockedSource::File(_) if !own => {}
+            LockedSource::File(file) if file.kind == FileKind::Folder => {
+                all.extend(parts(&file.digest, blobs)?);
+            }
+            LockedSource::Git(git) => all.extend(parts(&git.tree, blobs)?),
+            other => all.extend(other.digests()),
+        }
+    }
+    for step in lock.steps.values() {
+        all.extend(parts(&step.outputs, blobs)?);
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// All that a tree is made of.
+fn parts(root: &Digest, blobs: &BlobStore) -> Result<Vec<Digest>, CacheError> {
+    let tree = Tree::load(blobs, root)?;
+    // What is stored may be encoded in another way than it would be now.
+    if tree.digest() != *root {
+        return Err(CacheError::Damaged {
+            what: "folder",
+            digest: root.sha256,
+            why: "it is not encoded as it has to be".to_owned(),
+        });
+    }
+    Ok(tree.digests())
+}

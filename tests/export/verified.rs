@@ -18,9 +18,12 @@ fn rounds_are_exported_and_compared() {
         return;
     };
     let luni = |verb: &str, arguments: &[&str]| {
-        let mut command = small.luni(verb);
-        let output = command.args(["--mirror", &pieces]).args(arguments).output();
-        printed(&output.unwrap())
+        let mut command = hello::luni(&small.path("cache"));
+        command.current_dir(small.path("")).arg("--offline");
+        for mirror in small.mirrors().iter().chain([&pieces]) {
+            command.args(["--mirror", mirror]);
+        }
+        printed(&command.arg(verb).args(arguments).output().unwrap())
     };
     let said = luni(
         "verify-reproducibility",

@@ -52,6 +52,7 @@ fn every_verb_has_a_manual_page() {
         "shell",
         "inspect",
         "overlay",
+        "export",
         "diff",
         "verify-reproducibility",
         "attest",

@@ -5,17 +5,21 @@
 mod archive;
 mod support;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use archive::{Archive, key, public, write};
 use fs_err as fs;
 use support::debs::{Item, deb};
+use support::exported::Site;
 use support::hello::{luni, mirror, recipe};
 use support::server::Server;
 
 /// What `luni` may hold at once, in KiB. What steps take is their own.
 const MOST: u64 = 300 << 10;
+/// The same for exports, in KiB: 200 MB.
+const MOST_OF_AN_EXPORT: u64 = 200_000_000 >> 10;
 
 #[test]
 fn a_cold_build_of_hello_takes_little_memory() {
@@ -78,6 +82,32 @@ fn locking_again_takes_little_memory() {
         println!("{arguments:?}: {peak} KiB at most");
         assert!(peak < MOST, "{arguments:?}: {peak} KiB");
     }
+}
+
+/// Every format, of a disk of 10 GiB: what is not there takes neither memory nor room.
+#[test]
+fn exports_take_little_memory_whatever_the_size_of_the_disk() {
+    let name = "memory::exports_take_little_memory_whatever_the_size_of_the_disk";
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    // So that making the boot loaders is not counted.
+    site.made(folder.path(), "raw", &[]);
+    for formats in ["raw", "ec2,gce,kvm,raw,uki,vdi,vhd,vhdx,vmdk"] {
+        let mut command = site.export(folder.path(), formats);
+        let peak = peak(command.args(["--size", "10G"]));
+        println!("an export to {formats}: {peak} KiB at most");
+        assert!(peak < MOST_OF_AN_EXPORT, "{formats}: {peak} KiB");
+    }
+    let mut room = 0;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap().metadata().unwrap();
+        let taken = entry.blocks() * 512;
+        assert!(taken < 100_000_000, "{taken} bytes");
+        room += taken;
+    }
+    println!("all files together take {room} bytes of the disk");
 }
 
 /// The most memory that the process itself had at once, in KiB, without its children.

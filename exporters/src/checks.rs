@@ -36,6 +36,18 @@ pub enum Firmware {
     Hybrid,
 }
 
+impl Firmware {
+    /// What users call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bios => "bios",
+            Self::Uefi => "uefi",
+            Self::Hybrid => "hybrid",
+        }
+    }
+}
+
 /// What is known of a Lunikernel that is to be exported.
 #[derive(Debug, Clone)]
 pub struct Guest {

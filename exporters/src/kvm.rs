@@ -133,7 +133,7 @@ here=$(dirname -- "$0")
 }
 
 /// Names end up in XML, in a shell and in paths; such names need no quotes in any of them.
-fn checked(name: &str) -> Result<&str, NameError> {
+pub(crate) fn checked(name: &str) -> Result<&str, NameError> {
     let allowed = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
     let fits = (1..=64).contains(&name.len()) && name.bytes().all(allowed);
     match fits && !name.starts_with(['-', '.']) {

@@ -27,11 +27,13 @@
 //! digest by an [`Identity`].
 
 pub mod blocks;
+pub mod boot;
 pub mod checks;
 pub mod content;
 mod deflate;
 pub mod disk;
 pub mod error;
+pub mod export;
 pub mod fat;
 pub mod gce;
 pub mod gpt;

@@ -26,8 +26,8 @@ pub struct ExportManifest {
     pub format: Format,
     /// The Lunikernel that was exported.
     pub artefact: Exported,
-    /// What it was exported to: `gce`, for example.
-    pub target: String,
+    /// What it was exported to: `gce`, for example. Sorted.
+    pub targets: Vec<String>,
     /// The options that the bytes depend on.
     pub options: BTreeMap<String, String>,
     /// What was put in to boot it, sorted by name.
@@ -104,7 +104,7 @@ impl From<&BlockMap> for DiskEntry {
 }
 
 /// A file that was made. It has one digest at least.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Its size in bytes.
@@ -236,6 +236,9 @@ impl ExportManifest {
         if !self.boot.is_sorted_by(|one, two| one < two) {
             return Err(ManifestError::Order("boot pieces"));
         }
+        if !self.targets.is_sorted_by(|one, two| one < two) {
+            return Err(ManifestError::Order("targets"));
+        }
         if !self.guest_features.is_sorted_by(|one, two| one < two) {
             return Err(ManifestError::Order("guest features"));
         }
@@ -271,7 +274,7 @@ mod tests {
                 sha256: Sha256::of(b"the zip"),
                 size: 7,
             },
-            target: "gce".to_owned(),
+            targets: vec!["gce".to_owned()],
             options: BTreeMap::from([("firmware".to_owned(), "hybrid".to_owned())]),
             boot: vec![piece("boot.img"), piece("core.img")],
             disk: None,
@@ -319,7 +322,7 @@ mod tests {
         let file = FileEntry::from(Digest::of(b"x"));
         for name in ["", "a/b", "../a", ".hidden"] {
             let insert = |it: &mut ExportManifest| {
-                it.files.insert(name.to_owned(), file.clone());
+                it.files.insert(name.to_owned(), file);
             };
             assert!(
                 matches!(refused(&insert), ManifestError::FileName(_)),

@@ -1,11 +1,14 @@
 //! A file that is there whole, or not at all.
 
+mod temporary;
+
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{FileExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use lunikernel_cache::{Digest, Hasher};
 
+use self::temporary::Temporary;
 use crate::error::hint_for;
 use crate::sink::{Patch, Sink};
 
@@ -21,15 +24,17 @@ pub enum Existing {
     Replace,
 }
 
-/// A file being written. It has another name until [`Output::commit`], and is removed
-/// where that is not reached.
+/// A file being written. It has no name until [`Output::commit`], and is gone where that
+/// is not reached. File systems that know no files without names have it under another
+/// one so far, which stays behind where a signal ends the program.
 #[derive(Debug)]
 pub struct Output {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<Temporary>,
     /// How much was written and skipped, in bytes.
     at: u64,
     path: PathBuf,
     existing: Existing,
+    executable: bool,
 }
 
 /// A file could not be made.
@@ -39,6 +44,13 @@ pub enum OutputError {
     #[error("could not write {}: it exists already", path.display())]
     Exists {
         /// The file.
+        path: PathBuf,
+    },
+    /// There is something that is no file. Replacing it would destroy a device, and turn
+    /// a link into a file.
+    #[error("could not write {}: it is there and is not a regular file", path.display())]
+    NotAFile {
+        /// What is there.
         path: PathBuf,
     },
     /// The operating system refused something.
@@ -59,8 +71,8 @@ impl OutputError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Exists { .. } => {
-                Some("write it anew with `--force`, or elsewhere with `-o DIR`".to_owned())
+            Self::Exists { .. } | Self::NotAFile { .. } => {
+                Some("remove it, or write to another folder with `-o DIR`".to_owned())
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("create the folder first".to_owned())
@@ -81,18 +93,16 @@ impl Output {
         if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
             return Err(OutputError::Exists { path });
         }
-        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-        let file = tempfile::Builder::new()
-            .prefix(".luni-export-")
-            // Less the user's mask: the mode that any other program would give it.
-            .permissions(PermissionsExt::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")));
-        match file {
+        if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+            return Err(OutputError::NotAFile { path });
+        }
+        match Temporary::create_in(folder_of(&path)) {
             Ok(file) => Ok(Self {
                 file: BufWriter::with_capacity(BUFFER, file),
                 at: 0,
                 path,
                 existing,
+                executable: false,
             }),
             Err(source) => Err(OutputError::Io {
                 attempted: "create",
@@ -114,6 +124,39 @@ impl Output {
         self.at == 0
     }
 
+    /// Lets everybody run it who may read it.
+    pub fn make_executable(&mut self) {
+        self.executable = true;
+    }
+
+    /// Reads what was written so far, and hashes it.
+    ///
+    /// # Errors
+    /// [`OutputError::Io`] where the rest cannot be written out, or all of it not be read.
+    pub fn digest(&mut self) -> Result<Digest, OutputError> {
+        let (at, path) = (self.at, self.path.clone());
+        let hash = |file: &mut BufWriter<Temporary>| -> io::Result<Digest> {
+            file.flush()?;
+            let file = file.get_ref().as_file();
+            file.set_len(at)?;
+            let (mut hasher, mut buffer, mut done) = (Hasher::new(), vec![0; BUFFER], 0);
+            loop {
+                match file.read_at(&mut buffer, done)? {
+                    0 => return Ok(hasher.finish()),
+                    count => {
+                        hasher.update(buffer.get(..count).unwrap_or_default());
+                        done += count as u64;
+                    }
+                }
+            }
+        };
+        hash(&mut self.file).map_err(|source| OutputError::Io {
+            attempted: "read",
+            path,
+            source,
+        })
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors
@@ -130,18 +173,26 @@ impl Output {
         let file = file.map_err(|error| failed(error.into_error()))?;
         // What was skipped at the end is there only now.
         file.as_file().set_len(at).map_err(failed)?;
-        let placed = match self.existing {
-            Existing::Refuse => file.persist_noclobber(&path),
-            Existing::Replace => file.persist(&path),
-        };
-        match placed {
-            Ok(_) => Ok(()),
-            Err(it) if it.error.kind() == io::ErrorKind::AlreadyExists => {
+        if self.executable {
+            let metadata = file.as_file().metadata().map_err(failed)?;
+            let mode = metadata.permissions().mode();
+            let mode = PermissionsExt::from_mode(mode | (mode & 0o444) >> 2);
+            file.as_file().set_permissions(mode).map_err(failed)?;
+        }
+        match file.place(folder_of(&path), &path, self.existing) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(OutputError::Exists { path })
             }
-            Err(it) => Err(failed(it.error)),
+            Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// The folder that the file at `path` is in.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 impl Write for Output {

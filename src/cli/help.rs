@@ -11,9 +11,9 @@ const GROUPS: [(&str, &[&str]); 3] = [
         &[
             "inspect",
             "overlay",
+            "export",
             "run",
             "verify-reproducibility",
-            "diff",
             "attest",
         ],
     ),

@@ -8,6 +8,7 @@ mod completions;
 mod context;
 mod diff;
 mod doctor;
+mod export;
 mod fetch;
 mod help;
 mod inspect;
@@ -51,6 +52,7 @@ pub(crate) enum Verb {
     Shell(shell::Args),
     Inspect(inspect::Args),
     Overlay(overlay::Args),
+    Export(export::Args),
     Diff(diff::Args),
     #[command(name = "verify-reproducibility", visible_alias = "verify")]
     Verify(verify::Args),
@@ -77,6 +79,7 @@ impl Verb {
             Self::Shell(args) => shell::run(args, context),
             Self::Inspect(args) => inspect::run(args, context),
             Self::Overlay(args) => overlay::run(args, context),
+            Self::Export(args) => export::run(args, context),
             Self::Diff(args) => diff::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Attest(args) => attest::run(args, context),

@@ -5,6 +5,8 @@ pub(crate) mod booted;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod debs;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod exported;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod server;

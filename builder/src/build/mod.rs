@@ -11,6 +11,7 @@ mod extensions;
 mod licence;
 mod log;
 mod materials;
+mod parts;
 mod pinned;
 mod recall;
 mod sbom;

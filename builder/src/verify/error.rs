@@ -30,6 +30,9 @@ pub enum VerifyError {
     /// Two artefacts differ, but could not be compared.
     #[error(transparent)]
     Compare(#[from] CompareError),
+    /// What a round built could not be exported.
+    #[error("could not export what a round built: {0}")]
+    Export(String),
     /// A builder could not be made.
     #[error("could not prepare a round: {0}")]
     Prepare(String),
@@ -48,7 +51,7 @@ impl VerifyError {
             Self::Trial(_) => Some("with `--no-bisect` rounds are only compared".to_owned()),
             Self::Artefact(error) => error.hint(),
             Self::Compare(error) => error.hint(),
-            Self::Prepare(_) => None,
+            Self::Prepare(_) | Self::Export(_) => None,
             Self::TooFewRounds(_) => Some("leave `--rounds` out for two of them".to_owned()),
         }
     }

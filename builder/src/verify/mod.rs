@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, Progress, Silent};
+use tokio::task::block_in_place;
 
 pub use cause::{Cause, Class, Confidence};
 pub use compare::{CompareError, Difference, compare};
@@ -36,7 +37,7 @@ pub use report::{
     Bisection, FailureReport, Outcome, Report, RoundReport, State, Subject, TrialReport,
     VariationReport, Verdict,
 };
-pub use round::{MakeBuilder, Round, round};
+pub use round::{ExportRound, MakeBuilder, Round, round};
 pub use variation::{Conditions, Variation};
 
 use crate::build::BuildError;
@@ -63,6 +64,8 @@ pub struct Verifier<'a> {
     pub progress: Arc<dyn Progress>,
     /// Makes a builder for each round.
     pub make: MakeBuilder<'a>,
+    /// Exports what each round built, where that is to be compared too.
+    pub export: Option<ExportRound<'a>>,
 }
 
 /// What verifying came to, and the error that ended it early.
@@ -104,7 +107,17 @@ impl Verifier<'_> {
                     break;
                 }
             };
-            report.rounds.push(self.round_report(&this));
+            let exported = self.export.map(|export| block_in_place(|| export(&this)));
+            match exported.transpose() {
+                Ok(exports) => {
+                    let exports = exports.unwrap_or_default();
+                    report.rounds.push(self.round_report(&this, exports));
+                }
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
             match &first {
                 None => {
                     // Time stamps are to differ between the first round and the next.
@@ -127,6 +140,10 @@ impl Verifier<'_> {
             (Some(first), None, Some((artefact, digest))) if digest != first.built.artefact => {
                 report.verdict = Verdict::Differs;
                 explain_expected(&mut report, artefact, first)
+            }
+            _ if report.unlike_exports().next().is_some() => {
+                report.verdict = Verdict::Differs;
+                Ok(())
             }
             _ => {
                 match ended {

@@ -1,6 +1,7 @@
 //! What verifying found, as `--json` prints it. Names of fields are kept from version
 //! to version; docs/reproducibility.md has them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use lunikernel_cache::Digest;
@@ -89,6 +90,10 @@ pub struct RoundReport {
     pub unable: Vec<Unable>,
     /// Each step.
     pub steps: Vec<StepReport>,
+    /// What the artefact was exported to, by the names of files. A raw disk has its block
+    /// digest.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub exports: BTreeMap<String, Digest>,
 }
 
 /// Something that can be varied, and whether it was.
@@ -173,6 +178,20 @@ impl Report {
     /// meanings is called otherwise.
     pub const FORMAT: &'static str = "lunikernel-verification/1";
 
+    /// The names of exports that are not the same in every round.
+    pub fn unlike_exports(&self) -> impl Iterator<Item = &str> {
+        let (first, others) = match self.rounds.split_first() {
+            Some((first, others)) => (Some(&first.exports), others),
+            None => (None, &[] as &[RoundReport]),
+        };
+        let names = first.into_iter().flat_map(BTreeMap::iter);
+        let unlike = names.filter(|(name, digest)| {
+            let same = |round: &RoundReport| round.exports.get(*name) == Some(*digest);
+            !others.iter().all(same)
+        });
+        unlike.map(|(name, _)| name.as_str())
+    }
+
     /// What was varied.
     pub fn varied(&self) -> impl Iterator<Item = (Variation, &[String])> {
         self.variations.iter().filter_map(|one| match &one.state {
@@ -213,5 +232,39 @@ impl fmt::Display for Outcome {
             }
             Self::GaveUp => "given up after too many trials",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_that_are_unlike_are_named() {
+        let round = |exports: &[(&str, &[u8])]| RoundReport {
+            artefact: Digest::of(b"the same"),
+            sandbox: "native".to_owned(),
+            conditions: Conditions::of_round(0, &[]),
+            unable: Vec::new(),
+            steps: Vec::new(),
+            exports: (exports.iter())
+                .map(|(name, bytes)| ((*name).to_owned(), Digest::of(bytes)))
+                .collect(),
+        };
+        let same = round(&[("a.efi", b"1"), ("a.raw", b"2")]);
+        let unlike = |rounds: Vec<RoundReport>| {
+            let report = Report {
+                rounds,
+                ..Report::empty()
+            };
+            let names: Vec<_> = report.unlike_exports().map(str::to_owned).collect();
+            names
+        };
+        assert_eq!(unlike(Vec::new()), [] as [&str; 0]);
+        assert_eq!(unlike(vec![same.clone(), same.clone()]), [] as [&str; 0]);
+        let other = round(&[("a.efi", b"1"), ("a.raw", b"3")]);
+        let missing = round(&[("a.raw", b"2")]);
+        assert_eq!(unlike(vec![same.clone(), same.clone(), other]), ["a.raw"]);
+        assert_eq!(unlike(vec![same, missing]), ["a.efi"]);
     }
 }

@@ -1,5 +1,6 @@
 //! One cold build.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use lunikernel_cache::artefact::Artefact;
@@ -13,6 +14,9 @@ use crate::lock::{LockedRecipe, LockedSource};
 
 /// Makes a builder on another cache, for other conditions.
 pub type MakeBuilder<'a> = &'a dyn Fn(Cache, &Conditions) -> Result<Builder, VerifyError>;
+
+/// Exports what a round built: the digests of what comes of it, by the names of files.
+pub type ExportRound<'a> = &'a dyn Fn(&Round) -> Result<BTreeMap<String, Digest>, VerifyError>;
 
 /// A cold build, with the cache that it was made in.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Counting what was varied and what could not be.
 
+use std::collections::BTreeMap;
 use std::thread::available_parallelism;
 
 use lunikernel_cache::Digest;
@@ -45,13 +46,18 @@ impl Verifier<'_> {
     }
 
     /// What there is to tell of a round.
-    pub(super) fn round_report(&self, round: &Round) -> RoundReport {
+    pub(super) fn round_report(
+        &self,
+        round: &Round,
+        exports: BTreeMap<String, Digest>,
+    ) -> RoundReport {
         RoundReport {
             artefact: round.built.artefact,
             sandbox: self.sandbox(round.conditions.sandbox),
             conditions: round.conditions.clone(),
             unable: round.built.unable(),
             steps: round.built.steps.clone(),
+            exports,
         }
     }
 

@@ -10,16 +10,18 @@ use std::path::PathBuf;
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::verify::{
-    Conditions, Report, Verdict, Verified, Verifier, VerifyError, compare_only, page,
+    Conditions, Report, Round, Verdict, Verified, Verifier, VerifyError, compare_only, page,
 };
 
 use super::Context;
+use super::export::{self, FormatArg};
 use super::output;
 use super::sandbox::{self, SandboxChoice};
 use super::workshop;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use subject::Subject;
+pub(super) use subject::artefact;
 
 /// Rebuild a recipe cold, and compare the bits.
 ///
@@ -61,6 +63,10 @@ pub(crate) struct Args {
     /// Only compare, and do not search for the variations that a difference takes
     #[arg(long)]
     no_bisect: bool,
+
+    /// Export what each round built, and compare that too: formats of `luni export`
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
+    export: Vec<FormatArg>,
 
     /// Write the report as a page for browsers
     #[arg(long, value_name = "FILE.html")]
@@ -110,7 +116,7 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
     let against = args
         .against
         .as_deref()
-        .map(|named| subject::artefact(named, &cache, context))
+        .map(|named| artefact(named, &cache, context))
         .transpose()
         .map_err(undecided)?;
     if args.rounds == 0 {
@@ -145,6 +151,14 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
                 .map(|builder| Builder { threads, ..builder })
                 .map_err(|failure| VerifyError::Prepare(failure.to_string()))
         };
+        if !args.export.is_empty() {
+            export::prepare(&main).await?;
+        }
+        let further = |round: &Round| {
+            let builder = make(round.cache.clone(), &round.conditions)?;
+            export::export_round(round, &builder, &cache, &args.export)
+                .map_err(|failure| VerifyError::Export(failure.in_one_line()))
+        };
         let verifier = Verifier {
             cache: &cache,
             locked: &locked,
@@ -155,6 +169,7 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
             bisect: !args.no_bisect,
             progress: context.progress(),
             make: &make,
+            export: (!args.export.is_empty()).then_some(&further),
         };
         Ok(verifier.verify().await?)
     };

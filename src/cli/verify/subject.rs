@@ -51,7 +51,11 @@ impl Subject {
 }
 
 /// The Lunikernel that `named` stands for: a file, an address, or a digest in the cache.
-pub(super) fn artefact(named: &str, cache: &Cache, context: &Context) -> Result<Artefact, Failure> {
+pub(in crate::cli) fn artefact(
+    named: &str,
+    cache: &Cache,
+    context: &Context,
+) -> Result<Artefact, Failure> {
     if let Ok(url) = Url::parse(named)
         && matches!(url.scheme(), "file" | "http" | "https")
     {

@@ -16,6 +16,12 @@ pub(super) fn text(report: &Report) -> String {
             lines.push(entry("step", step));
         }
     }
+    for name in report.unlike_exports() {
+        lines.push(entry(
+            "export",
+            &format!("{name} is not the same in every round"),
+        ));
+    }
     if let Some(difference) = &report.difference {
         lines.push(entry("where", &difference.to_string()));
     }
@@ -39,6 +45,14 @@ pub(super) fn text(report: &Report) -> String {
     for (number, round) in report.rounds.iter().enumerate() {
         let label = format!("round {}", number + 1);
         lines.push(entry(&label, &round.artefact.sha256.to_string()));
+    }
+    if let Some(round) = report.rounds.first() {
+        let unlike: Vec<&str> = report.unlike_exports().collect();
+        for (name, digest) in &round.exports {
+            if !unlike.contains(&name.as_str()) {
+                lines.push(entry("export", &format!("{} {name}", digest.sha256)));
+            }
+        }
     }
     lines.extend(varied(report));
     lines.join("\n") + "\n"

@@ -73,6 +73,7 @@ fn report(name: &str) -> Report {
             conditions: Conditions::of_round(number, &[HOST_NAME]),
             unable: Vec::new(),
             steps: Vec::new(),
+            exports: Default::default(),
         });
     Report {
         verdict: Verdict::Differs,

@@ -1,0 +1,284 @@
+//! What is put around a Lunikernel so that a disk boots it: GRUB and what it reads, and a
+//! unified kernel image.
+
+use std::sync::Arc;
+
+use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Manifest, Protocol};
+
+use crate::checks::Firmware;
+use crate::content::Content;
+use crate::fat::{FatError, FileTree};
+use crate::hybrid::{Bios, Layout};
+use crate::manifest::BootPiece;
+use crate::uki::{Uki, UkiError};
+
+/// Where UEFI looks for what it starts (UEFI 2.10, 3.5.1.1).
+const EFI_PROGRAM: &str = "EFI/BOOT/BOOTX64.EFI";
+/// Where GRUB's core.img looks for what it runs.
+const GRUB_CONFIG: &str = "boot/grub/grub.cfg";
+/// The longest command line that a Linux for x86 takes, its NUL apart.
+pub const MAX_CMDLINE: usize = 2047;
+
+/// A part of a boot loader, and what is known about it.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// What an export's manifest says of it.
+    pub about: BootPiece,
+    /// The licence notice that its package comes with.
+    pub notice: Arc<Notice>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A licence notice, which goes where the boot loader goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notice {
+    /// What it is about, as the name of a file: `grub.txt`.
+    pub file: String,
+    /// Its text.
+    pub text: Vec<u8>,
+}
+
+/// The boot loaders.
+#[derive(Debug, Clone)]
+pub struct Loaders {
+    /// GRUB's `boot.img` for BIOSes.
+    pub boot_img: Piece,
+    /// GRUB's `core.img`, made by `grub-mkimage` to run `grub.cfg` in the folder `boot/grub`
+    /// of the second partition.
+    pub core_img: Piece,
+    /// systemd's `linuxx64.efi.stub`.
+    pub stub: Piece,
+}
+
+/// A Lunikernel, and how it is to be started.
+#[derive(Debug, Clone)]
+pub struct System {
+    artefact: Arc<Artefact>,
+    cmdline: String,
+    firmware: Firmware,
+}
+
+/// A Lunikernel cannot be made to boot from a disk.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The artefact lacks something.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+    /// The command line cannot be handed on.
+    #[error("could not put the kernel's command line on the disk: {0}")]
+    Cmdline(&'static str),
+    /// It is not started by any firmware in this way.
+    #[error("could not make a disk that boots by {protocol:?} under {firmware:?} firmware")]
+    Protocol {
+        /// How its kernel is started.
+        protocol: Protocol,
+        /// What was to start the disk.
+        firmware: Firmware,
+    },
+    /// The unified kernel image cannot be made.
+    #[error(transparent)]
+    Uki(#[from] UkiError),
+    /// The files cannot be on the disk.
+    #[error(transparent)]
+    Fat(#[from] FatError),
+}
+
+impl BootError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Artefact(error) => error.hint(),
+            Self::Cmdline(_) => Some("give another one with `--cmdline`".to_owned()),
+            Self::Protocol { .. } => None,
+            Self::Uki(error) => error.hint(),
+            Self::Fat(error) => error.hint(),
+        }
+    }
+}
+
+impl System {
+    /// A Lunikernel whose kernel gets `cmdline`, on a disk for `firmware`. Words of the
+    /// command line come to be one space apart.
+    ///
+    /// # Errors
+    /// [`BootError::Cmdline`] where the command line is longer than [`MAX_CMDLINE`], has
+    /// something else than visible ASCII and spaces in it, or what GRUB would change.
+    pub fn new(
+        artefact: Arc<Artefact>,
+        cmdline: &str,
+        firmware: Firmware,
+    ) -> Result<Self, BootError> {
+        let words: Vec<&str> = cmdline.split(' ').filter(|it| !it.is_empty()).collect();
+        let cmdline = words.join(" ");
+        if cmdline.len() > MAX_CMDLINE {
+            return Err(BootError::Cmdline("it is longer than 2047 characters"));
+        }
+        if !cmdline.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(BootError::Cmdline(
+                "expected visible ASCII and spaces alone",
+            ));
+        }
+        if firmware != Firmware::Uefi && cmdline.contains(['\'', '"', '\\']) {
+            return Err(BootError::Cmdline(
+                "GRUB, which starts it under a BIOS, hands on no quotes and backslashes as they are",
+            ));
+        }
+        Ok(Self {
+            artefact,
+            cmdline,
+            firmware,
+        })
+    }
+
+    /// What the Lunikernel says about itself.
+    #[must_use]
+    pub fn about(&self) -> &Manifest {
+        self.artefact.manifest()
+    }
+
+    /// What starts it.
+    #[must_use]
+    pub fn firmware(&self) -> Firmware {
+        self.firmware
+    }
+
+    /// The kernel's command line.
+    #[must_use]
+    pub fn cmdline(&self) -> &str {
+        &self.cmdline
+    }
+
+    /// The Lunikernel as one EFI program.
+    ///
+    /// # Errors
+    /// [`BootError`] where it is no Linux, or the image cannot be made.
+    pub fn uki(&self, loaders: &Loaders) -> Result<Content, BootError> {
+        let manifest = self.artefact.manifest();
+        if manifest.boot.protocol != Protocol::Linux {
+            return Err(self.refused());
+        }
+        let initramfs = match manifest.entries.contains_key(INITRAMFS) {
+            true => Content::entry(&self.artefact, INITRAMFS)?,
+            false => Content::bytes([]),
+        };
+        let uki = Uki {
+            stub: loaders.stub.bytes.clone(),
+            os_release: os_release(&manifest.name, &manifest.version),
+            cmdline: self.cmdline.clone(),
+            initramfs,
+            kernel: Content::entry(&self.artefact, KERNEL)?,
+        };
+        Ok(uki.build()?)
+    }
+
+    /// The disk that it boots from, of `size` bytes.
+    ///
+    /// # Errors
+    /// [`BootError`] where firmware of that kind does not start it.
+    pub fn layout(&self, loaders: &Loaders, size: Option<u64>) -> Result<Layout, BootError> {
+        let mut layout = Layout {
+            size,
+            ..Layout::default()
+        };
+        let files = &mut layout.files;
+        if self.firmware != Firmware::Uefi {
+            self.grub_files(files)?;
+            layout.bios = Some(Bios {
+                boot_img: loaders.boot_img.bytes.clone(),
+                core_img: loaders.core_img.bytes.clone(),
+            });
+        }
+        if self.firmware != Firmware::Bios {
+            files.add(EFI_PROGRAM, self.uki(loaders)?)?;
+        }
+        for notice in notices(self.loaded(loaders)) {
+            let path = format!("licences/{}", notice.file);
+            files.add(&path, Content::bytes(notice.text.as_slice()))?;
+        }
+        Ok(layout)
+    }
+
+    /// The parts of boot loaders that its disk needs.
+    #[must_use]
+    pub fn pieces<'a>(&self, loaders: &'a Loaders) -> Vec<&'a BootPiece> {
+        let pieces = self.loaded(loaders).into_iter();
+        pieces.map(|piece| &piece.about).collect()
+    }
+
+    fn loaded<'a>(&self, loaders: &'a Loaders) -> Vec<&'a Piece> {
+        let mut pieces = Vec::new();
+        if self.firmware != Firmware::Uefi {
+            pieces.extend([&loaders.boot_img, &loaders.core_img]);
+        }
+        if self.firmware != Firmware::Bios {
+            pieces.push(&loaders.stub);
+        }
+        pieces
+    }
+
+    /// What GRUB runs, and what it loads.
+    fn grub_files(&self, files: &mut FileTree) -> Result<(), BootError> {
+        let kernel = Content::entry(&self.artefact, KERNEL)?;
+        let manifest = self.artefact.manifest();
+        let mut commands =
+            "serial --unit=0 --speed=115200\nterminal_output console serial\n".to_owned();
+        let arguments = quoted(&self.cmdline);
+        match manifest.boot.protocol {
+            Protocol::Linux => {
+                files.add("vmlinuz", kernel)?;
+                commands += &format!("linux /vmlinuz{arguments}\n");
+                if manifest.entries.contains_key(INITRAMFS) {
+                    files.add("initrd.img", Content::entry(&self.artefact, INITRAMFS)?)?;
+                    commands += "initrd /initrd.img\n";
+                }
+            }
+            Protocol::Multiboot | Protocol::Solo5Virtio => {
+                files.add("kernel", kernel)?;
+                commands += &format!("multiboot /kernel{arguments}\n");
+            }
+            _ => return Err(self.refused()),
+        }
+        commands += "boot\n";
+        files.add(GRUB_CONFIG, Content::bytes(commands))?;
+        Ok(())
+    }
+
+    fn refused(&self) -> BootError {
+        BootError::Protocol {
+            protocol: self.artefact.manifest().boot.protocol,
+            firmware: self.firmware,
+        }
+    }
+}
+
+/// The notices that go with `pieces`, each once, in the order of their names.
+fn notices<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<Arc<Notice>> {
+    let mut notices: Vec<_> = (pieces.into_iter())
+        .map(|piece| Arc::clone(&piece.notice))
+        .collect();
+    notices.sort();
+    notices.dedup();
+    notices
+}
+
+/// What systemd's tools show of the image (os-release(5)). Names and versions of
+/// Lunikernels need no more than the quotes.
+fn os_release(name: &str, version: &str) -> String {
+    let plain = |text: &str| -> String {
+        let allowed = |it: &char| it.is_ascii_alphanumeric() || "._+~-".contains(*it);
+        text.chars().filter(allowed).collect()
+    };
+    let (name, version) = (plain(name), plain(version));
+    format!(
+        "ID=lunikernel\nNAME=\"{name}\"\nPRETTY_NAME=\"{name} {version}\"\nVERSION_ID=\"{version}\"\n"
+    )
+}
+
+/// Each word of a command line with a space before it, and as GRUB's shell takes it for
+/// itself: `;`, `$` and `{` mean something there.
+fn quoted(cmdline: &str) -> String {
+    let words = cmdline.split(' ').filter(|it| !it.is_empty());
+    words.map(|word| format!(" '{word}'")).collect()
+}

@@ -1,0 +1,263 @@
+//! One export: from a Lunikernel to the files of one format or several.
+//!
+//! ```text
+//! System ──► Layout ──► Disk ──► BlockMap              once, whatever the formats
+//!                         └────► each format ──► Output ──┐
+//! what came of all of them ──► ExportManifest ──► Output ─┴─commit──► their names
+//! ```
+
+mod error;
+mod files;
+mod format;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use lunikernel_cache::{Digest, HashingWriter, Progress, Sha256};
+
+pub use error::ExportError;
+use files::Files;
+pub use format::Format;
+
+use crate::blocks::BlockMap;
+use crate::boot::{Loaders, System};
+use crate::content::Content;
+use crate::disk::{Disk, DiskError};
+use crate::error::WriteError;
+use crate::identity::Identity;
+use crate::kvm::{self, Machine};
+use crate::manifest::{self, DiskEntry, ExportManifest, FileEntry};
+use crate::qcow2::{self, Clusters};
+use crate::sink::Stream;
+use crate::{gce, raw, vdi, vhd, vhdx, vmdk};
+
+/// What is to be exported, and how.
+#[derive(Debug, Clone)]
+pub struct Export<'a> {
+    /// The Lunikernel, and how it is started.
+    pub system: System,
+    /// The digest of its zip.
+    pub artefact: Digest,
+    /// What starts it.
+    pub loaders: &'a Loaders,
+    /// The formats. A file that several of them have is written once.
+    pub formats: BTreeSet<Format>,
+    /// The size of the disk in bytes; else the fewest GiB that hold it.
+    pub size: Option<u64>,
+    /// Whether a qcow2 image is compressed.
+    pub clusters: Clusters,
+    /// Whether the manifest has the raw disk's SHA-256 too. Holes are hashed for it.
+    pub sha256: bool,
+    /// What a publisher to GCE has to say about it, sorted.
+    pub guest_features: Vec<String>,
+}
+
+/// What came of an export.
+#[derive(Debug, Clone)]
+pub struct Exported {
+    /// What the export says about itself.
+    pub manifest: ExportManifest,
+    /// The files in the order of their names, and the manifest's last.
+    pub files: Vec<PathBuf>,
+}
+
+impl Exported {
+    /// The SHA-256 of the manifest's file.
+    ///
+    /// # Errors
+    /// Never, as the manifest was written before.
+    pub fn manifest_sha256(&self) -> Result<Sha256, ExportError> {
+        Ok(Sha256::of(&self.manifest.to_canonical()?))
+    }
+}
+
+impl Export<'_> {
+    /// Writes everything into `folder`. Files have other names until all of them are
+    /// whole; regular files of the same names are replaced.
+    ///
+    /// # Errors
+    /// [`ExportError`]; what has no name by then is removed.
+    pub fn write(&self, folder: &Path, progress: &dyn Progress) -> Result<Exported, ExportError> {
+        let name = kvm::checked(&self.system.about().name)?;
+        let identity = Identity::of(self.artefact.sha256);
+        let mut files = Files::new(folder, progress);
+        let mut map = None;
+        if self.formats.iter().any(|format| format.has_disk()) {
+            let disk = self.disk(&identity)?;
+            let task = progress.start("hashing", "what is on the disk", None);
+            let map = map.insert(BlockMap::of(&disk).map_err(ExportError::Read)?);
+            task.finish("");
+            let image = Image {
+                name,
+                identity: &identity,
+                disk: &disk,
+                map,
+            };
+            for format in &self.formats {
+                self.write_image(*format, &image, &mut files)?;
+            }
+        }
+        if self.formats.contains(&Format::Uki) {
+            self.write_uki(name, &mut files)?;
+        }
+        let manifest = self.manifest(map.as_ref(), &files);
+        let text = manifest.to_canonical()?;
+        let files = files.commit(&format!("{name}.export.json"), &text)?;
+        Ok(Exported { manifest, files })
+    }
+
+    /// The disk that all formats hold.
+    fn disk(&self, identity: &Identity) -> Result<Disk, ExportError> {
+        let mut layout = self.system.layout(self.loaders, self.size)?;
+        let size = match self.size {
+            Some(size) => size,
+            // Clouds take no others, and with one size for all every format has the same disk.
+            None => gce::size_for(layout.smallest()?),
+        };
+        layout.size = Some(size);
+        let picky = self.formats.iter().find(|format| format.in_gib());
+        match picky.filter(|_| !size.is_multiple_of(gce::STEP)) {
+            Some(format) => Err(ExportError::Size {
+                format: format.name(),
+                size,
+            }),
+            None => Ok(layout.compose(identity)?),
+        }
+    }
+
+    fn write_image(
+        &self,
+        format: Format,
+        image: &Image<'_>,
+        files: &mut Files<'_>,
+    ) -> Result<(), ExportError> {
+        let Image {
+            name,
+            identity,
+            disk,
+            map,
+        } = *image;
+        let file = |ending: &str| format!("{name}.{ending}");
+        match format {
+            Format::Uki => Ok(()),
+            Format::Raw => self.write_raw(image, files),
+            Format::Ec2 => {
+                self.write_raw(image, files)?;
+                let list = map.to_canonical().map_err(ExportError::Read)?;
+                files.add_bytes(&file("blocks.json"), &list)
+            }
+            Format::Kvm => {
+                let machine = self.machine(name);
+                let domain = kvm::domain_xml(&machine, identity)?;
+                let script = kvm::run_script(&machine)?;
+                files.add(&file("qcow2"), None, |out| {
+                    qcow2::write(disk, self.clusters, out)
+                })?;
+                files.add_bytes(&file("xml"), domain.as_bytes())?;
+                files.add_program(&file("run.sh"), script.as_bytes())
+            }
+            Format::Gce => files.add(&file("gce.tar.gz"), None, |out| gce::write(disk, out)),
+            Format::Vmdk => files.add(&file("vmdk"), None, |out| vmdk::write(disk, identity, out)),
+            Format::Vhd => files.add(&file("vhd"), None, |out| {
+                vhd::write_dynamic(disk, identity, out)
+            }),
+            Format::Vdi => files.add(&file("vdi"), None, |out| vdi::write(disk, identity, out)),
+            Format::Vhdx => files.add(&file("vhdx"), None, |out| vhdx::write(disk, identity, out)),
+        }
+    }
+
+    fn write_raw(&self, image: &Image<'_>, files: &mut Files<'_>) -> Result<(), ExportError> {
+        let mut entry = FileEntry::of_disk(image.map);
+        if self.sha256 {
+            entry.sha256 = Some(sha256(image.disk)?);
+        }
+        files.add(&format!("{}.raw", image.name), Some(entry), |out| {
+            raw::write(image.disk, out)
+        })
+    }
+
+    fn write_uki(&self, name: &str, files: &mut Files<'_>) -> Result<(), ExportError> {
+        let program = whole(self.system.uki(self.loaders)?)?;
+        files.add(&format!("{name}.efi"), None, |out| {
+            raw::write(&program, out)
+        })?;
+        // A disk has the notice on it; here it can only lie beside.
+        let notice = &self.loaders.stub.notice.text;
+        files.add_bytes(&format!("{name}.efi.licence.txt"), notice)
+    }
+
+    fn machine(&self, name: &str) -> Machine {
+        let about = self.system.about();
+        Machine {
+            name: name.to_owned(),
+            memory_mib: about.boot.min_memory_mib,
+            firmware: self.system.firmware(),
+            net: about.devices.net,
+        }
+    }
+
+    fn manifest(&self, map: Option<&BlockMap>, files: &Files<'_>) -> ExportManifest {
+        let about = self.system.about();
+        let mut options = BTreeMap::from([("cmdline", self.system.cmdline().to_owned())]);
+        let mut boot = BTreeSet::new();
+        if map.is_some() {
+            options.insert("firmware", self.system.firmware().name().to_owned());
+            boot.extend(self.system.pieces(self.loaders));
+        }
+        if self.formats.contains(&Format::Kvm) {
+            let compressed = self.clusters == Clusters::Compressed;
+            options.insert("compress", compressed.to_string());
+        }
+        if self.formats.contains(&Format::Uki) {
+            boot.insert(&self.loaders.stub.about);
+        }
+        let options = options.into_iter().map(|(name, it)| (name.to_owned(), it));
+        let guest_features = match self.formats.contains(&Format::Gce) {
+            true => self.guest_features.clone(),
+            false => Vec::new(),
+        };
+        ExportManifest {
+            format: manifest::Format::V1,
+            artefact: manifest::Exported {
+                name: about.name.clone(),
+                version: about.version.clone(),
+                sha256: self.artefact.sha256,
+                size: self.artefact.size,
+            },
+            targets: self.formats.iter().map(ToString::to_string).collect(),
+            options: options.collect(),
+            boot: boot.into_iter().cloned().collect(),
+            disk: map.map(DiskEntry::from),
+            files: files.entries(),
+            guest_features,
+        }
+    }
+}
+
+/// What the formats have in common.
+#[derive(Clone, Copy)]
+struct Image<'a> {
+    name: &'a str,
+    identity: &'a Identity,
+    disk: &'a Disk,
+    map: &'a BlockMap,
+}
+
+/// Content as something to write.
+fn whole(content: Content) -> Result<Disk, DiskError> {
+    let mut disk = Disk::new(content.len())?;
+    disk.put(0, content)?;
+    Ok(disk)
+}
+
+/// The SHA-256 of all of a disk's bytes.
+fn sha256(disk: &Disk) -> Result<Sha256, ExportError> {
+    let mut out = Stream(HashingWriter::new(std::io::sink()));
+    match raw::write(disk, &mut out) {
+        Ok(()) => Ok(out.0.finish().1.sha256),
+        Err(WriteError::Read(source) | WriteError::Write { source, .. }) => {
+            Err(ExportError::Read(source))
+        }
+        Err(WriteError::Size { format, size, .. }) => Err(ExportError::Size { format, size }),
+    }
+}

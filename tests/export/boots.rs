@@ -1,0 +1,178 @@
+//! Exported disks, booted: by both kinds of firmware from the disks that clouds have.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+
+use super::support::exported::{Site, need};
+
+/// How long one boot may take: under emulation it takes about 20 s on two idle processors.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// What tells that the Lunikernel's init runs.
+const UP: &str = "luni: hello 1.0.0 is up";
+/// Where Debian's package `ovmf` has UEFI firmware.
+const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+
+/// A machine; ended when this goes.
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a machine and gives all lines of its console up to the one with [`UP`]. One
+/// machine at a time: two of them take longer than one after the other.
+fn console(command: &mut Command) -> Vec<String> {
+    let turn = Path::new(env!("CARGO_TARGET_TMPDIR")).join("export/one-boot");
+    let turn = fs::File::create(turn).unwrap().into_file();
+    turn.lock().unwrap();
+    let begun = Instant::now();
+    let machine = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn();
+    let mut machine = Machine(machine.unwrap());
+    let mut output = BufReader::new(machine.0.stdout.take().unwrap());
+    let (sender, lines) = mpsc::channel();
+    // A console need not be text: firmware sends what it likes.
+    std::thread::spawn(move || {
+        loop {
+            let mut line = Vec::new();
+            match output.read_until(b'\n', &mut line) {
+                Ok(count) if count > 0 => {}
+                _ => return,
+            }
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let mut seen = Vec::new();
+    loop {
+        match lines.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
+            Ok(line) => seen.push(line),
+            Err(why) => {
+                let ended = why == RecvTimeoutError::Disconnected;
+                let console = seen.join("\n");
+                panic!("{command:?} ended: {ended}; its console said:\n{console}");
+            }
+        }
+        if seen.last().is_some_and(|line| line.contains(UP)) {
+            println!("up after {:.1} s", begun.elapsed().as_secs_f64());
+            return seen;
+        }
+    }
+}
+
+fn boots(test: &str, firmware: &str, device: &str) {
+    let name = format!("export::boots::{test}");
+    let Some(qemu) = need(&name, "qemu-system-x86_64") else {
+        return;
+    };
+    if firmware == "uefi" && !has_ovmf(&name) {
+        return;
+    }
+    let Some(site) = Site::of_hello(&name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    site.made(folder.path(), "raw", &[]);
+    let mut command = machine(&qemu);
+    command.args(["-drive", "file=hello.raw,format=raw,if=none,id=disk"]);
+    command
+        .args(["-snapshot", "-device"])
+        .args(device.split(' '));
+    if firmware == "uefi" {
+        let drive = format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF}");
+        command.args(["-drive", &drive]);
+    }
+    let console = console(command.current_dir(folder.path()));
+    let said = |text: &str| console.iter().any(|line| line.contains(text));
+    // The kernel tells of the firmware that it finds; GRUB adds a word to its command line.
+    assert_eq!(said("efi: EFI v"), firmware == "uefi");
+    assert_eq!(
+        said("Command line: BOOT_IMAGE=/vmlinuz "),
+        firmware == "bios"
+    );
+}
+
+fn machine(qemu: &PathBuf) -> Command {
+    let mut command = Command::new(qemu);
+    command.args(["-machine", "q35,accel=tcg", "-cpu", "max", "-m", "512"]);
+    command.args(["-display", "none", "-serial", "stdio", "-monitor", "none"]);
+    command.args(["-no-reboot", "-nic", "none"]);
+    command
+}
+
+fn has_ovmf(name: &str) -> bool {
+    let there = Path::new(OVMF).exists();
+    if !there {
+        lunikernel_testing::left_out(name, &format!("there is no {OVMF}"));
+    }
+    there
+}
+
+const VIRTIO_BLK: &str = "virtio-blk-pci,drive=disk,bootindex=1";
+const VIRTIO_SCSI: &str = "virtio-scsi-pci -device scsi-hd,drive=disk,bootindex=1";
+const NVME: &str = "nvme,drive=disk,serial=1,bootindex=1";
+
+#[test]
+fn by_bios_from_virtio_blk() {
+    boots("by_bios_from_virtio_blk", "bios", VIRTIO_BLK);
+}
+
+#[test]
+fn by_bios_from_virtio_scsi() {
+    boots("by_bios_from_virtio_scsi", "bios", VIRTIO_SCSI);
+}
+
+#[test]
+fn by_bios_from_nvme() {
+    boots("by_bios_from_nvme", "bios", NVME);
+}
+
+#[test]
+fn by_uefi_from_virtio_blk() {
+    boots("by_uefi_from_virtio_blk", "uefi", VIRTIO_BLK);
+}
+
+#[test]
+fn by_uefi_from_virtio_scsi() {
+    boots("by_uefi_from_virtio_scsi", "uefi", VIRTIO_SCSI);
+}
+
+#[test]
+fn by_uefi_from_nvme() {
+    boots("by_uefi_from_nvme", "uefi", NVME);
+}
+
+/// By the script that comes with the image.
+#[test]
+fn the_qcow2_image_boots() {
+    let name = "export::boots::the_qcow2_image_boots";
+    if need(name, "qemu-system-x86_64").is_none() || !has_ovmf(name) {
+        return;
+    }
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    site.made(
+        folder.path(),
+        "kvm",
+        &["--compress", "--append", "luni.test=1"],
+    );
+    let mut script = Command::new(folder.path().join("hello.run.sh"));
+    let console = console(script.env("ACCEL", "tcg").env("OVMF", OVMF));
+    let said = |text: &str| console.iter().any(|line| line.contains(text));
+    assert!(said("efi: EFI v") && said("Command line: console=ttyS0 panic=5 luni.test=1"));
+}

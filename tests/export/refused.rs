@@ -1,0 +1,162 @@
+//! Exports that are refused before any work, and what is said of them.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use lunikernel_cache::artefact::{
+    Boot, Devices, EntrySource, Format, KERNEL, Manifest, Overlay, Protocol, seal,
+};
+use lunikernel_cache::{Cache, Silent};
+
+use super::support::exported::Site;
+use super::support::{luni, transcript};
+
+/// A unikernel of 16 bytes, whose zip is in `folder`.
+fn unikernel(folder: &Path, protocol: Protocol) -> PathBuf {
+    let cache = Cache::open(&folder.join("cache")).unwrap();
+    let kernel = cache.blobs().put(b"not much of it..").unwrap();
+    let kernel = EntrySource::of_blob(cache.blobs(), KERNEL, kernel).unwrap();
+    let manifest = Manifest {
+        format: Format::V1,
+        name: "tiny".to_owned(),
+        version: "1".to_owned(),
+        flavour: "unikernel".to_owned(),
+        arch: "x86_64".to_owned(),
+        boot: Boot {
+            protocol,
+            cmdline: String::new(),
+            min_memory_mib: 32,
+        },
+        devices: Devices {
+            net: true,
+            block: false,
+        },
+        overlay: Overlay::None {},
+        entries: Default::default(),
+        recipe: None,
+        lock: None,
+        inputs: Vec::new(),
+    };
+    let zip = seal(cache.blobs(), manifest, &[kernel], &Silent).unwrap();
+    let path = folder.join(format!("{protocol:?}.luni.zip"));
+    fs::copy(cache.blobs().path(&zip.digest.sha256), &path).unwrap();
+    path
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for (protocol, formats, reason) in [
+        (Protocol::Solo5Hvt, "raw", "by a tender of Solo5's"),
+        (
+            Protocol::Solo5Virtio,
+            "kvm,gce",
+            "Google's machines have no",
+        ),
+        (Protocol::Solo5Virtio, "ec2", "Nitro machines have neither"),
+        (Protocol::XenPvh, "kvm", "it is started by PVH"),
+        (Protocol::Multiboot, "uki", "Multiboot, which needs a BIOS"),
+    ] {
+        let zip = unikernel(folder.path(), protocol);
+        let output = luni(folder.path())
+            .args(["export", "--to", formats, "-o", "out"])
+            .arg(zip)
+            .output()
+            .unwrap();
+        let text = transcript(&output);
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(text.contains(reason) && text.contains("hint: "), "{text}");
+        assert!(text.contains("`--force` makes it nevertheless"), "{text}");
+        assert!(!folder.path().join("out").exists());
+    }
+}
+
+#[test]
+fn sizes_and_command_lines_that_do_not_fit_are_refused() {
+    let name = "export::refused::sizes_and_command_lines_that_do_not_fit_are_refused";
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    for (formats, options, code, message, hint) in [
+        (
+            "raw",
+            "--size 20M",
+            3,
+            "its files need ",
+            "ask for `--size 3",
+        ),
+        (
+            "gce",
+            "--size 1100M",
+            3,
+            "a whole number of GiB",
+            "ask for `--size 2G`",
+        ),
+        (
+            "gce",
+            "--size 4T",
+            3,
+            "expected a whole number of GiB, 1 to 2048",
+            "--size",
+        ),
+        (
+            "raw",
+            "--size 1",
+            2,
+            "expected a number and one of M, G and T",
+            "",
+        ),
+        ("floppy", "", 2, "invalid value 'floppy'", ""),
+        (
+            "raw",
+            "--cmdline a='1'",
+            3,
+            "hands on no quotes",
+            "`--cmdline`",
+        ),
+        (
+            "raw",
+            "--cmdline a=\u{e4}",
+            3,
+            "visible ASCII",
+            "`--cmdline`",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options.split(' ').filter(|it| !it.is_empty());
+        let output = site.export(folder.path(), formats).args(options).output();
+        let output = output.unwrap();
+        let text = transcript(&output);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(message) && text.contains(hint), "{text}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn what_may_not_work_is_said() {
+    let name = "export::refused::what_may_not_work_is_said";
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = site.export(folder.path(), "gce,kvm");
+    command.args(["--cmdline", "quiet", "--json"]);
+    let output = command.output().unwrap();
+    let text = transcript(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("warning: gce, kvm: its command line names no serial"));
+    assert!(
+        text.contains("warning: gce: its command line has `quiet`"),
+        "{text}"
+    );
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["findings"].as_array().unwrap().len(), 2, "{text}");
+    assert_eq!(said["manifest"]["options"]["cmdline"], "quiet");
+    let features = ["GVNIC", "UEFI_COMPATIBLE", "VIRTIO_SCSI_MULTIQUEUE"];
+    assert_eq!(
+        said["manifest"]["guest_features"],
+        serde_json::json!(features)
+    );
+    assert_eq!(said["files"].as_array().unwrap().len(), 5);
+}

@@ -1,0 +1,100 @@
+//! `recipes/debian/hello`, built once, and what an export of it needs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fs_err as fs;
+use lunikernel_cache::Sha256;
+
+use super::{hello, project, transcript};
+
+/// A Lunikernel, and mirrors with all that an export of it needs beside it.
+pub(crate) struct Site {
+    folder: PathBuf,
+    mirrors: [String; 2],
+}
+
+impl Site {
+    /// The first test that asks builds it; `None` where this machine cannot get Debian
+    /// packages, with the test `name` left out.
+    pub(crate) fn of_hello(name: &str) -> Option<Self> {
+        let built_from = hello::mirror(name)?;
+        let pieces = hello::mirror_of(name, "boot-pieces", &project("exporters/pieces"))?;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("export");
+        fs::create_dir_all(&folder).unwrap();
+        let lock = fs::File::create(folder.join("lock")).unwrap().into_file();
+        lock.lock().unwrap();
+        let site = Self {
+            folder,
+            mirrors: [built_from, pieces],
+        };
+        let there = fs::read(site.zip()).unwrap_or_default();
+        if Sha256::of(&there).hex() != hello::golden() {
+            let build = site
+                .luni(&site.folder.join("cache"))
+                .arg("build")
+                .arg(hello::recipe())
+                .arg("-o")
+                .arg(site.zip())
+                .output()
+                .unwrap();
+            assert_eq!(hello::built_digest(&build), hello::golden());
+        }
+        Some(site)
+    }
+
+    /// The Lunikernel.
+    pub(crate) fn zip(&self) -> PathBuf {
+        self.folder.join("hello.luni.zip")
+    }
+
+    /// The program, cut off from the network, with the cache at `cache`.
+    pub(crate) fn luni(&self, cache: &Path) -> Command {
+        self.luni_at(Path::new(env!("CARGO_BIN_EXE_luni")), cache)
+    }
+
+    /// The same for a copy of the program.
+    pub(crate) fn luni_at(&self, program: &Path, cache: &Path) -> Command {
+        let mut command = hello::luni_at(program, cache);
+        command.arg("--offline");
+        for mirror in &self.mirrors {
+            command.args(["--mirror", mirror]);
+        }
+        command
+    }
+
+    /// `luni export` in `folder`, to `formats`.
+    pub(crate) fn export(&self, folder: &Path, formats: &str) -> Command {
+        let mut command = self.luni(&self.folder.join("cache"));
+        command.current_dir(folder);
+        command.args(["export", "--to", formats]).arg(self.zip());
+        command
+    }
+
+    /// Exports into `folder`, and says what was printed.
+    pub(crate) fn made(&self, folder: &Path, formats: &str, options: &[&str]) -> String {
+        let output = self.export(folder, formats).args(options).output().unwrap();
+        printed(&output)
+    }
+}
+
+/// What a command that succeeded printed on standard output.
+pub(crate) fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", transcript(output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Where programs are that only root needs, and that not everyone looks for there.
+const MORE: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// The program, or `None` after saying that the test `test` is left out.
+pub(crate) fn need(test: &str, program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(MORE.map(PathBuf::from));
+    let mut places = folders.map(|folder| folder.join(program));
+    let found = places.find(|place| place.is_file());
+    if found.is_none() {
+        lunikernel_testing::left_out(test, &format!("there is no program `{program}`"));
+    }
+    found
+}

@@ -46,6 +46,15 @@ impl Firmware {
             Self::Hybrid => "hybrid",
         }
     }
+
+    /// What starts a disk where nobody says: all that can start a kernel of this protocol.
+    #[must_use]
+    pub fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Multiboot | Protocol::Multiboot2 | Protocol::Solo5Virtio => Self::Bios,
+            _ => Self::Hybrid,
+        }
+    }
 }
 
 /// What is known of a Lunikernel that is to be exported.
@@ -148,10 +157,20 @@ fn protocol(
                 .to_owned(),
             "export it with `--to kvm`",
         ),
-        Protocol::Solo5Virtio | Protocol::Multiboot if firmware == Firmware::Uefi => say(
+        Protocol::Solo5Virtio | Protocol::Multiboot | Protocol::Multiboot2
+            if firmware != Firmware::Bios =>
+        {
+            say(
+                Refuse,
+                "it is started by Multiboot, which needs a BIOS".to_owned(),
+                "export it with `--firmware bios`",
+            );
+        }
+        Protocol::Solo5Virtio if guest.devices.block => say(
             Refuse,
-            "it is started by Multiboot, which needs a BIOS".to_owned(),
-            "export it with `--firmware bios`",
+            "it wants a disk, and would take the one that it boots from: Solo5 knows just one"
+                .to_owned(),
+            "run it with `luni run`, which boots it without a disk",
         ),
         Protocol::Multiboot | Protocol::Multiboot2 if cloud => say(
             Severity::Warn,
@@ -375,9 +394,18 @@ mod tests {
             let hybrid = |protocol| refused(&of(protocol), target, Firmware::Hybrid);
             assert!(hybrid(Protocol::Solo5Hvt) && hybrid(Protocol::Solo5Spt));
             let cloud = matches!(target, Target::Gce | Target::Ec2);
-            assert_eq!(hybrid(Protocol::Solo5Virtio), cloud, "{target:?}");
-            assert!(!hybrid(Protocol::Multiboot));
-            assert!(refused(&of(Protocol::Multiboot), target, Firmware::Uefi));
+            let mut virtio = of(Protocol::Solo5Virtio);
+            assert!(refused(&virtio, target, Firmware::Bios), "{target:?}");
+            virtio.devices.block = false;
+            assert_eq!(
+                refused(&virtio, target, Firmware::Bios),
+                cloud,
+                "{target:?}"
+            );
+            for protocol in [Protocol::Multiboot, Protocol::Multiboot2] {
+                assert!(!refused(&of(protocol), target, Firmware::Bios));
+                assert!(hybrid(protocol) && refused(&of(protocol), target, Firmware::Uefi));
+            }
         }
         let arm = Guest {
             arch: "aarch64".to_owned(),

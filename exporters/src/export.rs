@@ -13,6 +13,7 @@ mod format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use lunikernel_cache::artefact::Protocol;
 use lunikernel_cache::{Digest, HashingWriter, Progress, Sha256};
 
 pub use error::ExportError;
@@ -193,6 +194,7 @@ impl Export<'_> {
             memory_mib: about.boot.min_memory_mib,
             firmware: self.system.firmware(),
             net: about.devices.net,
+            old_virtio: about.boot.protocol == Protocol::Solo5Virtio,
         }
     }
 

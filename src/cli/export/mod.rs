@@ -5,6 +5,7 @@ mod findings;
 mod guest;
 mod pieces;
 mod rounds;
+mod system;
 mod text;
 
 use std::collections::BTreeSet;
@@ -12,9 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fs_err as fs;
-use lunikernel_cache::artefact::{Artefact, Protocol};
-use lunikernel_exporters::boot::System;
-use lunikernel_exporters::checks::Firmware;
+use lunikernel_cache::artefact::Artefact;
 use lunikernel_exporters::export::{Export, Format};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
@@ -83,13 +82,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let progress = context.progress();
     let artefact = Arc::new(verify::artefact(&args.artefact, &cache, context)?);
-    let system = System::new(
-        Arc::clone(&artefact),
-        &args.cmdline(&artefact),
-        args.firmware(&artefact),
-    )?;
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
+    let firmware = args.firmware.map(|it| it.0);
+    let system = system::of(&artefact, &args.cmdline(&artefact), firmware)?;
     let guest = guest::of(&artefact, &system)?;
     let found = findings::of(&guest, &formats, system.firmware());
     findings::tell(&found, &artefact, args.force, context)?;
@@ -133,14 +129,6 @@ impl Args {
         match &self.append {
             Some(more) => format!("{base} {more}"),
             None => base.clone(),
-        }
-    }
-
-    fn firmware(&self, artefact: &Artefact) -> Firmware {
-        match (&self.firmware, artefact.manifest().boot.protocol) {
-            (Some(firmware), _) => firmware.0,
-            (None, Protocol::Multiboot | Protocol::Solo5Virtio) => Firmware::Bios,
-            (None, _) => Firmware::Hybrid,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is put around a Lunikernel so that a disk boots it: GRUB and what it reads, and a
 //! unified kernel image.
 
+mod beside;
 mod multiboot;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::hybrid::{Bios, Layout};
 use crate::manifest::BootPiece;
 use crate::uki::{Uki, UkiError};
 
-pub use multiboot::{Beside, Module};
+pub use beside::{Beside, Device, Module};
 
 /// Where UEFI looks for what it starts (UEFI 2.10, 3.5.1.1).
 const EFI_PROGRAM: &str = "EFI/BOOT/BOOTX64.EFI";
@@ -112,10 +113,15 @@ impl BootError {
             Self::Module(_) => {
                 Some("change its `cmdline` in `boot.modules` in the recipe".to_owned())
             }
-            Self::Protocol { protocol, .. } => {
-                let helps = Firmware::of(*protocol) == Firmware::Bios;
-                helps.then(|| "export it with `--firmware bios`".to_owned())
-            }
+            Self::Protocol { protocol, .. } => match protocol {
+                Protocol::Solo5Hvt | Protocol::Solo5Spt => {
+                    Some("export it with `--to bundle`".to_owned())
+                }
+                _ if Firmware::of(*protocol) == Firmware::Bios => {
+                    Some("export it with `--firmware bios`".to_owned())
+                }
+                _ => None,
+            },
             Self::Uki(error) => error.hint(),
             Self::Fat(error) => error.hint(),
             Self::Disk(error) => error.hint(),
@@ -145,7 +151,9 @@ impl System {
                 "expected visible ASCII and spaces alone",
             ));
         }
-        if firmware != Firmware::Uefi && cmdline.contains(CHANGED_BY_GRUB) {
+        let protocol = artefact.manifest().boot.protocol;
+        let tender = matches!(protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt);
+        if firmware != Firmware::Uefi && !tender && cmdline.contains(CHANGED_BY_GRUB) {
             return Err(BootError::Cmdline(HANDS_ON));
         }
         Ok(Self {
@@ -172,6 +180,17 @@ impl System {
     #[must_use]
     pub fn cmdline(&self) -> &str {
         &self.cmdline
+    }
+
+    /// The devices that a unikernel wants by name.
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.beside.devices
+    }
+
+    /// An entry of the Lunikernel.
+    pub(crate) fn entry(&self, name: &str) -> Result<Content, BootError> {
+        Ok(Content::entry(&self.artefact, name)?)
     }
 
     /// The Lunikernel as one EFI program.

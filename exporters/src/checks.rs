@@ -23,6 +23,8 @@ pub enum Target {
     Gce,
     /// Amazon EC2, on Nitro.
     Ec2,
+    /// A tender of Solo5's, on any Linux.
+    Tender,
 }
 
 /// What starts the disk.
@@ -126,11 +128,21 @@ fn protocol(
 ) {
     use Severity::Refuse;
     let cloud = matches!(target, Target::Gce | Target::Ec2);
+    if target == Target::Tender {
+        if !matches!(guest.protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt) {
+            say(
+                Refuse,
+                "it is run by no tender of Solo5's".to_owned(),
+                "export it to a disk, with `--to raw`",
+            );
+        }
+        return;
+    }
     match guest.protocol {
         Protocol::Solo5Hvt | Protocol::Solo5Spt => say(
             Refuse,
             "it is run by a tender of Solo5's, and no firmware can start it from a disk".to_owned(),
-            "run it where its tender is, or build it for the virtio target",
+            "export it with `--to bundle`, to run it where its tender is, or build it for the virtio target",
         ),
         Protocol::XenPvh => say(
             Refuse,
@@ -199,7 +211,7 @@ fn drivers(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String,
     let virtio = has("virtio_pci");
     // What there is, and whether one of them is enough.
     let (networks, disks): (&[&str], &[&str]) = match target {
-        Target::Raw => return,
+        Target::Raw | Target::Tender => return,
         Target::Kvm => (&["virtio_net"], &["virtio_blk"]),
         Target::Gce => (&["virtio_net", "gve"], &["virtio_scsi", "nvme"]),
         Target::Ec2 => (&["ena"], &["nvme"]),
@@ -236,7 +248,7 @@ fn drivers(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String,
 }
 
 fn console(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
-    if guest.protocol != Protocol::Linux || target == Target::Raw {
+    if guest.protocol != Protocol::Linux || matches!(target, Target::Raw | Target::Tender) {
         return;
     }
     let words = || guest.cmdline.split_ascii_whitespace();
@@ -281,7 +293,7 @@ fn memory(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, 
     let smallest = match target {
         Target::Gce => SMALLEST_GCE,
         Target::Ec2 => SMALLEST_EC2,
-        Target::Raw | Target::Kvm => return,
+        Target::Raw | Target::Kvm | Target::Tender => return,
     };
     if needed > smallest {
         say(
@@ -406,6 +418,12 @@ mod tests {
                 assert!(!refused(&of(protocol), target, Firmware::Bios));
                 assert!(hybrid(protocol) && refused(&of(protocol), target, Firmware::Uefi));
             }
+        }
+        for protocol in [Protocol::Solo5Hvt, Protocol::Solo5Spt] {
+            assert!(!refused(&of(protocol), Target::Tender, Firmware::Hybrid));
+        }
+        for protocol in [Protocol::Linux, Protocol::Solo5Virtio, Protocol::Multiboot] {
+            assert!(refused(&of(protocol), Target::Tender, Firmware::Bios));
         }
         let arm = Guest {
             arch: "aarch64".to_owned(),

@@ -7,24 +7,6 @@ use crate::content::Content;
 use crate::disk::Disk;
 use crate::fat::FileTree;
 
-/// What a unikernel that starts by Multiboot has beside its kernel.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Beside {
-    /// Its modules, in the order in which it finds them.
-    pub modules: Vec<Module>,
-    /// How many bytes more than it has its header counts on. They are zeros.
-    pub zeros: u64,
-}
-
-/// Something that lies in the memory of a unikernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Module {
-    /// The entry of the Lunikernel with its content.
-    pub entry: String,
-    /// The text that the unikernel finds with it.
-    pub cmdline: String,
-}
-
 /// What GRUB calls loading a kernel and loading a module, and whether what it loads finds
 /// its own name as the first word of its text. With version 1 it does under the loaders
 /// that kernels were written for, QEMU's among them, and they pass over that word; GRUB
@@ -36,19 +18,6 @@ struct Commands {
 }
 
 impl System {
-    /// With what a unikernel has beside its kernel.
-    ///
-    /// # Errors
-    /// [`BootError::Cmdline`] where GRUB could not hand on a module's text.
-    pub fn with(mut self, beside: Beside) -> Result<Self, BootError> {
-        let changed = |module: &Module| module.cmdline.contains(super::CHANGED_BY_GRUB);
-        if beside.modules.iter().any(changed) {
-            return Err(BootError::Module(super::HANDS_ON));
-        }
-        self.beside = beside;
-        Ok(self)
-    }
-
     /// Adds what GRUB loads to `files`, and gives what it has to run for that.
     pub(super) fn multiboot_files(&self, files: &mut FileTree) -> Result<String, BootError> {
         let Commands {

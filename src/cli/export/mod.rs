@@ -30,7 +30,8 @@ pub(super) use rounds::{export_round, prepare};
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
 /// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants;
-/// vmdk, vhd, vhdx and vdi are for others; uki is one EFI program. The same Lunikernel and
+/// vmdk, vhd, vhdx and vdi are for others; uki is one EFI program; bundle is for unikernels
+/// that a tender of Solo5's runs. The same Lunikernel and
 /// options give the same bytes on every machine. NAME.export.json says what was made of
 /// what. On standard output: the SHA-256 and the file, as sha256sum prints them, of each
 /// file but a raw disk, whose block digest the manifest has.
@@ -90,14 +91,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let found = findings::of(&guest, &formats, system.firmware());
     findings::tell(&found, &artefact, args.force, context)?;
 
-    let loaders = pieces::load(&cache, context)?;
+    let loaders = match formats.iter().any(|it| it.boots()) {
+        true => Some(pieces::load(&cache, context)?),
+        false => None,
+    };
     fs::create_dir_all(&args.output).map_err(|error| {
         let message = format!("could not create the folder {}", args.output.display());
         Failure::new(Exit::Failed, message).caused_by(&error)
     })?;
     let export = Export {
         artefact: digest,
-        loaders: &loaders,
+        loaders: loaders.as_ref(),
         formats,
         size: args.size,
         clusters: match args.compress {

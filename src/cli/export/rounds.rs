@@ -33,7 +33,7 @@ pub(in crate::cli) fn export_round(
     let export = Export {
         system: system::of(&artefact, &cmdline, None)?,
         artefact: round.built.artefact,
-        loaders: &loaders,
+        loaders: Some(&loaders),
         formats: formats
             .iter()
             .map(|format| format.0)

@@ -3,10 +3,11 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use lunikernel_builder::unikernel::{MAX_KERNEL, Modules, multiboot};
+use lunikernel_builder::unikernel::solo5::{self, DeviceKind};
+use lunikernel_builder::unikernel::{KernelFlaw, MAX_KERNEL, Modules, multiboot};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::{Artefact, KERNEL, Protocol};
-use lunikernel_exporters::boot::{Beside, Module, System};
+use lunikernel_exporters::boot::{Beside, Device, Module, System};
 use lunikernel_exporters::checks::Firmware;
 
 use crate::exit::Exit;
@@ -32,6 +33,7 @@ fn beside(artefact: &Artefact) -> Result<Beside, Failure> {
     Ok(Beside {
         modules: modules.collect(),
         zeros: zeros(artefact)?,
+        devices: devices(artefact)?,
     })
 }
 
@@ -41,21 +43,36 @@ fn zeros(artefact: &Artefact) -> Result<u64, Failure> {
     if !matches!(protocol, Protocol::Multiboot | Protocol::Solo5Virtio) {
         return Ok(0);
     }
-    match multiboot::read(&kernel(artefact)?) {
-        Ok(image) => Ok(image.map_or(0, |it| it.missing)),
-        Err(flaw) => {
-            let message = format!("could not export {}: {flaw}", artefact.label());
-            let failure = Failure::new(Exit::BadInput, message);
-            Err(match flaw.hint() {
-                Some(hint) => failure.with_hint(hint),
-                None => failure,
-            })
-        }
+    let image = multiboot::read(&kernel(artefact)?);
+    let image = image.map_err(|flaw| refused(artefact, &flaw))?;
+    Ok(image.map_or(0, |it| it.missing))
+}
+
+/// The devices that a tender has to be given by their names.
+fn devices(artefact: &Artefact) -> Result<Vec<Device>, Failure> {
+    let protocol = artefact.manifest().boot.protocol;
+    if !matches!(protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt) {
+        return Ok(Vec::new());
+    }
+    let image = solo5::read(&kernel(artefact)?).map_err(|flaw| refused(artefact, &flaw))?;
+    let devices = image.devices.into_iter().map(|it| Device {
+        name: it.name,
+        network: it.kind == DeviceKind::Net,
+    });
+    Ok(devices.collect())
+}
+
+fn refused(artefact: &Artefact, flaw: &KernelFlaw) -> Failure {
+    let message = format!("could not export {}: {flaw}", artefact.label());
+    let failure = Failure::new(Exit::BadInput, message);
+    match flaw.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
     }
 }
 
 /// The kernel's bytes.
-pub(super) fn kernel(artefact: &Artefact) -> Result<Vec<u8>, Failure> {
+fn kernel(artefact: &Artefact) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     (artefact.entry(KERNEL)?.take(MAX_KERNEL))
         .read_to_end(&mut bytes)

@@ -251,7 +251,7 @@ impl Site {
     fn want(&self, oci: &str) {
         let recipe = format!(
             "apiVersion: lunikernel/v1\nname: demo\nversion: 1.0.0\nflavour: debian\nsources:\n\
-             \x20 app:\n    oci: {oci}\n  linux: {{file: vmlinuz}}\n\
+             \x20 app:\n    oci: {oci}\n  linux: {{file: linux}}\n\
              steps:\n  - name: made\n    root: [app]\n    outputs: [out]\n    run: |\n\
              \x20     cat /etc/word /etc/second > out\n      ls /etc >> out\n\
              rootfs:\n  from: [app]\n  files:\n    /made:\n      from: made/out\n\

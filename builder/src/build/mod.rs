@@ -9,6 +9,7 @@ mod compose;
 mod error;
 mod extensions;
 mod licence;
+mod listed;
 mod log;
 mod materials;
 mod parts;

@@ -88,7 +88,7 @@ smoke! {
     compare_gzip compare_tar compare_zip control cpio deb digest export_manifest
     gitmodules initramfs input_archive inrelease iso kernel keyring lock manifest modinfo multiboot multiboot2
     overlay overlay_history overlay_paths packages policy pvh recipe relations release
-    report rootfs signature solo5 sources sources_list squashfs tar tree uki versions zip
+    report rootfs signature solo5 sources sources_list squashfs tar tree uki versions yocto_licences yocto_manifest zip
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn recipe(layer: &Path, url: &str) -> String {
          \x20 - name: downloads\n    root: [base, shell]\n    inputs: {{layer: layer}}\n\
          \x20   network: true\n\
          \x20   run: |\n      busybox sh layer/bitbake fetch {url}\n\
-         \x20     busybox find downloads -name '*.done' -delete\n\
+         \x20     busybox rm downloads/*.done\n\
          \x20   outputs: [downloads]\n\
          \x20 - name: image\n    root: [base, shell]\n\
          \x20   inputs: {{layer: layer, downloads: downloads/downloads}}\n\

@@ -256,7 +256,7 @@ fn what_is_no_image_is_told() {
     let Some(world) = World::new() else {
         return;
     };
-    world.change("from: [rootfs]", "from: [linux]");
+    world.change("from: [rootfs]\n  manifest", "from: [linux]\n  manifest");
     world.fails(
         &["build"],
         &["`rootfs.from` makes no image of Yocto", "/sbin/init"],

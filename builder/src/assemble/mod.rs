@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod layers;
 pub mod modules;
 pub mod tarball;
+pub mod yocto;
 
 #[cfg(test)]
 mod tests;

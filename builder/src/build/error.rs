@@ -13,6 +13,7 @@ use crate::assemble::image::ImageError;
 use crate::assemble::kernel::KernelError;
 use crate::assemble::layers::LayerError;
 use crate::assemble::modules::ModuleError;
+use crate::assemble::yocto::ListFlaw;
 use crate::fetch::FetchError;
 use crate::flavour::FlavourError;
 use crate::lock::LockError;
@@ -141,11 +142,22 @@ pub enum BuildError {
         /// What it is.
         found: &'static str,
     },
-    /// What is booted, or goes with it, is no file.
-    #[error("`{reference}` is no file, and a unikernel and its modules are files")]
+    /// What is booted, goes with it or lists packages is no file.
+    #[error("`{reference}` is no file, and {wanted}")]
     NotAFile {
         /// The source or step.
         reference: String,
+        /// Why it should be one.
+        wanted: &'static str,
+    },
+    /// What should list packages does not.
+    #[error("could not read the list of packages `{reference}`")]
+    List {
+        /// What the recipe names.
+        reference: String,
+        /// What is wrong.
+        #[source]
+        source: ListFlaw,
     },
     /// What is booted is larger than anything that can be looked at.
     #[error(
@@ -251,7 +263,7 @@ impl BuildError {
             Self::NoSuchPart { name, .. } => Some(format!(
                 "a step keeps only what its `outputs` list; see what `{name}` makes there"
             )),
-            Self::NotAFile { reference } => {
+            Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }
             Self::NotARoot { .. } => Some(
@@ -259,6 +271,10 @@ impl BuildError {
                     .to_owned(),
             ),
             Self::Image { source, .. } => source.hint(),
+            Self::List { .. } => Some(
+                "`rootfs.manifest` is what Yocto calls IMAGE.manifest, `rootfs.licences` what it calls license.manifest"
+                    .to_owned(),
+            ),
             Self::Archive { source, .. } => source.hint(),
             Self::Extensions { source, .. } => source.hint(),
             Self::StepFailed { recipe, step, .. } => Some(format!(

@@ -10,6 +10,7 @@ mod error;
 mod extensions;
 mod images;
 mod licence;
+mod listed;
 mod log;
 mod materials;
 mod parts;

@@ -25,8 +25,9 @@ impl Builder {
         let lock = blobs.put(locked.lock_text().as_bytes())?;
         let identity =
             Sha256::of(&[recipe.sha256.as_bytes().as_slice(), lock.sha256.as_bytes()].concat());
-        let sbom = serde_json::to_vec(&sbom::document(locked.recipe(), &inputs, &identity))
-            .map_err(BuildError::Json)?;
+        let listed = self.listed(locked.recipe(), materials)?;
+        let sbom = sbom::document(locked.recipe(), &inputs, &listed, &identity);
+        let sbom = serde_json::to_vec(&sbom).map_err(BuildError::Json)?;
         let sbom = blobs.put(&sbom)?;
 
         let mut manifest = manifest(locked, &system, recipe, lock);

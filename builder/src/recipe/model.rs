@@ -73,6 +73,9 @@ pub enum FlavourName {
     Debian,
     /// TinyCore's Core, with its own init; extensions come from `tcz` sources.
     Tinycore,
+    /// An image that Yocto has built, with its own init: a root file system as an
+    /// archive, a kernel, and the list of its packages.
+    Yocto,
     /// Any kernel that starts by multiboot or PVH, with the files that it takes along.
     Unikernel,
     /// A unikernel for Solo5, such as MirageOS makes.
@@ -87,6 +90,7 @@ impl FlavourName {
             Self::Alpine => "alpine",
             Self::Debian => "debian",
             Self::Tinycore => "tinycore",
+            Self::Yocto => "yocto",
             Self::Unikernel => "unikernel",
             Self::Mirage => "mirage",
         }
@@ -372,6 +376,14 @@ pub struct RootfsSpec {
     /// `NAME/PATH` for a part of it).
     #[serde(default)]
     pub from: Vec<String>,
+    /// Only for the flavour `yocto`: the image's manifest, which lists its packages
+    /// (`NAME`, or `NAME/PATH` for a part of it). The bill of materials has them then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Only for the flavour `yocto`: the list of the licences of the packages in
+    /// `manifest`, which Yocto calls `license.manifest` (`NAME`, or `NAME/PATH`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licences: Option<String>,
     /// Paths that are left out of what was unpacked: manual pages, for example. A
     /// folder takes everything in it along.
     #[serde(default)]

@@ -58,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     of("modinfo", archive::modinfo),
     of("multiboot", unikernel::multiboot),
     of("multiboot2", unikernel::multiboot2),
+    of("oci", archive::oci),
     of("overlay", archive::overlay),
     of("overlay_history", archive::overlay_history),
     of("overlay_paths", archive::overlay_paths),

@@ -14,6 +14,7 @@ pub mod control;
 pub mod cpio;
 pub mod deb;
 pub mod gzip;
+pub mod image;
 pub mod initramfs;
 pub mod kernel;
 pub mod layers;

@@ -9,6 +9,7 @@ use lunikernel_cache::{CacheError, Digest, RootfsError};
 use crate::assemble::archive::{ArchiveError, Format};
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
+use crate::assemble::image::ImageError;
 use crate::assemble::kernel::KernelError;
 use crate::assemble::layers::LayerError;
 use crate::assemble::modules::ModuleError;
@@ -111,6 +112,15 @@ pub enum BuildError {
         /// Why.
         #[source]
         source: TczError,
+    },
+    /// A container image could not be unpacked.
+    #[error("could not unpack the image of `{source_name}`")]
+    Image {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        #[source]
+        source: ImageError,
     },
     /// An archive could not be unpacked.
     #[error("could not unpack `{name}`")]
@@ -264,6 +274,7 @@ impl BuildError {
                 "`rootfs.manifest` is what Yocto calls IMAGE.manifest, `rootfs.licences` what it calls license.manifest"
                     .to_owned(),
             ),
+            Self::Image { source, .. } => source.hint(),
             Self::Archive { source, .. } => source.hint(),
             Self::Extensions { source, .. } => source.hint(),
             Self::StepFailed { recipe, step, .. } => Some(format!(

@@ -96,10 +96,12 @@ fn package(id: &str, input: &Input) -> Value {
     if let Some(licence) = &input.licence {
         package["licenseDeclared"] = json!(licence);
     }
-    let purl = input
-        .version
-        .as_ref()
-        .and_then(|version| purl(&input.kind, &input.name, version));
+    let purl = input.version.as_ref().and_then(|version| {
+        if input.kind == "oci" {
+            return Some(image_purl(&input.name, version));
+        }
+        purl(&input.kind, &input.name, version)
+    });
     if let Some(purl) = purl {
         package["externalRefs"] = json!([{
             "referenceCategory": "PACKAGE-MANAGER",
@@ -125,6 +127,22 @@ pub(crate) fn purl(kind: &str, name: &str, version: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("pkg:{kind}/{name}@{}", percent(version)))
+}
+
+/// The package URL of a container image: its digest, and where it is.
+fn image_purl(image: &str, digest: &str) -> String {
+    let repository = image.split_once('@').map_or(image, |(name, _)| name);
+    let (folder, name) = repository.rsplit_once('/').unwrap_or(("", repository));
+    let name = name.split_once(':').map_or(name, |(name, _)| name);
+    let at = match folder {
+        "" => String::new(),
+        folder => format!("?repository_url={}", percent(&format!("{folder}/{name}"))),
+    };
+    format!(
+        "pkg:oci/{}@{}{at}",
+        percent(&name.to_lowercase()),
+        percent(digest)
+    )
 }
 
 /// Percent-encodes what a package URL's version may not hold as it is.

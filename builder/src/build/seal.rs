@@ -137,6 +137,15 @@ fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
                 add("crate", &krate.name, version, krate.digest());
             }
             LockedSource::Git(git) => add("git", &git.url, Some(&git.commit), git.tree),
+            LockedSource::Oci(oci) => {
+                let image = format!("sha256:{}", oci.manifest.sha256.hex());
+                for (number, (name, digest)) in oci.parts().iter().enumerate() {
+                    match number {
+                        0 => add("oci", oci.request.name(), Some(&image), *digest),
+                        _ => add("oci", name, None, *digest),
+                    }
+                }
+            }
             LockedSource::Tcz(tczs) => {
                 for extension in &tczs.extensions {
                     add("tcz", &extension.name, None, extension.digest());

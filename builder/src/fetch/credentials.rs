@@ -85,7 +85,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Whether what is sent there does not leave this machine.
-fn is_here(url: &Url) -> bool {
+pub(crate) fn is_here(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

@@ -10,6 +10,8 @@ use lunikernel_cache::Sha256;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::oci::OciSource;
+
 /// A recipe for a Lunikernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -155,6 +157,8 @@ pub enum Source {
     Git(GitSource),
     /// A crate's source archive, from where this machine's cargo has it.
     Crate(CrateSource),
+    /// The root file system of a container image.
+    Oci(OciSource),
     /// Extensions of TinyCore, with everything they depend on.
     Tcz(TczSource),
     /// A file or folder beside the recipe, as a path relative to it.

@@ -37,6 +37,9 @@ impl fmt::Display for Change {
     }
 }
 
+/// What a change of what a step makes is called.
+pub(super) const OUTPUTS: &str = "outputs";
+
 /// What is pinned, by source or step and name, with what tells two pins apart.
 pub(super) type Pins = BTreeMap<(String, String), String>;
 
@@ -101,7 +104,7 @@ fn flatten(lock: &LockFile) -> Pins {
         }
     }
     for (step, locked) in &lock.steps {
-        let key = (step.clone(), "outputs".to_owned());
+        let key = (step.clone(), OUTPUTS.to_owned());
         pins.insert(key, short(&locked.outputs.sha256.hex()));
     }
     pins

@@ -175,6 +175,17 @@ fn builds(report: &Report) -> Markup {
                     ))
                 }
             }
+            @let as_locked = report.as_locked();
+            @if !as_locked.is_empty() {
+                p {
+                    "Steps taken as locked, not run: "
+                    @for (at, step) in as_locked.iter().enumerate() {
+                        @if at > 0 { ", " }
+                        code { (step) }
+                    }
+                    "."
+                }
+            }
         }
     }
 }

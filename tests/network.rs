@@ -55,12 +55,17 @@ impl Site {
 
     /// `luni VERB recipe ARGS…` with the cache called `cache`.
     fn run_in(&self, cache: &str, verb: &str, args: &[&str]) -> Output {
+        self.of(cache, verb, "recipe", args)
+    }
+
+    /// The same of another subject.
+    fn of(&self, cache: &str, verb: &str, subject: &str, args: &[&str]) -> Output {
         let mut command = hello::luni(&self.small.path(cache));
         command.current_dir(self.small.path(""));
         for mirror in self.small.mirrors() {
             command.args(["--mirror", mirror]);
         }
-        command.arg(verb).arg("recipe").args(args).output().unwrap()
+        command.arg(verb).arg(subject).args(args).output().unwrap()
     }
 
     fn run(&self, verb: &str, args: &[&str]) -> Output {
@@ -370,6 +375,99 @@ fn one_looks_around_with_the_network_that_the_step_has() {
     let with = look("get");
     assert_eq!(String::from_utf8_lossy(&with.stdout), "the first answer\n");
     assert!(!look("use").status.success());
+
+    let get = format!("busybox wget -q -O - {url}/one");
+    let offline = site.small.run("shell", &["get", "--", "sh", "-c", &get]);
+    assert!(!offline.status.success(), "{}", transcript(&offline));
+    assert!(offline.stdout.is_empty(), "{}", transcript(&offline));
+    // Only the command lacked something: the shell itself is there.
+    well(
+        &site
+            .small
+            .run("shell", &["get", "--", "sh", "-c", "exit 0"]),
+    );
+}
+
+#[test]
+fn where_a_step_with_the_network_failed_one_looks_around() {
+    let name = "network::where_a_step_with_the_network_failed_one_looks_around";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    site.edit(
+        "$f; done\n",
+        "$f; done; case $(busybox cat out/one) in *first*) ;; *) echo here > left; exit 3;; esac\n",
+    );
+    let looks = |cache: &str, command: &str| {
+        let asked = site.asked();
+        let shell = site.run_in(cache, "shell", &["get", "--", "sh", "-c", command]);
+        assert_eq!(site.asked(), asked, "it ran: {}", transcript(&shell));
+        well(&shell);
+        String::from_utf8(shell.stdout).unwrap()
+    };
+    let left = "busybox cat left out/two";
+    let found = "here\nalways the same\n";
+
+    // It is not locked yet, and nothing fits it.
+    site.answers("a second answer\n");
+    let unlocked = site.lock_text();
+    ends(
+        &site.run("lock", &[]),
+        6,
+        &["step `get` failed", "luni shell "],
+    );
+    assert_eq!(looks("cache", left), found);
+    // As for the first lock ever, of which there is none.
+    fs::remove_file(site.small.path("recipe/recipe.lock")).unwrap();
+    assert_eq!(looks("cache", left), found);
+    fs::write(site.small.path("recipe/recipe.lock"), unlocked).unwrap();
+    // Where nothing has failed, it is the state that it begins in.
+    assert_eq!(looks("new", "busybox ls -A"), "");
+
+    site.answers("the first answer\n");
+    well(&site.run("lock", &[]));
+    assert_eq!(looks("cache", "busybox ls -A"), "");
+    site.answers("a second answer\n");
+    ends(
+        &site.run_in("other", "build", &[]),
+        6,
+        &["step `get` failed"],
+    );
+    assert_eq!(looks("other", left), found);
+    assert_eq!(looks("third", "busybox ls -A"), "");
+}
+
+#[test]
+fn what_others_packed_gets_no_network_unasked() {
+    let name = "network::what_others_packed_gets_no_network_unasked";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    well(&site.run("lock", &[]));
+    let digest = built_digest(&site.run("build", &["-o", "one.zip"]));
+    assert_eq!(site.asked(), 1);
+    for (verb, code) in [("build", 5), ("fetch", 5), ("verify", 11)] {
+        let refused = site.of("other", verb, "one.zip", &[]);
+        ends(
+            &refused,
+            code,
+            &["what step `get` made", "luni fetch --run-network-steps"],
+        );
+    }
+    let url = site.server.as_ref().unwrap().url();
+    let get = format!("busybox wget -q -O - {url}/one");
+    let look = ["get", "--", "sh", "-c", &get];
+    assert!(!site.of("other", "shell", "one.zip", &look).status.success());
+    assert_eq!(site.asked(), 1);
+
+    let arguments = ["--run-network-steps", "-o", "two.zip"];
+    let built = site.of("other", "build", "one.zip", &arguments);
+    assert_eq!(built_digest(&built), digest);
+    assert_eq!(site.asked(), 2);
+    // It is at hand now.
+    well(&site.of("other", "fetch", "one.zip", &[]));
+    well(&site.of("third", "fetch", "one.zip", &["--run-network-steps"]));
+    assert_eq!(site.asked(), 3);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod alpine;
 mod archives;
 mod compose;
+mod enter;
 mod error;
 mod extensions;
 mod images;
@@ -69,6 +70,9 @@ pub struct Builder {
     pub surroundings: Surroundings,
     /// What is taken from earlier builds.
     pub recall: Recall,
+    /// Whether steps that use the network are run again where what they made is nowhere
+    /// to be had. It is then a missing input otherwise.
+    pub network_steps: bool,
 }
 
 /// What came of a build.
@@ -192,9 +196,13 @@ impl Builder {
         }
         let steps = self.missing_steps(locked).await?;
         let options = self.fetcher.options();
-        if options.offline || options.only_mirrors {
+        let kept_off = options.offline || options.only_mirrors;
+        if kept_off || !self.network_steps {
             let steps = steps.iter();
-            missing.extend(steps.map(|(step, locked)| pinned::as_missing(step, locked)));
+            missing.extend(steps.map(|(step, locked)| match kept_off {
+                true => pinned::as_missing(step, locked),
+                false => pinned::as_not_run(step, locked),
+            }));
         }
         self.fetcher.accept(missing)?;
         for (step, pinned) in &steps {

@@ -9,7 +9,7 @@ use lunikernel_cache::{Digest, Tree};
 use super::materials::Material;
 use super::steps::plan;
 use super::{BuildError, Builder};
-use crate::fetch::{FetchError, Missing, trees};
+use crate::fetch::{Answer, Attempt, FetchError, Missing, trees};
 use crate::lock::{LockFile, LockedRecipe, LockedStep, Update, asked, kept, named};
 use crate::plan::{FixedOutput, Network};
 use crate::recipe::{ReadRecipe, Recipe, Step};
@@ -156,6 +156,7 @@ impl Builder {
         self.run_steps(before, &before.recipe().steps, &mut materials)?;
         let network = Network::Fixed(output);
         let action = plan(before.recipe().arch, step, &materials, network)?;
+        self.remember_run(before.recipe_text(), step, &action.digest)?;
         let _turn = self.turn(&action.digest, &format!("step `{}`", step.name))?;
         let outcome = self.run_step(before.path(), step, &action)?;
         self.outputs(&outcome.result, &action.digest)
@@ -183,12 +184,29 @@ pub(super) fn as_missing(step: &Step, pinned: &LockedStep) -> Missing {
     }
 }
 
+/// The same where the step was not to be run for it.
+pub(super) fn as_not_run(step: &Step, pinned: &LockedStep) -> Missing {
+    let answer = Answer::Unusable(
+        "a step of a packed recipe is run with the network only where that is allowed: \
+         `luni fetch --run-network-steps` does"
+            .to_owned(),
+    );
+    Missing {
+        attempts: vec![Attempt {
+            place: "running it again".to_owned(),
+            answer,
+            tries: 1,
+        }],
+        ..as_missing(step, pinned)
+    }
+}
+
 fn what(step: &Step) -> String {
     format!("what step `{}` made", step.name)
 }
 
 /// The sources and earlier steps that `step` needs, and what these need.
-fn needed<'r>(recipe: &'r Recipe, step: &'r Step) -> BTreeSet<&'r str> {
+pub(super) fn needed<'r>(recipe: &'r Recipe, step: &'r Step) -> BTreeSet<&'r str> {
     let steps: BTreeMap<&str, &Step> = recipe
         .steps
         .iter()

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::error::Stale;
 use super::file::{LockFile, LockedSource};
 use super::resolve::Update;
-use crate::recipe::{Recipe, Step};
+use crate::recipe::{ApkScripts, Recipe, Step, TczInstall};
+use crate::source::file::FileKind;
 
 /// What a step made that may use the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,19 +38,48 @@ struct Asked<'a> {
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Given {
-    /// What a source is locked to.
-    Source(Vec<Digest>),
+    /// What a source is locked to, in its order, and what is made of that.
+    Source(Vec<Digest>, How),
     /// What an earlier step, whose outputs are known when it has run, is asked for.
     Step(Sha256),
     /// What an earlier step is pinned to.
     Outputs(Digest),
 }
 
+/// What a source's digests do not say of what it becomes.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum How {
+    /// Nothing else.
+    AsItIs,
+    /// Whether a file may be executed.
+    File(FileKind),
+    /// What packages of Alpine are laid over, and whether their scripts run.
+    Apk(Option<Digest>, ApkScripts),
+    /// Whether extensions are unpacked.
+    Tcz(TczInstall),
+}
+
+impl How {
+    fn of(source: &LockedSource) -> Self {
+        match source {
+            LockedSource::File(file) => Self::File(file.kind),
+            LockedSource::Apk(apks) => Self::Apk(apks.base, apks.request.scripts),
+            LockedSource::Tcz(tczs) => Self::Tcz(tczs.request.install),
+            LockedSource::Deb(_)
+            | LockedSource::Url(_)
+            | LockedSource::Crate(_)
+            | LockedSource::Git(_)
+            | LockedSource::Oci(_) => Self::AsItIs,
+        }
+    }
+}
+
 /// What each step of `recipe` is asked for, with sources and steps as `lock` has them.
 pub(crate) fn asked(recipe: &Recipe, lock: &LockFile) -> BTreeMap<String, Sha256> {
     let mut known = Known::new();
     for (name, source) in &lock.sources {
-        let given = Given::Source(source.digests());
+        let given = Given::Source(source.digests(), How::of(source));
         known.insert(name, (given, is_packages(source)));
     }
     let mut all = BTreeMap::new();
@@ -75,6 +105,7 @@ fn is_packages(source: &LockedSource) -> bool {
         LockedSource::Url(_)
         | LockedSource::Crate(_)
         | LockedSource::Git(_)
+        | LockedSource::Oci(_)
         | LockedSource::File(_) => false,
     }
 }

@@ -65,6 +65,16 @@ pub fn artefact_action(
     Ok(internal("build", output, input_root))
 }
 
+/// That the step called `step` of the recipe with that text ran with the network; the
+/// result is the digest of its action as JSON, under the step's name.
+#[must_use]
+pub fn last_run_action(recipe: &Digest, step: &str) -> Invocation {
+    let mut input_root = Tree::new();
+    // A single valid name cannot be refused.
+    let _ = input_root.insert("recipe.yaml", file(recipe));
+    internal("run-step", step, input_root)
+}
+
 fn internal(verb: &str, output: &str, input_root: Tree) -> Invocation {
     Invocation {
         arguments: vec!["luni".to_owned(), verb.to_owned()],

@@ -270,11 +270,11 @@ impl BuildError {
                 "an archive that lies in another one is `NAME/PATH`: `iso/boot/rootfs.gz`"
                     .to_owned(),
             ),
+            Self::Image { source, .. } => source.hint(),
             Self::List { .. } => Some(
                 "`rootfs.manifest` is what Yocto calls IMAGE.manifest, `rootfs.licences` what it calls license.manifest"
                     .to_owned(),
             ),
-            Self::Image { source, .. } => source.hint(),
             Self::Archive { source, .. } => source.hint(),
             Self::Extensions { source, .. } => source.hint(),
             Self::StepFailed { recipe, step, .. } => Some(format!(

@@ -5,16 +5,20 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Names under which the workspace's crates use others, those of the workspace apart.
-fn direct_dependencies() -> BTreeSet<String> {
+/// The workspace's crates, as cargo describes them.
+fn packages() -> Vec<Value> {
     let asked = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     let metadata: Value = serde_json::from_slice(&asked.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    packages
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+/// Names under which the workspace's crates use others, those of the workspace apart.
+fn direct_dependencies() -> BTreeSet<String> {
+    packages()
         .iter()
         .flat_map(|package| package["dependencies"].as_array().unwrap())
         .filter(|dependency| !dependency["source"].is_null())
@@ -48,4 +52,43 @@ fn every_direct_dependency_has_its_reason() {
         [] as [&String; 0],
         "docs/dependencies.md explains these, which nothing uses"
     );
+}
+
+/// The packages of a `Cargo.lock`, each with its version.
+fn locked(text: &str) -> BTreeSet<(&str, &str)> {
+    text.split("[[package]]\n")
+        .skip(1)
+        .filter_map(|entry| {
+            let mut values = entry.split('"').skip(1).step_by(2);
+            Some((values.next()?, values.next()?))
+        })
+        .collect()
+}
+
+/// cargo-fuzz is run by hand, where a lock that has fallen behind would build with other
+/// libraries than everything else.
+#[test]
+fn the_fuzzers_lock_follows_the_workspaces() {
+    let text = include_str!("../fuzz/libfuzzer/Cargo.lock");
+    let hint = "copy Cargo.lock to fuzz/libfuzzer and run `cargo metadata` there";
+    let own = locked(text);
+    let all = locked(include_str!("../Cargo.lock"));
+    let more: Vec<&str> = own.difference(&all).map(|(name, _)| *name).collect();
+    let expected = ["arbitrary", "libfuzzer-sys", "lunikernel-libfuzzer"];
+    assert_eq!(more, expected, "{hint}");
+    // What a crate of ours has begun to use would be missing there.
+    for package in packages() {
+        let name = package["name"].as_str().unwrap();
+        let Some((_, entry)) = text.split_once(&format!("name = \"{name}\"\n")) else {
+            continue;
+        };
+        let entry = entry.split("\n\n").next().unwrap();
+        for used in package["dependencies"].as_array().unwrap() {
+            let is_for_tests = used["kind"] == "dev";
+            let used = used["name"].as_str().unwrap();
+            let there =
+                entry.contains(&format!(" \"{used}\"")) || entry.contains(&format!(" \"{used} "));
+            assert!(there || is_for_tests, "{name} uses {used}: {hint}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::paint;
 
-/// Boot a Lunikernel in QEMU or by a tender of Solo5's, and show its console.
+/// Boot one in QEMU or by Solo5's tender.
 ///
 /// Ends when the machine does, or when all that is expected of it has come. The
 /// machine reaches nothing outside; with `--net` its ports are reached from here.

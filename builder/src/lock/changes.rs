@@ -89,6 +89,9 @@ fn flatten(lock: &LockFile) -> Pins {
             LockedSource::Url(url) => pin(&url.url, short(&url.sha256.hex())),
             LockedSource::Crate(krate) => pin(&krate.name, krate.version.clone()),
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
+            LockedSource::Oci(oci) => {
+                pin(oci.request.name(), short(&oci.manifest.sha256.hex()));
+            }
             LockedSource::Tcz(tczs) => {
                 for extension in &tczs.extensions {
                     pin(&extension.name, short(&extension.sha256.hex()));

@@ -11,7 +11,7 @@ use super::locked::has_base;
 use crate::fetch::Fetcher;
 use crate::recipe::{ApkSource, ReadRecipe, Recipe, Source};
 use crate::source::deb::{AptConfig, Archives, DebOptions};
-use crate::source::{apk, file, git, krate, tcz, url};
+use crate::source::{apk, file, git, krate, oci, tcz, url};
 
 /// What may move although the lock fits the recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,6 +208,9 @@ async fn pin(
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
         Source::Crate(source) => LockedSource::Crate(krate::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
+        Source::Oci(source) => LockedSource::Oci(
+            oci::lock(origins.fetcher, source, recipe.recipe.arch, recipe.folder()).await?,
+        ),
         Source::Tcz(source) => LockedSource::Tcz(tcz::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
     }))

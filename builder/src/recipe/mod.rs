@@ -7,6 +7,7 @@ mod grammar;
 mod mode;
 mod model;
 mod near;
+mod oci;
 mod path;
 mod quoted;
 mod read;
@@ -23,6 +24,7 @@ pub use model::{
     RootfsSpec, Service, Source, Step, TczInstall, TczSource, UrlSource, User,
 };
 pub(crate) use near::nearest;
+pub use oci::OciSource;
 pub(crate) use path::Path;
 pub use quoted::quoted;
 pub use read::{FILE_NAME, ReadRecipe, RecipeError};

@@ -10,6 +10,8 @@ use lunikernel_cache::Sha256;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::oci::OciSource;
+
 /// A recipe for a Lunikernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -71,6 +73,9 @@ pub enum FlavourName {
     Debian,
     /// TinyCore's Core, with its own init; extensions come from `tcz` sources.
     Tinycore,
+    /// An image that Yocto has built, with its own init: a root file system as an
+    /// archive, a kernel, and the list of its packages.
+    Yocto,
     /// Any kernel that starts by multiboot or PVH, with the files that it takes along.
     Unikernel,
     /// A unikernel for Solo5, such as MirageOS makes.
@@ -85,6 +90,7 @@ impl FlavourName {
             Self::Alpine => "alpine",
             Self::Debian => "debian",
             Self::Tinycore => "tinycore",
+            Self::Yocto => "yocto",
             Self::Unikernel => "unikernel",
             Self::Mirage => "mirage",
         }
@@ -151,6 +157,8 @@ pub enum Source {
     Git(GitSource),
     /// A crate's source archive, from where this machine's cargo has it.
     Crate(CrateSource),
+    /// The root file system of a container image.
+    Oci(OciSource),
     /// Extensions of TinyCore, with everything they depend on.
     Tcz(TczSource),
     /// A file or folder beside the recipe, as a path relative to it.
@@ -368,6 +376,14 @@ pub struct RootfsSpec {
     /// `NAME/PATH` for a part of it).
     #[serde(default)]
     pub from: Vec<String>,
+    /// Only for the flavour `yocto`: the image's manifest, which lists its packages
+    /// (`NAME`, or `NAME/PATH` for a part of it). The bill of materials has them then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Only for the flavour `yocto`: the list of the licences of the packages in
+    /// `manifest`, which Yocto calls `license.manifest` (`NAME`, or `NAME/PATH`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licences: Option<String>,
     /// Paths that are left out of what was unpacked: manual pages, for example. A
     /// folder takes everything in it along.
     #[serde(default)]

@@ -135,6 +135,11 @@ fn take_over(
             }
             LockedSource::Url(url) => file(&url.url, url.digest()),
             LockedSource::Crate(krate) => file(&krate.name, krate.digest()),
+            LockedSource::Oci(oci) => {
+                for (name, digest) in oci.parts() {
+                    file(&name, digest);
+                }
+            }
             LockedSource::Tcz(tczs) => {
                 for extension in &tczs.extensions {
                     file(&extension.name, extension.digest());

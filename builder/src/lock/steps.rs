@@ -75,6 +75,7 @@ fn is_packages(source: &LockedSource) -> bool {
         LockedSource::Url(_)
         | LockedSource::Crate(_)
         | LockedSource::Git(_)
+        | LockedSource::Oci(_)
         | LockedSource::File(_) => false,
     }
 }

@@ -18,6 +18,7 @@ use lunikernel_builder::source::apk::ApkSourceError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
 use lunikernel_builder::source::krate::CrateError;
+use lunikernel_builder::source::oci::OciError;
 use lunikernel_builder::unikernel::ModulesError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
@@ -209,6 +210,8 @@ impl Explain for LockError {
                 SourceError::Apk(error) => error.exit(),
                 SourceError::Git(error) => error.exit(),
                 SourceError::Crate(error) => error.exit(),
+                SourceError::Oci(OciError::Fetch(error)) => error.exit(),
+                SourceError::Oci(_) => Exit::BadInput,
                 SourceError::File(_) => Exit::BadInput,
                 _ => Exit::Unavailable,
             },

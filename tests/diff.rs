@@ -70,7 +70,7 @@ fn files_of_any_kind_are_compared() {
     assert_eq!(answer["difference"]["path"], Value::Array(Vec::new()));
 
     let output = diff(folder.path(), &path("a.txt"), &path("none"), &[]);
-    assert_eq!(output.status.code(), Some(1), "{}", transcript(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", transcript(&output));
     assert!(output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).contains("none"));
 }

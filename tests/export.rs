@@ -8,6 +8,8 @@ mod refused;
 #[path = "export/stopped.rs"]
 mod stopped;
 mod support;
+#[path = "export/unikernels.rs"]
+mod unikernels;
 #[path = "export/verified.rs"]
 mod verified;
 

@@ -1,16 +1,22 @@
 //! What is put around a Lunikernel so that a disk boots it: GRUB and what it reads, and a
 //! unified kernel image.
 
+mod beside;
+mod multiboot;
+
 use std::sync::Arc;
 
 use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Manifest, Protocol};
 
 use crate::checks::Firmware;
 use crate::content::Content;
+use crate::disk::DiskError;
 use crate::fat::{FatError, FileTree};
 use crate::hybrid::{Bios, Layout};
 use crate::manifest::BootPiece;
 use crate::uki::{Uki, UkiError};
+
+pub use beside::{Beside, Device, Module};
 
 /// Where UEFI looks for what it starts (UEFI 2.10, 3.5.1.1).
 const EFI_PROGRAM: &str = "EFI/BOOT/BOOTX64.EFI";
@@ -18,6 +24,10 @@ const EFI_PROGRAM: &str = "EFI/BOOT/BOOTX64.EFI";
 const GRUB_CONFIG: &str = "boot/grub/grub.cfg";
 /// The longest command line that a Linux for x86 takes, its NUL apart.
 pub const MAX_CMDLINE: usize = 2047;
+/// What GRUB's shell, or GRUB when it hands words on, makes something else of.
+const CHANGED_BY_GRUB: [char; 3] = ['\'', '"', '\\'];
+const HANDS_ON: &str =
+    "GRUB, which starts it under a BIOS, hands on no quotes and backslashes as they are";
 
 /// A part of a boot loader, and what is known about it.
 #[derive(Debug, Clone)]
@@ -57,6 +67,7 @@ pub struct System {
     artefact: Arc<Artefact>,
     cmdline: String,
     firmware: Firmware,
+    beside: Beside,
 }
 
 /// A Lunikernel cannot be made to boot from a disk.
@@ -68,8 +79,13 @@ pub enum BootError {
     /// The command line cannot be handed on.
     #[error("could not put the kernel's command line on the disk: {0}")]
     Cmdline(&'static str),
+    /// The text of a module cannot be handed on.
+    #[error("could not put the text of a module on the disk: {0}")]
+    Module(&'static str),
     /// It is not started by any firmware in this way.
-    #[error("could not make a disk that boots by {protocol:?} under {firmware:?} firmware")]
+    #[error(
+        "could not make a disk that boots by {} under {} firmware", protocol.name(), firmware.name()
+    )]
     Protocol {
         /// How its kernel is started.
         protocol: Protocol,
@@ -82,6 +98,9 @@ pub enum BootError {
     /// The files cannot be on the disk.
     #[error(transparent)]
     Fat(#[from] FatError),
+    /// A file is too large for any disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }
 
 impl BootError {
@@ -91,9 +110,21 @@ impl BootError {
         match self {
             Self::Artefact(error) => error.hint(),
             Self::Cmdline(_) => Some("give another one with `--cmdline`".to_owned()),
-            Self::Protocol { .. } => None,
+            Self::Module(_) => {
+                Some("change its `cmdline` in `boot.modules` in the recipe".to_owned())
+            }
+            Self::Protocol { protocol, .. } => match protocol {
+                Protocol::Solo5Hvt | Protocol::Solo5Spt => {
+                    Some("export it with `--to bundle`".to_owned())
+                }
+                _ if Firmware::of(*protocol) == Firmware::Bios => {
+                    Some("export it with `--firmware bios`".to_owned())
+                }
+                _ => None,
+            },
             Self::Uki(error) => error.hint(),
             Self::Fat(error) => error.hint(),
+            Self::Disk(error) => error.hint(),
         }
     }
 }
@@ -120,15 +151,16 @@ impl System {
                 "expected visible ASCII and spaces alone",
             ));
         }
-        if firmware != Firmware::Uefi && cmdline.contains(['\'', '"', '\\']) {
-            return Err(BootError::Cmdline(
-                "GRUB, which starts it under a BIOS, hands on no quotes and backslashes as they are",
-            ));
+        let protocol = artefact.manifest().boot.protocol;
+        let tender = matches!(protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt);
+        if firmware != Firmware::Uefi && !tender && cmdline.contains(CHANGED_BY_GRUB) {
+            return Err(BootError::Cmdline(HANDS_ON));
         }
         Ok(Self {
             artefact,
             cmdline,
             firmware,
+            beside: Beside::default(),
         })
     }
 
@@ -148,6 +180,17 @@ impl System {
     #[must_use]
     pub fn cmdline(&self) -> &str {
         &self.cmdline
+    }
+
+    /// The devices that a unikernel wants by name.
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.beside.devices
+    }
+
+    /// An entry of the Lunikernel.
+    pub(crate) fn entry(&self, name: &str) -> Result<Content, BootError> {
+        Ok(Content::entry(&self.artefact, name)?)
     }
 
     /// The Lunikernel as one EFI program.
@@ -220,23 +263,20 @@ impl System {
 
     /// What GRUB runs, and what it loads.
     fn grub_files(&self, files: &mut FileTree) -> Result<(), BootError> {
-        let kernel = Content::entry(&self.artefact, KERNEL)?;
         let manifest = self.artefact.manifest();
         let mut commands =
             "serial --unit=0 --speed=115200\nterminal_output console serial\n".to_owned();
-        let arguments = quoted(&self.cmdline);
         match manifest.boot.protocol {
             Protocol::Linux => {
-                files.add("vmlinuz", kernel)?;
-                commands += &format!("linux /vmlinuz{arguments}\n");
+                files.add("vmlinuz", Content::entry(&self.artefact, KERNEL)?)?;
+                commands += &format!("linux /vmlinuz{}\n", quoted(&self.cmdline));
                 if manifest.entries.contains_key(INITRAMFS) {
                     files.add("initrd.img", Content::entry(&self.artefact, INITRAMFS)?)?;
                     commands += "initrd /initrd.img\n";
                 }
             }
-            Protocol::Multiboot | Protocol::Solo5Virtio => {
-                files.add("kernel", kernel)?;
-                commands += &format!("multiboot /kernel{arguments}\n");
+            Protocol::Multiboot | Protocol::Multiboot2 | Protocol::Solo5Virtio => {
+                commands += &self.multiboot_files(files)?;
             }
             _ => return Err(self.refused()),
         }

@@ -23,6 +23,8 @@ pub enum Target {
     Gce,
     /// Amazon EC2, on Nitro.
     Ec2,
+    /// A tender of Solo5's, on any Linux.
+    Tender,
 }
 
 /// What starts the disk.
@@ -44,6 +46,15 @@ impl Firmware {
             Self::Bios => "bios",
             Self::Uefi => "uefi",
             Self::Hybrid => "hybrid",
+        }
+    }
+
+    /// What starts a disk where nobody says: all that can start a kernel of this protocol.
+    #[must_use]
+    pub fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Multiboot | Protocol::Multiboot2 | Protocol::Solo5Virtio => Self::Bios,
+            _ => Self::Hybrid,
         }
     }
 }
@@ -117,11 +128,21 @@ fn protocol(
 ) {
     use Severity::Refuse;
     let cloud = matches!(target, Target::Gce | Target::Ec2);
+    if target == Target::Tender {
+        if !matches!(guest.protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt) {
+            say(
+                Refuse,
+                "it is run by no tender of Solo5's".to_owned(),
+                "export it to a disk, with `--to raw`",
+            );
+        }
+        return;
+    }
     match guest.protocol {
         Protocol::Solo5Hvt | Protocol::Solo5Spt => say(
             Refuse,
             "it is run by a tender of Solo5's, and no firmware can start it from a disk".to_owned(),
-            "run it where its tender is, or build it for the virtio target",
+            "export it with `--to bundle`, to run it where its tender is, or build it for the virtio target",
         ),
         Protocol::XenPvh => say(
             Refuse,
@@ -148,10 +169,20 @@ fn protocol(
                 .to_owned(),
             "export it with `--to kvm`",
         ),
-        Protocol::Solo5Virtio | Protocol::Multiboot if firmware == Firmware::Uefi => say(
+        Protocol::Solo5Virtio | Protocol::Multiboot | Protocol::Multiboot2
+            if firmware != Firmware::Bios =>
+        {
+            say(
+                Refuse,
+                "it is started by Multiboot, which needs a BIOS".to_owned(),
+                "export it with `--firmware bios`",
+            );
+        }
+        Protocol::Solo5Virtio if guest.devices.block => say(
             Refuse,
-            "it is started by Multiboot, which needs a BIOS".to_owned(),
-            "export it with `--firmware bios`",
+            "it wants a disk, and would take the one that it boots from: Solo5 knows just one"
+                .to_owned(),
+            "run it with `luni run`, which boots it without a disk",
         ),
         Protocol::Multiboot | Protocol::Multiboot2 if cloud => say(
             Severity::Warn,
@@ -180,7 +211,7 @@ fn drivers(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String,
     let virtio = has("virtio_pci");
     // What there is, and whether one of them is enough.
     let (networks, disks): (&[&str], &[&str]) = match target {
-        Target::Raw => return,
+        Target::Raw | Target::Tender => return,
         Target::Kvm => (&["virtio_net"], &["virtio_blk"]),
         Target::Gce => (&["virtio_net", "gve"], &["virtio_scsi", "nvme"]),
         Target::Ec2 => (&["ena"], &["nvme"]),
@@ -217,7 +248,7 @@ fn drivers(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String,
 }
 
 fn console(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
-    if guest.protocol != Protocol::Linux || target == Target::Raw {
+    if guest.protocol != Protocol::Linux || matches!(target, Target::Raw | Target::Tender) {
         return;
     }
     let words = || guest.cmdline.split_ascii_whitespace();
@@ -262,7 +293,7 @@ fn memory(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, 
     let smallest = match target {
         Target::Gce => SMALLEST_GCE,
         Target::Ec2 => SMALLEST_EC2,
-        Target::Raw | Target::Kvm => return,
+        Target::Raw | Target::Kvm | Target::Tender => return,
     };
     if needed > smallest {
         say(
@@ -375,9 +406,24 @@ mod tests {
             let hybrid = |protocol| refused(&of(protocol), target, Firmware::Hybrid);
             assert!(hybrid(Protocol::Solo5Hvt) && hybrid(Protocol::Solo5Spt));
             let cloud = matches!(target, Target::Gce | Target::Ec2);
-            assert_eq!(hybrid(Protocol::Solo5Virtio), cloud, "{target:?}");
-            assert!(!hybrid(Protocol::Multiboot));
-            assert!(refused(&of(Protocol::Multiboot), target, Firmware::Uefi));
+            let mut virtio = of(Protocol::Solo5Virtio);
+            assert!(refused(&virtio, target, Firmware::Bios), "{target:?}");
+            virtio.devices.block = false;
+            assert_eq!(
+                refused(&virtio, target, Firmware::Bios),
+                cloud,
+                "{target:?}"
+            );
+            for protocol in [Protocol::Multiboot, Protocol::Multiboot2] {
+                assert!(!refused(&of(protocol), target, Firmware::Bios));
+                assert!(hybrid(protocol) && refused(&of(protocol), target, Firmware::Uefi));
+            }
+        }
+        for protocol in [Protocol::Solo5Hvt, Protocol::Solo5Spt] {
+            assert!(!refused(&of(protocol), Target::Tender, Firmware::Hybrid));
+        }
+        for protocol in [Protocol::Linux, Protocol::Solo5Virtio, Protocol::Multiboot] {
+            assert!(refused(&of(protocol), Target::Tender, Firmware::Bios));
         }
         let arm = Guest {
             arch: "aarch64".to_owned(),

@@ -13,6 +13,7 @@ mod format;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use lunikernel_cache::artefact::Protocol;
 use lunikernel_cache::{Digest, HashingWriter, Progress, Sha256};
 
 pub use error::ExportError;
@@ -29,7 +30,7 @@ use crate::kvm::{self, Machine};
 use crate::manifest::{self, DiskEntry, ExportManifest, FileEntry};
 use crate::qcow2::{self, Clusters};
 use crate::sink::Stream;
-use crate::{gce, raw, vdi, vhd, vhdx, vmdk};
+use crate::{bundle, gce, raw, vdi, vhd, vhdx, vmdk};
 
 /// What is to be exported, and how.
 #[derive(Debug, Clone)]
@@ -38,8 +39,8 @@ pub struct Export<'a> {
     pub system: System,
     /// The digest of its zip.
     pub artefact: Digest,
-    /// What starts it.
-    pub loaders: &'a Loaders,
+    /// What starts it, where one of the formats [boots](Format::boots).
+    pub loaders: Option<&'a Loaders>,
     /// The formats. A file that several of them have is written once.
     pub formats: BTreeSet<Format>,
     /// The size of the disk in bytes; else the fewest GiB that hold it.
@@ -100,15 +101,25 @@ impl Export<'_> {
         if self.formats.contains(&Format::Uki) {
             self.write_uki(name, &mut files)?;
         }
-        let manifest = self.manifest(map.as_ref(), &files);
+        if self.formats.contains(&Format::Bundle) {
+            let bundle = bundle::archive(&self.system)?;
+            files.add(&format!("{name}.bundle.tar"), None, |out| {
+                raw::write(&bundle, out)
+            })?;
+        }
+        let manifest = self.manifest(map.as_ref(), &files)?;
         let text = manifest.to_canonical()?;
         let files = files.commit(&format!("{name}.export.json"), &text)?;
         Ok(Exported { manifest, files })
     }
 
+    fn loaders(&self) -> Result<&Loaders, ExportError> {
+        self.loaders.ok_or(ExportError::NoLoaders)
+    }
+
     /// The disk that all formats hold.
     fn disk(&self, identity: &Identity) -> Result<Disk, ExportError> {
-        let mut layout = self.system.layout(self.loaders, self.size)?;
+        let mut layout = self.system.layout(self.loaders()?, self.size)?;
         let size = match self.size {
             Some(size) => size,
             // Clouds take no others, and with one size for all every format has the same disk.
@@ -139,7 +150,7 @@ impl Export<'_> {
         } = *image;
         let file = |ending: &str| format!("{name}.{ending}");
         match format {
-            Format::Uki => Ok(()),
+            Format::Bundle | Format::Uki => Ok(()),
             Format::Raw => self.write_raw(image, files),
             Format::Ec2 => {
                 self.write_raw(image, files)?;
@@ -177,12 +188,12 @@ impl Export<'_> {
     }
 
     fn write_uki(&self, name: &str, files: &mut Files<'_>) -> Result<(), ExportError> {
-        let program = whole(self.system.uki(self.loaders)?)?;
+        let program = whole(self.system.uki(self.loaders()?)?)?;
         files.add(&format!("{name}.efi"), None, |out| {
             raw::write(&program, out)
         })?;
         // A disk has the notice on it; here it can only lie beside.
-        let notice = &self.loaders.stub.notice.text;
+        let notice = &self.loaders()?.stub.notice.text;
         files.add_bytes(&format!("{name}.efi.licence.txt"), notice)
     }
 
@@ -193,30 +204,35 @@ impl Export<'_> {
             memory_mib: about.boot.min_memory_mib,
             firmware: self.system.firmware(),
             net: about.devices.net,
+            old_virtio: about.boot.protocol == Protocol::Solo5Virtio,
         }
     }
 
-    fn manifest(&self, map: Option<&BlockMap>, files: &Files<'_>) -> ExportManifest {
+    fn manifest(
+        &self,
+        map: Option<&BlockMap>,
+        files: &Files<'_>,
+    ) -> Result<ExportManifest, ExportError> {
         let about = self.system.about();
         let mut options = BTreeMap::from([("cmdline", self.system.cmdline().to_owned())]);
         let mut boot = BTreeSet::new();
         if map.is_some() {
             options.insert("firmware", self.system.firmware().name().to_owned());
-            boot.extend(self.system.pieces(self.loaders));
+            boot.extend(self.system.pieces(self.loaders()?));
         }
         if self.formats.contains(&Format::Kvm) {
             let compressed = self.clusters == Clusters::Compressed;
             options.insert("compress", compressed.to_string());
         }
         if self.formats.contains(&Format::Uki) {
-            boot.insert(&self.loaders.stub.about);
+            boot.insert(&self.loaders()?.stub.about);
         }
         let options = options.into_iter().map(|(name, it)| (name.to_owned(), it));
         let guest_features = match self.formats.contains(&Format::Gce) {
             true => self.guest_features.clone(),
             false => Vec::new(),
         };
-        ExportManifest {
+        Ok(ExportManifest {
             format: manifest::Format::V1,
             artefact: manifest::Exported {
                 name: about.name.clone(),
@@ -230,7 +246,7 @@ impl Export<'_> {
             disk: map.map(DiskEntry::from),
             files: files.entries(),
             guest_features,
-        }
+        })
     }
 }
 

@@ -14,6 +14,9 @@ pub struct Machine {
     pub firmware: Firmware,
     /// Whether it has a network interface.
     pub net: bool,
+    /// Whether it knows only what virtio devices were before version 1 of its standard, as
+    /// Solo5 does. On the newer of QEMU's two boards libvirt makes none of these.
+    pub old_virtio: bool,
 }
 
 /// A machine cannot be called so.
@@ -49,6 +52,7 @@ pub fn domain_xml(machine: &Machine, identity: &Identity) -> Result<String, Name
     </firmware>\n"
             .to_owned(),
     };
+    let board = board(machine);
     let net = match machine.net {
         true => {
             "    <interface type='network'>
@@ -64,7 +68,7 @@ pub fn domain_xml(machine: &Machine, identity: &Identity) -> Result<String, Name
   <uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory>
   <vcpu>1</vcpu>
-{firmware}    <type arch='x86_64' machine='q35'>hvm</type>
+{firmware}    <type arch='x86_64' machine='{board}'>hvm</type>
     <boot dev='hd'/>
   </os>
   <features>
@@ -113,6 +117,7 @@ done
 "#
         }
     };
+    let board = board(machine);
     // Without firmware for UEFI, QEMU starts its BIOS, which a hybrid disk boots under too.
     let net = match machine.net {
         true => "-nic user,model=virtio-net-pci",
@@ -125,11 +130,18 @@ done
 # names the firmware, where it is not found.
 set -eu
 here=$(dirname -- "$0")
-{firmware}exec qemu-system-x86_64 -machine "q35,accel=${{ACCEL:-kvm:tcg}}" -cpu max -m {memory} \
+{firmware}exec qemu-system-x86_64 -machine "{board},accel=${{ACCEL:-kvm:tcg}}" -cpu max -m {memory} \
     -nographic -no-reboot -snapshot {net} \
     -drive "file=$here/{name}.qcow2,format=qcow2,if=virtio" -device virtio-rng-pci "$@"
 "#
     ))
+}
+
+fn board(machine: &Machine) -> &'static str {
+    match machine.old_virtio {
+        true => "pc",
+        false => "q35",
+    }
 }
 
 /// Names end up in XML, in a shell and in paths; such names need no quotes in any of them.
@@ -161,6 +173,7 @@ mod tests {
             memory_mib: 256,
             firmware: Firmware::Hybrid,
             net: true,
+            old_virtio: false,
         };
         let identity = Identity::of(Sha256::of(b"test"));
         for name in [

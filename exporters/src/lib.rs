@@ -13,6 +13,7 @@
 //!   gpt::place(partitions) ──► Disk          partition table, boot code, partitions
 //!   hybrid::Layout ──► Disk                  all of it, as boots under BIOS and UEFI
 //! Disk ──► raw │ gce │ qcow2 │ vmdk │ vhd │ vdi │ vhdx ──► Sink ──► Output ──commit──► file
+//! bundle::archive, tar::archive ──► Disk     what is run by a tender, and boots from nothing
 //! Disk ──► BlockMap                          its digest, and what a cloud has to be sent
 //! all that came of it ──► manifest::ExportManifest ──► NAME.export.json
 //! ```
@@ -28,6 +29,7 @@
 
 pub mod blocks;
 pub mod boot;
+pub mod bundle;
 pub mod checks;
 pub mod content;
 mod deflate;
@@ -46,6 +48,7 @@ pub mod output;
 pub mod qcow2;
 pub mod raw;
 pub mod sink;
+pub mod tar;
 pub mod uki;
 pub mod vdi;
 pub mod vhd;

@@ -27,9 +27,9 @@ impl Drop for Machine {
     }
 }
 
-/// Starts a machine and gives all lines of its console up to the one with [`UP`]. One
+/// Starts a machine and gives all lines of its console up to the one with `last`. One
 /// machine at a time: two of them take longer than one after the other.
-fn console(command: &mut Command) -> Vec<String> {
+pub(crate) fn console(command: &mut Command, last: &str) -> Vec<String> {
     let turn = Path::new(env!("CARGO_TARGET_TMPDIR")).join("export/one-boot");
     let turn = fs::File::create(turn).unwrap().into_file();
     turn.lock().unwrap();
@@ -66,7 +66,7 @@ fn console(command: &mut Command) -> Vec<String> {
                 panic!("{command:?} ended: {ended}; its console said:\n{console}");
             }
         }
-        if seen.last().is_some_and(|line| line.contains(UP)) {
+        if seen.last().is_some_and(|line| line.contains(last)) {
             println!("up after {:.1} s", begun.elapsed().as_secs_f64());
             return seen;
         }
@@ -95,7 +95,7 @@ fn boots(test: &str, firmware: &str, device: &str) {
         let drive = format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF}");
         command.args(["-drive", &drive]);
     }
-    let console = console(command.current_dir(folder.path()));
+    let console = console(command.current_dir(folder.path()), UP);
     let said = |text: &str| console.iter().any(|line| line.contains(text));
     // The kernel tells of the firmware that it finds; GRUB adds a word to its command line.
     assert_eq!(said("efi: EFI v"), firmware == "uefi");
@@ -105,7 +105,7 @@ fn boots(test: &str, firmware: &str, device: &str) {
     );
 }
 
-fn machine(qemu: &PathBuf) -> Command {
+pub(crate) fn machine(qemu: &PathBuf) -> Command {
     let mut command = Command::new(qemu);
     command.args(["-machine", "q35,accel=tcg", "-cpu", "max", "-m", "512"]);
     command.args(["-display", "none", "-serial", "stdio", "-monitor", "none"]);
@@ -172,7 +172,7 @@ fn the_qcow2_image_boots() {
         &["--compress", "--append", "luni.test=1"],
     );
     let mut script = Command::new(folder.path().join("hello.run.sh"));
-    let console = console(script.env("ACCEL", "tcg").env("OVMF", OVMF));
+    let console = console(script.env("ACCEL", "tcg").env("OVMF", OVMF), UP);
     let said = |text: &str| console.iter().any(|line| line.contains(text));
     assert!(said("efi: EFI v") && said("Command line: console=ttyS0 panic=5 luni.test=1"));
 }

@@ -9,12 +9,13 @@ use lunikernel_cache::artefact::{
 use lunikernel_cache::{Cache, Silent};
 
 use super::support::exported::Site;
-use super::support::{luni, transcript};
+use super::support::{luni, project, transcript};
 
-/// A unikernel of 16 bytes, whose zip is in `folder`.
+/// A unikernel that names its devices as Solo5's do, whose zip is in `folder`.
 fn unikernel(folder: &Path, protocol: Protocol) -> PathBuf {
     let cache = Cache::open(&folder.join("cache")).unwrap();
-    let kernel = cache.blobs().put(b"not much of it..").unwrap();
+    let kernel = fs::read(project("fuzz/seeds/solo5/good-devices")).unwrap();
+    let kernel = cache.blobs().put(&kernel).unwrap();
     let kernel = EntrySource::of_blob(cache.blobs(), KERNEL, kernel).unwrap();
     let manifest = Manifest {
         format: Format::V1,
@@ -55,6 +56,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (Protocol::Solo5Virtio, "ec2", "Nitro machines have neither"),
         (Protocol::XenPvh, "kvm", "it is started by PVH"),
+        (Protocol::Multiboot, "bundle", "it is run by no tender"),
         (Protocol::Multiboot, "uki", "Multiboot, which needs a BIOS"),
     ] {
         let zip = unikernel(folder.path(), protocol);

@@ -1,4 +1,4 @@
-//! `recipes/debian/hello`, built once, and what an export of it needs.
+//! Lunikernels of shipped recipes, each built once, and what an export of one needs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,41 +11,67 @@ use super::{hello, project, transcript};
 /// A Lunikernel, and mirrors with all that an export of it needs beside it.
 pub(crate) struct Site {
     folder: PathBuf,
+    zip: PathBuf,
     mirrors: [String; 2],
 }
 
+/// A recipe that comes with the program.
+pub(crate) struct Shipped {
+    /// Its folder, in that of recipes.
+    pub(crate) recipe: &'static str,
+    /// What its mirror is called.
+    pub(crate) mirror: &'static str,
+    /// The committed digest of its Lunikernel: the file, and the name there.
+    pub(crate) golden: [&'static str; 2],
+}
+
+/// A Linux.
+const HELLO: Shipped = Shipped {
+    recipe: "debian/hello",
+    mirror: "hello",
+    golden: ["debian-hello.sha256", "hello.luni.zip"],
+};
+
 impl Site {
-    /// The first test that asks builds it; `None` where this machine cannot get Debian
-    /// packages, with the test `name` left out.
+    /// `recipes/debian/hello`. The first test that asks builds it; `None` where this machine
+    /// cannot get Debian packages, with the test `name` left out.
     pub(crate) fn of_hello(name: &str) -> Option<Self> {
-        let built_from = hello::mirror(name)?;
+        Self::of(name, &HELLO)
+    }
+
+    /// The same for another recipe.
+    pub(crate) fn of(name: &str, shipped: &Shipped) -> Option<Self> {
+        let recipe = project("recipes").join(shipped.recipe);
+        let built_from = hello::mirror_of(name, shipped.mirror, &recipe)?;
         let pieces = hello::mirror_of(name, "boot-pieces", &project("exporters/pieces"))?;
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("export");
         fs::create_dir_all(&folder).unwrap();
         let lock = fs::File::create(folder.join("lock")).unwrap().into_file();
         lock.lock().unwrap();
         let site = Self {
+            zip: folder.join(format!("{}.luni.zip", shipped.mirror)),
             folder,
             mirrors: [built_from, pieces],
         };
         let there = fs::read(site.zip()).unwrap_or_default();
-        if Sha256::of(&there).hex() != hello::golden() {
+        let golden = golden(shipped.golden);
+        if Sha256::of(&there).hex() != golden {
             let build = site
                 .luni(&site.folder.join("cache"))
                 .arg("build")
-                .arg(hello::recipe())
+                .arg(recipe)
                 .arg("-o")
                 .arg(site.zip())
                 .output()
                 .unwrap();
-            assert_eq!(hello::built_digest(&build), hello::golden());
+            assert_eq!(hello::built_digest(&build), golden);
         }
         Some(site)
     }
 
     /// The Lunikernel.
     pub(crate) fn zip(&self) -> PathBuf {
-        self.folder.join("hello.luni.zip")
+        self.zip.clone()
     }
 
     /// The program, cut off from the network, with the cache at `cache`.
@@ -65,9 +91,14 @@ impl Site {
 
     /// `luni export` in `folder`, to `formats`.
     pub(crate) fn export(&self, folder: &Path, formats: &str) -> Command {
+        self.export_of(&self.zip, folder, formats)
+    }
+
+    /// The same for another Lunikernel.
+    pub(crate) fn export_of(&self, zip: &Path, folder: &Path, formats: &str) -> Command {
         let mut command = self.luni(&self.folder.join("cache"));
         command.current_dir(folder);
-        command.args(["export", "--to", formats]).arg(self.zip());
+        command.args(["export", "--to", formats]).arg(zip);
         command
     }
 
@@ -76,6 +107,17 @@ impl Site {
         let output = self.export(folder, formats).args(options).output().unwrap();
         printed(&output)
     }
+}
+
+/// The committed digest of that name in that file.
+fn golden([file, name]: [&str; 2]) -> String {
+    let text = fs::read_to_string(project("tests/golden").join(file)).unwrap();
+    let lines = text.lines().filter_map(|line| line.split_once("  "));
+    let mut found = lines.filter(|(_, of)| *of == name);
+    let (digest, _) = found
+        .next()
+        .unwrap_or_else(|| panic!("no digest of {name}"));
+    digest.to_owned()
 }
 
 /// What a command that succeeded printed on standard output.

@@ -9,7 +9,9 @@ mod compose;
 mod enter;
 mod error;
 mod extensions;
+mod images;
 mod licence;
+mod listed;
 mod log;
 mod materials;
 mod parts;
@@ -43,7 +45,7 @@ use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
 use crate::sandbox::{Sandbox, Surroundings, Unable};
 use crate::source::deb::AptConfig;
-use crate::source::{git, krate};
+use crate::source::{git, krate, oci};
 
 /// Everything that a build needs beside its recipe.
 #[derive(Clone)]
@@ -165,6 +167,7 @@ impl Builder {
     /// [`BuildError::Fetch`] with all of those that cannot be had,
     /// [`BuildError::OtherOutputs`] where a step makes something else than is pinned.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
+        let taken = oci::take(&self.fetcher, locked).await?;
         let mut wants = locked.missing(
             self.cache.blobs(),
             || match self.fetcher.options().only_mirrors {
@@ -176,7 +179,7 @@ impl Builder {
         )?;
         wants.extend(krate::wants(&self.fetcher, locked.lock()).await);
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
-        let mut fetched = report.fetched;
+        let mut fetched = report.fetched + taken;
         for (name, source) in &locked.lock().sources {
             // All of a tree is looked for: what is not whole may have its top folder.
             if let LockedSource::Git(locked) = source {

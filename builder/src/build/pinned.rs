@@ -10,7 +10,7 @@ use super::materials::Material;
 use super::steps::plan;
 use super::{BuildError, Builder};
 use crate::fetch::{Answer, Attempt, FetchError, Missing, trees};
-use crate::lock::{LockFile, LockedRecipe, LockedStep, Update, asked, named};
+use crate::lock::{LockFile, LockedRecipe, LockedStep, Update, asked, kept, named};
 use crate::plan::{FixedOutput, Network};
 use crate::recipe::{ReadRecipe, Recipe, Step};
 
@@ -40,15 +40,14 @@ impl Builder {
             let Some(asked) = asked(&recipe.recipe, &lock).remove(&step.name) else {
                 continue;
             };
-            let before = old.and_then(|old| old.steps.get(&step.name));
-            let outputs = match before {
-                Some(locked) if locked.asked == asked && !update.names(&step.name) => {
-                    locked.outputs
-                }
-                _ => self.pin(recipe, position, step, &lock).await?,
+            let locked = match kept(step, asked, old, update) {
+                Some(locked) => locked,
+                None => LockedStep {
+                    asked,
+                    outputs: self.pin(recipe, position, step, &lock).await?,
+                },
             };
-            lock.steps
-                .insert(step.name.clone(), LockedStep { asked, outputs });
+            lock.steps.insert(step.name.clone(), locked);
         }
         Ok(lock)
     }
@@ -61,12 +60,7 @@ impl Builder {
         step: &Step,
         lock: &LockFile,
     ) -> Result<Digest, BuildError> {
-        if self.fetcher.options().offline {
-            return Err(FetchError::NoNetwork {
-                place: format!("what step `{}` makes", step.name),
-            }
-            .into());
-        }
+        self.may_run(step)?;
         let mut before = recipe.clone();
         before.recipe.steps.truncate(position);
         let before = LockedRecipe::with(before, lock.clone(), &self.cache)?;
@@ -76,6 +70,33 @@ impl Builder {
             self.on_threads(|| self.run_fixed(&part, step, FixedOutput::to_be_locked()))
         })?;
         self.keep(&made)
+    }
+
+    /// Whether a step may run that uses the network.
+    fn may_run(&self, step: &Step) -> Result<(), FetchError> {
+        if self.fetcher.options().offline {
+            return Err(FetchError::NoNetwork {
+                place: format!("what step `{}` makes", step.name),
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs a step of `locked` that may use the network, whether or not what it made is at
+    /// hand, and compares what it makes with the lock. A step without the network is left
+    /// alone.
+    ///
+    /// # Errors
+    /// [`BuildError::OtherOutputs`] where it makes something else than the lock says, or
+    /// whatever keeps it from running.
+    pub async fn check_step(&self, locked: &LockedRecipe, step: &Step) -> Result<(), BuildError> {
+        let Some(pinned) = locked.lock().steps.get(&step.name) else {
+            return Ok(());
+        };
+        self.may_run(step)?;
+        let part = locked.part(&needed(locked.recipe(), step));
+        Box::pin(self.fetch(&part)).await?;
+        tokio::task::block_in_place(|| self.run_again(locked, step, pinned))
     }
 
     /// Gets what pinned steps made and is not in the cache: from mirrors, or by running

@@ -14,6 +14,7 @@ use crate::source::deb::{LockedDeb, Vouched};
 use crate::source::file::LockedFile;
 use crate::source::git::LockedGit;
 use crate::source::krate::LockedCrate;
+use crate::source::oci::LockedOci;
 use crate::source::tcz::{LockedTczs, is_extension};
 use crate::source::url::LockedUrl;
 
@@ -56,6 +57,8 @@ pub enum LockedSource {
     Git(LockedGit),
     /// A crate's source archive.
     Crate(LockedCrate),
+    /// A container image.
+    Oci(LockedOci),
     /// Extensions of TinyCore.
     Tcz(LockedTczs),
     /// A file or folder beside the recipe.
@@ -155,6 +158,13 @@ impl LockFile {
                 LockedSource::Apk(apks) => {
                     let flaw = apks.packages.iter().find_map(|package| package.flaw());
                     if let Some(why) = flaw {
+                        let why = format!("source `{name}`: {why}");
+                        return Err(LockError::Syntax { why });
+                    }
+                    continue;
+                }
+                LockedSource::Oci(oci) => {
+                    if let Some(why) = oci.flaw() {
                         let why = format!("source `{name}`: {why}");
                         return Err(LockError::Syntax { why });
                     }

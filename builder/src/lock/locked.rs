@@ -204,6 +204,7 @@ impl LockFile {
             | LockedSource::Apk(_)
             | LockedSource::Url(_)
             | LockedSource::Crate(_)
+            | LockedSource::Oci(_)
             | LockedSource::Tcz(_) => None,
         });
         let steps = self.steps.values().map(|step| step.outputs);
@@ -297,6 +298,7 @@ impl LockedSource {
             (Self::Crate(locked), Source::Crate(asked)) => {
                 locked.name == asked.name && locked.version == asked.version
             }
+            (Self::Oci(locked), Source::Oci(asked)) => locked.request == *asked,
             (Self::Tcz(locked), Source::Tcz(asked)) => locked.request == *asked,
             (Self::File(locked), Source::File(path)) => locked.path == *path,
             _ => false,
@@ -320,9 +322,12 @@ impl LockedSource {
                     .collect()
             }
             // Extensions of TinyCore have no versions.
-            Self::Url(_) | Self::Git(_) | Self::Crate(_) | Self::Tcz(_) | Self::File(_) => {
-                Vec::new()
-            }
+            Self::Url(_)
+            | Self::Git(_)
+            | Self::Crate(_)
+            | Self::Oci(_)
+            | Self::Tcz(_)
+            | Self::File(_) => Vec::new(),
         }
     }
 
@@ -335,6 +340,7 @@ impl LockedSource {
             Self::Url(url) => vec![url.digest()],
             Self::Crate(krate) => vec![krate.digest()],
             Self::Git(git) => vec![git.tree],
+            Self::Oci(oci) => oci.digests(),
             Self::Tcz(tczs) => tczs.extensions.iter().map(|e| e.digest()).collect(),
             Self::File(file) => vec![file.digest],
         }

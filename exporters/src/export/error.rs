@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::boot::BootError;
+use crate::bundle::BundleError;
 use crate::disk::DiskError;
 use crate::error::{WriteError, hint_for};
 use crate::hybrid::LayoutError;
@@ -19,6 +20,12 @@ pub enum ExportError {
     /// It cannot be made to boot from a disk.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// There is nothing to start it with.
+    #[error("could not make an image that boots: it has no boot loaders")]
+    NoLoaders,
+    /// It cannot be made to run by a tender.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// The disk cannot be laid out.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -66,8 +73,10 @@ impl ExportError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::NoLoaders => None,
             Self::Name(error) => error.hint(),
             Self::Boot(error) => error.hint(),
+            Self::Bundle(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::Size { size, .. } => {

@@ -7,6 +7,8 @@ use crate::checks::Target;
 /// What a Lunikernel can be exported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
+    /// For Solo5's tenders: the unikernel, and a script that runs it.
+    Bundle,
     /// For Amazon's EC2: the disk, and the list of its blocks that are not zero.
     Ec2,
     /// For Google Compute Engine: the disk in a sparse archive.
@@ -29,7 +31,8 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of their names.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Bundle,
         Self::Ec2,
         Self::Gce,
         Self::Kvm,
@@ -45,6 +48,7 @@ impl Format {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Bundle => "bundle",
             Self::Ec2 => "ec2",
             Self::Gce => "gce",
             Self::Kvm => "kvm",
@@ -61,6 +65,7 @@ impl Format {
     #[must_use]
     pub fn target(self) -> Target {
         match self {
+            Self::Bundle => Target::Tender,
             Self::Ec2 => Target::Ec2,
             Self::Gce => Target::Gce,
             Self::Kvm => Target::Kvm,
@@ -71,7 +76,13 @@ impl Format {
     /// Whether it holds a disk.
     #[must_use]
     pub fn has_disk(self) -> bool {
-        self != Self::Uki
+        !matches!(self, Self::Bundle | Self::Uki)
+    }
+
+    /// Whether boot loaders are a part of it.
+    #[must_use]
+    pub fn boots(self) -> bool {
+        self != Self::Bundle
     }
 
     /// Whether the disk has to be a whole number of GiB: clouds make none of other sizes,

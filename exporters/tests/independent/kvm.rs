@@ -20,6 +20,7 @@ fn machines() -> impl Iterator<Item = Machine> {
         memory_mib: 256,
         firmware,
         net,
+        old_virtio: firmware == Firmware::Bios,
     })
 }
 

@@ -5,6 +5,7 @@ mod findings;
 mod guest;
 mod pieces;
 mod rounds;
+mod system;
 mod text;
 
 use std::collections::BTreeSet;
@@ -12,9 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fs_err as fs;
-use lunikernel_cache::artefact::{Artefact, Protocol};
-use lunikernel_exporters::boot::System;
-use lunikernel_exporters::checks::Firmware;
+use lunikernel_cache::artefact::Artefact;
 use lunikernel_exporters::export::{Export, Format};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
@@ -31,7 +30,8 @@ pub(super) use rounds::{export_round, prepare};
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
 /// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants;
-/// vmdk, vhd, vhdx and vdi are for others; uki is one EFI program. The same Lunikernel and
+/// vmdk, vhd, vhdx and vdi are for others; uki is one EFI program; bundle is for unikernels
+/// that a tender of Solo5's runs. The same Lunikernel and
 /// options give the same bytes on every machine. NAME.export.json says what was made of
 /// what. On standard output: the SHA-256 and the file, as sha256sum prints them, of each
 /// file but a raw disk, whose block digest the manifest has.
@@ -83,25 +83,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let progress = context.progress();
     let artefact = Arc::new(verify::artefact(&args.artefact, &cache, context)?);
-    let system = System::new(
-        Arc::clone(&artefact),
-        &args.cmdline(&artefact),
-        args.firmware(&artefact),
-    )?;
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
+    let firmware = args.firmware.map(|it| it.0);
+    let system = system::of(&artefact, &args.cmdline(&artefact), firmware)?;
     let guest = guest::of(&artefact, &system)?;
     let found = findings::of(&guest, &formats, system.firmware());
     findings::tell(&found, &artefact, args.force, context)?;
 
-    let loaders = pieces::load(&cache, context)?;
+    let loaders = match formats.iter().any(|it| it.boots()) {
+        true => Some(pieces::load(&cache, context)?),
+        false => None,
+    };
     fs::create_dir_all(&args.output).map_err(|error| {
         let message = format!("could not create the folder {}", args.output.display());
         Failure::new(Exit::Failed, message).caused_by(&error)
     })?;
     let export = Export {
         artefact: digest,
-        loaders: &loaders,
+        loaders: loaders.as_ref(),
         formats,
         size: args.size,
         clusters: match args.compress {
@@ -133,14 +133,6 @@ impl Args {
         match &self.append {
             Some(more) => format!("{base} {more}"),
             None => base.clone(),
-        }
-    }
-
-    fn firmware(&self, artefact: &Artefact) -> Firmware {
-        match (&self.firmware, artefact.manifest().boot.protocol) {
-            (Some(firmware), _) => firmware.0,
-            (None, Protocol::Multiboot | Protocol::Solo5Virtio) => Firmware::Bios,
-            (None, _) => Firmware::Hybrid,
         }
     }
 }

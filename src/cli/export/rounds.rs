@@ -6,12 +6,10 @@ use std::sync::Arc;
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::verify::Round;
 use lunikernel_cache::{Cache, Digest, Silent};
-use lunikernel_exporters::boot::System;
-use lunikernel_exporters::checks::Firmware;
 use lunikernel_exporters::export::Export;
 use lunikernel_exporters::qcow2::Clusters;
 
-use super::{FormatArg, pieces};
+use super::{FormatArg, pieces, system};
 use crate::failure::Failure;
 
 /// Gets what every export needs, before the first round.
@@ -33,9 +31,9 @@ pub(in crate::cli) fn export_round(
     let artefact = Arc::new(round.artefact()?);
     let cmdline = artefact.manifest().boot.cmdline.clone();
     let export = Export {
-        system: System::new(artefact, &cmdline, Firmware::Hybrid)?,
+        system: system::of(&artefact, &cmdline, None)?,
         artefact: round.built.artefact,
-        loaders: &loaders,
+        loaders: Some(&loaders),
         formats: formats
             .iter()
             .map(|format| format.0)

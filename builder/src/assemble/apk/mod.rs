@@ -401,6 +401,19 @@ fn read_data<R: BufRead>(
     };
     file.drain().map_err(failed)?;
     head.check_data(package, file.watch(Watch::Nothing))?;
+    // apk's database has a line for each name, and so has what scripts report.
+    if let Some((path, _)) = root
+        .nodes()
+        .find(|(path, _)| path.contains(char::is_control))
+    {
+        return Err(ApkError::Layout {
+            package: package.to_owned(),
+            why: format!(
+                "has a file with a control character in its name: \"{}\"",
+                path.escape_debug()
+            ),
+        });
+    }
     let mut by_path = BTreeMap::new();
     for (path, node) in root.nodes() {
         let sum = match &node.kind {

@@ -121,6 +121,30 @@ fn the_database_says_what_apk_would() {
     }
 }
 
+#[test]
+fn names_that_would_be_lines_of_their_own_are_refused() {
+    let (_folder, cache) = store();
+    for name in [
+        "srv/x\nmode 4777 bin/busybox",
+        "a\r",
+        "a\u{85}b/c",
+        "a\u{1b}[2J",
+    ] {
+        let apk = Apk::new("hello", "1.0-r0").file(name, 0o644, "");
+        let error = unpack(cache.blobs(), &apk, &apk.members().whole()).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("a control character in its name"), "{said}");
+        assert!(!said.contains(char::is_control), "{said}");
+    }
+    let apk = Apk::new("hello", "1.0-r0").file("srv/ä b\\n", 0o644, "");
+    assert!(
+        package(cache.blobs(), &apk)
+            .root
+            .get("srv/ä b\\n")
+            .is_some()
+    );
+}
+
 fn content(root: &Rootfs, blobs: &BlobStore, path: &str) -> String {
     let NodeKind::File { content, .. } = &root.get(path).unwrap().kind else {
         panic!("{path} is no file");

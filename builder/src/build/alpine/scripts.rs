@@ -21,7 +21,7 @@ use crate::plan::{Network, StepInputs, step_action};
 use crate::recipe::Step;
 
 /// Where in `/build` scripts lie while they run, and programs that stand in for others.
-const EXEC: &str = ".luni";
+pub(super) const EXEC: &str = ".luni";
 /// What our own part of a run leaves in `/build`.
 pub(super) const REPORT: &str = ".luni-report";
 /// What a line of the log begins with that says which script failed.
@@ -218,7 +218,8 @@ fn layout(source: &str, runs: &[Run], tree: &Tree) -> Result<(Step, StepInputs),
     let mut inputs = StepInputs::default();
     let mut outputs = vec![REPORT.to_owned()];
     for (name, entry) in tree.entries() {
-        if name == "build" || MOUNT_POINTS.contains(&name) {
+        // These stay as they are, out of the scripts' sight.
+        if ["build", EXEC, REPORT].contains(&name) || MOUNT_POINTS.contains(&name) {
             continue;
         }
         let target = format!("build/{name}");
@@ -328,5 +329,20 @@ mod tests {
         assert!(
             fits("abc", "a*c") && fits("abc", "*") && !fits("abc", "a*b") && fits("aXbYc", "a*b*c")
         );
+    }
+
+    #[test]
+    fn what_is_called_as_our_own_files_is_not_taken_along() {
+        let file = || program(lunikernel_cache::Digest::of(b""));
+        let mut tree = Tree::new();
+        for path in [".luni/f", ".luni-report", "build/x", "srv/x"] {
+            tree.insert(path, file()).unwrap();
+        }
+        let (step, inputs) = layout("apks", &[], &tree).unwrap();
+        assert_eq!(step.outputs, [REPORT, "srv"]);
+        assert!(inputs.build.contains_key("srv"));
+        for ours in [EXEC, REPORT, "build"] {
+            assert!(!inputs.build.contains_key(ours) && inputs.root.get(ours).is_none());
+        }
     }
 }

@@ -39,7 +39,10 @@ impl LayerError {
             Self::Conflict { second, .. } => Some(format!(
                 "apk would refuse this, too: leave `{second}` out, or report it to its maintainer"
             )),
-            Self::Place { .. } => None,
+            Self::Place { package, .. } => Some(format!(
+                "what the base or another package has there is no folder, or is one: leave \
+                 `{package}` out with `without`, or take a base of the same release"
+            )),
         }
     }
 }

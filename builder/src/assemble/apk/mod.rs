@@ -166,6 +166,13 @@ pub(crate) fn read_head<R: BufRead>(
     reader.watch(Watch::keep(MAX_CONTROL + 1));
     let first =
         member::decompress(reader, MAX_CONTROL_UNPACKED).map_err(failed("the signature"))?;
+    if is_signature(&first) && first.len() as u64 > member::MAX_SIGNATURES {
+        return Err(wrong(format!(
+            "has signatures of {} bytes, more than {}",
+            first.len(),
+            member::MAX_SIGNATURES
+        )));
+    }
     let signatures = member::signatures(&first)
         .map_err(|why| wrong(format!("cannot be told to be signed: {why}")))?;
     // Without a signature, the first member is the control member.

@@ -78,6 +78,11 @@ fn a_package_that_is_not_what_the_lock_says_is_refused() {
             members.signature.clone(),
             "could not read the control member",
         ),
+        (
+            // Many small signatures, none of which is looked at.
+            testing::gzip(&[b".SIGN.".as_slice(), &[0; 100 << 10]].concat()),
+            "has signatures of 102406 bytes, more than 65536",
+        ),
         (Vec::new(), "could not read the signature"),
         (b"no gzip at all".to_vec(), "could not read the signature"),
         (

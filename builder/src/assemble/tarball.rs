@@ -11,8 +11,10 @@ use lunikernel_cache::{BlobStore, CacheError, Digest, Node, NodeKind, Rootfs, Ro
 use tar::{Entry, EntryType};
 
 mod extra;
+pub(crate) mod names;
 
 use extra::Extra;
+use names::{Excess, Names};
 
 /// Bounds on what one archive may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +180,7 @@ pub(crate) fn read(
         limits,
         members: 0,
         total: 0,
-        names: 0,
+        names: Names::default(),
     };
     let mut archive = tar::Archive::new(&mut reader);
     let archive_error = |members| move |source| TarError::Archive { members, source };
@@ -245,8 +247,7 @@ struct Unpacking {
     limits: Limits,
     members: u64,
     total: u64,
-    /// How many bytes the paths in `root` have.
-    names: u64,
+    names: Names,
 }
 
 impl Unpacking {
@@ -303,7 +304,6 @@ impl Unpacking {
             return Err(refused(&shown, "there is another member of that name"));
         }
         self.require_real_folders(&path, &shown)?;
-        self.count_names(&path, &shown)?;
 
         let node = match kind {
             EntryType::Regular | EntryType::Continuous => {
@@ -359,6 +359,13 @@ impl Unpacking {
                 ));
             }
         };
+        if let Err(Excess { limit, unit }) = self.names.add(&self.root, &path, &node) {
+            return Err(TarError::Bomb {
+                member: shown,
+                limit,
+                unit,
+            });
+        }
         self.root
             .insert(&path, node)
             .map_err(|source| TarError::Place {
@@ -381,23 +388,6 @@ impl Unpacking {
                 format!("`{above}` above it is {}", node.kind.describe()),
             )),
         }
-    }
-
-    fn count_names(&mut self, path: &str, shown: &str) -> Result<(), TarError> {
-        let implied = path.match_indices('/').filter(|(at, _)| {
-            path.get(..*at)
-                .is_some_and(|above| self.root.get(above).is_none())
-        });
-        let new = implied.map(|(at, _)| at).sum::<usize>() + path.len();
-        self.names += new as u64;
-        if self.names > MAX_NAMES {
-            return Err(TarError::Bomb {
-                member: shown.to_owned(),
-                limit: MAX_NAMES,
-                unit: "bytes of names",
-            });
-        }
-        Ok(())
     }
 
     fn hard_link(&mut self, shown: &str, target: Option<&[u8]>) -> Result<Node, TarError> {

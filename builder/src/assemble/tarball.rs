@@ -41,13 +41,13 @@ impl Default for Limits {
 pub const MAX_PATH: usize = 4095;
 /// The longest name of one file that Linux takes (NAME_MAX), in bytes.
 pub const MAX_NAME: usize = 255;
-/// How much all paths of one archive may take, with those of the folders that members
-/// only imply, in bytes: ten times what the packages with most files have. Without a
-/// bound, a name of 4 KB makes two thousand folders whose paths take 4 MB.
-const MAX_NAMES: u64 = 256 << 20;
 /// Up to this size content is read into memory, so that what the store already has
 /// costs no file.
 const IN_MEMORY: u64 = 256 << 10;
+
+/// How many bytes of padding may be behind the end, whatever else the limits are: tar
+/// fills the last block of a tape.
+const FREE_PADDING: u64 = 1 << 20;
 
 /// A tar archive is broken, or holds what does not belong into one.
 #[derive(Debug, thiserror::Error)]
@@ -200,17 +200,27 @@ pub(crate) fn read(
             "it is an extra header without the member that it is about",
         ));
     }
-    require_zeros(&mut reader).map_err(archive_error(unpacking.members))?;
+    let most = limits.total.saturating_sub(unpacking.total);
+    let most = most.saturating_add(FREE_PADDING);
+    let within = require_zeros(&mut reader, most).map_err(archive_error(unpacking.members))?;
+    if !within {
+        return Err(TarError::Bomb {
+            member: "the zeros behind its end".to_owned(),
+            limit: most,
+            unit: "bytes",
+        });
+    }
     Ok(unpacking.root)
 }
 
 /// Reads to the end, where only padding may be: this also makes the decompressor
-/// compare its checksum.
-fn require_zeros(reader: &mut dyn Read) -> io::Result<()> {
+/// compare its checksum. False where there are more than `most` bytes.
+fn require_zeros(reader: &mut dyn Read, most: u64) -> io::Result<bool> {
+    let mut reader = reader.take(most.saturating_add(1));
     let mut buffer = vec![0; 64 << 10];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(reader.limit() > 0),
             Ok(count) if buffer[..count].iter().all(|byte| *byte == 0) => {}
             Ok(_) => {
                 return Err(io::Error::new(

@@ -12,9 +12,11 @@ use tar::{Entry, EntryType};
 
 mod extra;
 mod meta;
+pub(crate) mod names;
 
 use extra::Extra;
 use meta::Meta;
+use names::{Excess, Names};
 
 /// Bounds on what one archive may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +43,13 @@ impl Default for Limits {
 pub const MAX_PATH: usize = 4095;
 /// The longest name of one file that Linux takes (NAME_MAX), in bytes.
 pub const MAX_NAME: usize = 255;
-/// How much all paths of one archive may take, with those of the folders that members
-/// only imply, in bytes: ten times what the packages with most files have. Without a
-/// bound, a name of 4 KB makes two thousand folders whose paths take 4 MB.
-const MAX_NAMES: u64 = 256 << 20;
 /// Up to this size content is read into memory, so that what the store already has
 /// costs no file.
 const IN_MEMORY: u64 = 256 << 10;
+
+/// How many bytes of padding may be behind the end, whatever else the limits are: tar
+/// fills the last block of a tape.
+const FREE_PADDING: u64 = 1 << 20;
 
 /// A tar archive is broken, or holds what does not belong into one.
 #[derive(Debug, thiserror::Error)]
@@ -215,7 +217,7 @@ fn read_members(
         limits,
         members: 0,
         total: 0,
-        names: 0,
+        names: Names::default(),
     };
     let mut archive = tar::Archive::new(&mut reader);
     let archive_error = |members| move |source| TarError::Archive { members, source };
@@ -235,17 +237,27 @@ fn read_members(
             "it is an extra header without the member that it is about",
         ));
     }
-    require_zeros(&mut reader).map_err(archive_error(unpacking.members))?;
+    let most = limits.total.saturating_sub(unpacking.total);
+    let most = most.saturating_add(FREE_PADDING);
+    let within = require_zeros(&mut reader, most).map_err(archive_error(unpacking.members))?;
+    if !within {
+        return Err(TarError::Bomb {
+            member: "the zeros behind its end".to_owned(),
+            limit: most,
+            unit: "bytes",
+        });
+    }
     Ok(unpacking)
 }
 
 /// Reads to the end, where only padding may be: this also makes the decompressor
-/// compare its checksum.
-fn require_zeros(reader: &mut dyn Read) -> io::Result<()> {
+/// compare its checksum. False where there are more than `most` bytes.
+fn require_zeros(reader: &mut dyn Read, most: u64) -> io::Result<bool> {
+    let mut reader = reader.take(most.saturating_add(1));
     let mut buffer = vec![0; 64 << 10];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(reader.limit() > 0),
             Ok(count) if buffer[..count].iter().all(|byte| *byte == 0) => {}
             Ok(_) => {
                 return Err(io::Error::new(
@@ -284,8 +296,7 @@ struct Unpacking {
     limits: Limits,
     members: u64,
     total: u64,
-    /// How many bytes the paths in `root` have.
-    names: u64,
+    names: Names,
 }
 
 impl Unpacking {
@@ -343,7 +354,6 @@ impl Unpacking {
             return Err(refused(&shown, "there is another member of that name"));
         }
         self.require_real_folders(&path, &shown)?;
-        self.count_names(&path, &shown)?;
 
         let node = match kind {
             EntryType::Regular | EntryType::Continuous => {
@@ -402,6 +412,13 @@ impl Unpacking {
                 ));
             }
         };
+        if let Err(Excess { limit, unit }) = self.names.add(&self.root, &path, &node) {
+            return Err(TarError::Bomb {
+                member: shown,
+                limit,
+                unit,
+            });
+        }
         self.root
             .insert(&path, node)
             .map_err(|source| TarError::Place {
@@ -424,23 +441,6 @@ impl Unpacking {
                 format!("`{above}` above it is {}", node.kind.describe()),
             )),
         }
-    }
-
-    fn count_names(&mut self, path: &str, shown: &str) -> Result<(), TarError> {
-        let implied = path.match_indices('/').filter(|(at, _)| {
-            path.get(..*at)
-                .is_some_and(|above| self.root.get(above).is_none())
-        });
-        let new = implied.map(|(at, _)| at).sum::<usize>() + path.len();
-        self.names += new as u64;
-        if self.names > MAX_NAMES {
-            return Err(TarError::Bomb {
-                member: shown.to_owned(),
-                limit: MAX_NAMES,
-                unit: "bytes of names",
-            });
-        }
-        Ok(())
     }
 
     /// The path that a member's name stands for. Layers are unpacked below the root, so

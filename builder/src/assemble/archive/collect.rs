@@ -2,14 +2,11 @@
 
 use std::io::Read;
 
-use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
+use lunikernel_cache::{Digest, Node, Rootfs};
 
 use super::ArchiveError;
+use crate::assemble::tarball::names::{Excess, Names};
 use crate::assemble::tarball::{Keep, KeepError, Limits};
-
-/// How much all paths, targets of links and attributes of one archive may take, in
-/// bytes.
-const MAX_NAMES: u64 = 256 << 20;
 
 /// A root that grows member by member.
 pub(super) struct Collector<'k, 'f> {
@@ -18,7 +15,7 @@ pub(super) struct Collector<'k, 'f> {
     limits: Limits,
     members: u64,
     total: u64,
-    names: u64,
+    names: Names,
 }
 
 impl<'k, 'f> Collector<'k, 'f> {
@@ -29,7 +26,7 @@ impl<'k, 'f> Collector<'k, 'f> {
             limits,
             members: 0,
             total: 0,
-            names: 0,
+            names: Names::default(),
         }
     }
 
@@ -46,18 +43,6 @@ impl<'k, 'f> Collector<'k, 'f> {
                 member: shown(member.as_bytes()),
                 limit: self.limits.members,
                 unit: "members",
-            });
-        }
-        self.count_names(member, member.len())
-    }
-
-    fn count_names(&mut self, member: &str, size: usize) -> Result<(), ArchiveError> {
-        self.names = self.names.saturating_add(size as u64);
-        if self.names > MAX_NAMES {
-            return Err(ArchiveError::Bomb {
-                member: shown(member.as_bytes()),
-                limit: MAX_NAMES,
-                unit: "bytes of names, links and attributes",
             });
         }
         Ok(())
@@ -99,13 +84,13 @@ impl<'k, 'f> Collector<'k, 'f> {
         if path.is_empty() {
             return Ok(());
         }
-        let target = match &node.kind {
-            NodeKind::Symlink { target } => target.len(),
-            _ => 0,
-        };
-        let attributes = node.xattrs.iter();
-        let attributes = attributes.map(|(name, value)| name.len() + value.len());
-        self.count_names(path, attributes.sum::<usize>() + target)?;
+        if let Err(Excess { limit, unit }) = self.names.add(&self.root, path, &node) {
+            return Err(ArchiveError::Bomb {
+                member: shown(path.as_bytes()),
+                limit,
+                unit,
+            });
+        }
         self.root
             .insert(path, node)
             .map_err(|source| ArchiveError::Place {

@@ -9,15 +9,27 @@ use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
 use super::ArchiveError;
 use super::collect::{Collector, refused};
 use crate::assemble::codec::Codec;
-use crate::assemble::cpio::{CpioReader, Header, file_type};
+use crate::assemble::cpio::{CpioReader, Header, ReadError, file_type};
+
+/// How much headers, names and padding of all archives together may take besides the
+/// content, in bytes.
+const SLACK: u64 = 1 << 30;
 
 /// Reads all archives; what is in a later one goes over what is in those before it.
-pub(super) fn read(
+pub(super) fn read(input: impl BufRead, into: Collector<'_, '_>) -> Result<Rootfs, ArchiveError> {
+    let whole = into.left().saturating_add(SLACK);
+    read_within(input, into, whole)
+}
+
+/// As [`read`], with at most `whole` bytes of all archives together.
+pub(super) fn read_within(
     mut input: impl BufRead,
     mut into: Collector<'_, '_>,
+    whole: u64,
 ) -> Result<Rootfs, ArchiveError> {
     let damaged = ArchiveError::damaged("the beginning of a cpio archive");
     let mut archives = 0;
+    let mut left = whole;
     loop {
         let start = input.fill_buf().map_err(&damaged)?;
         match start.first() {
@@ -30,14 +42,26 @@ pub(super) fn read(
             Some(_) => {}
         }
         let codec = Codec::of_magic(start);
-        // Headers and names come on top of the content, which alone is counted.
-        let limit = into.left().saturating_add(1 << 30);
-        if codec == Codec::Plain {
-            archives += segments(CpioReader::one(&mut input, limit), archives, &mut into)?;
+        let read = if codec == Codec::Plain {
+            segments(CpioReader::one(&mut input, left), archives, &mut into)
         } else {
             let inner = codec.first(&mut input);
-            archives += segments(CpioReader::new(inner, limit), archives, &mut into)?;
-        }
+            segments(CpioReader::new(inner, left), archives, &mut into)
+        };
+        let (more, size) = read.map_err(|error| of_all(error, whole))?;
+        archives += more;
+        left = left.saturating_sub(size);
+    }
+}
+
+/// The error that says what is allowed for all archives, and not what was left of that.
+fn of_all(error: ArchiveError, whole: u64) -> ArchiveError {
+    match error {
+        ArchiveError::Cpio(ReadError::Bomb {
+            unit: unit @ "bytes",
+            ..
+        }) => ReadError::Bomb { limit: whole, unit }.into(),
+        other => other,
     }
 }
 
@@ -47,13 +71,13 @@ struct Links {
     content: Digest,
 }
 
-/// Reads the archives in one stream and says how many there were; `before` is how many
-/// came before it.
+/// Reads the archives in one stream and says how many there were and how many bytes;
+/// `before` is how many came before it.
 fn segments(
     mut reader: CpioReader<impl Read>,
     before: u32,
     into: &mut Collector<'_, '_>,
-) -> Result<u32, ArchiveError> {
+) -> Result<(u32, u64), ArchiveError> {
     let mut links = BTreeMap::new();
     let mut segment = 0;
     while let Some(header) = reader.next_header()? {
@@ -73,7 +97,7 @@ fn segments(
             file_type::FILE => {
                 let size = u64::from(header.size);
                 let content = into.content(&header.path, &mut reader, size)?;
-                file(&header, content, before + segment, &mut links, into)
+                file(&header, content, before + segment, &mut links, into)?
             }
             file_type::SYMLINK => {
                 let mut target = String::new();
@@ -99,23 +123,24 @@ fn segments(
         };
         into.insert(&header.path, Node { mode, kind, ..node })?;
     }
-    Ok(segment + 1)
+    Ok((segment + 1, reader.offset()))
 }
 
 /// A file, which may be one that was there under another name. Which of its names
-/// carries the content is up to the archiver: GNU cpio takes the last.
+/// carries the content is up to the archiver: GNU cpio takes the last. Several may carry
+/// it, as long as it is the same.
 fn file(
     header: &Header,
     content: Digest,
     segment: u32,
     links: &mut BTreeMap<(u32, u32, u32), Links>,
     into: &mut Collector<'_, '_>,
-) -> NodeKind {
+) -> Result<NodeKind, ArchiveError> {
     if header.links < 2 {
-        return NodeKind::File {
+        return Ok(NodeKind::File {
             content,
             link: None,
-        };
+        });
     }
     let key = (header.device.0, header.device.1, header.inode);
     let group = links.entry(key).or_insert_with(|| Links {
@@ -128,6 +153,12 @@ fn file(
         .first()
         .map(|first| format!("{segment}:{first}"));
     if header.size > 0 && group.content != content {
+        if group.content.size > 0 {
+            return Err(refused(
+                &header.path,
+                "another name of the same file has other content",
+            ));
+        }
         group.content = content;
         for name in &group.names {
             let Some(node) = into.root().get(name).cloned() else {
@@ -141,8 +172,8 @@ fn file(
             let _ = into.root().insert(name, Node { kind, ..node });
         }
     }
-    NodeKind::File {
+    Ok(NodeKind::File {
         content: group.content,
         link,
-    }
+    })
 }

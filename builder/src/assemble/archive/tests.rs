@@ -302,3 +302,109 @@ fn what_is_no_archive_is_told_from_one_that_is_broken() {
     let error = fuzz(b"\x1f\x8b\x08\0\0\0").unwrap_err();
     assert!(matches!(error, ArchiveError::Damaged { .. }), "{error}");
 }
+
+/// Each name is short for the format and makes two thousand folders.
+#[test]
+fn cpio_names_that_imply_many_folders_are_bounded() {
+    let mut bytes = Vec::new();
+    for number in 0..100 {
+        let name = format!("{number:08}/{}b", "a/".repeat(2000));
+        bytes.extend(cpio_member(&name, 0o100_644, 1, 1, b""));
+    }
+    bytes.extend(cpio_member("TRAILER!!!", 0, 1, 1, b""));
+    let error = fuzz(&bytes).unwrap_err();
+    let ArchiveError::Bomb { limit, unit, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*limit, 256 << 20);
+    assert!(unit.contains("names"), "{unit}");
+}
+
+/// Programs do not agree on which one they see; and setting it anew for all names would
+/// take time that grows with their square.
+#[test]
+fn names_of_one_file_in_cpio_have_one_content() {
+    let member = |name: &str, content: &[u8]| cpio_member(name, 0o100_644, 7, 3, content);
+    let end = cpio_member("TRAILER!!!", 0, 0, 1, b"");
+    let same = [member("a", b"1"), member("b", b"1"), end.clone()].concat();
+    assert!(fuzz(&same).is_ok());
+    let other = [member("a", b"1"), member("b", b"2"), end].concat();
+    let error = fuzz(&other).unwrap_err().to_string();
+    assert!(
+        error.contains("`b` is refused: another name of the same file"),
+        "{error}"
+    );
+}
+
+/// What one archive takes besides content is gone for those behind it.
+#[test]
+fn zeros_of_all_archives_in_a_file_count_together() {
+    let end = cpio_member("TRAILER!!!", 0, 0, 1, b"");
+    let zeros = vec![0; 1 << 20];
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&end).unwrap();
+    for _ in 0..4 {
+        packed.write_all(&zeros).unwrap();
+    }
+    let packed = packed.finish().unwrap();
+    let read = |times: usize| {
+        let mut keep = |_: &mut dyn Read, _| Ok(Digest::of(b""));
+        let into = Collector::new(Limits::default(), &mut keep);
+        initramfs::read_within(packed.repeat(times).as_slice(), into, 10 << 20)
+    };
+    assert!(read(2).is_ok());
+    let error = read(3).unwrap_err().to_string();
+    assert!(error.contains("more than 10485760 bytes"), "{error}");
+}
+
+/// A tape's last block is filled up; hundreds of gigabytes are something else.
+#[test]
+fn zeros_behind_a_tar_are_bounded() {
+    let read = |zeros: u64| {
+        let limits = Limits {
+            total: 1 << 20,
+            devices: true,
+            ..Limits::default()
+        };
+        let tar = sample_tar();
+        let reader = tar.as_slice().chain(io::repeat(0).take(zeros));
+        tarball::read(reader, limits, &mut |content, _| {
+            let mut content = HashingReader::new(content);
+            io::copy(&mut content, &mut io::sink()).map_err(KeepError::Read)?;
+            Ok(content.finish())
+        })
+    };
+    assert_eq!(read(1 << 20).unwrap().nodes().len(), sample().nodes().len());
+    let error = read(3 << 20).unwrap_err().to_string();
+    assert!(error.contains("at `the zeros behind its end`"), "{error}");
+    assert!(read(u64::MAX).is_err());
+}
+
+/// A member of a newc archive, whose inode is `inode`.
+fn cpio_member(name: &str, mode: u32, inode: u32, links: u32, content: &[u8]) -> Vec<u8> {
+    let fields = [
+        inode,
+        mode,
+        0,
+        0,
+        links,
+        0,
+        content.len() as u32,
+        0,
+        0,
+        0,
+        0,
+        name.len() as u32 + 1,
+        0,
+    ];
+    let mut bytes = b"070701".to_vec();
+    for field in fields {
+        bytes.extend(format!("{field:08x}").into_bytes());
+    }
+    bytes.extend(name.as_bytes());
+    bytes.push(0);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(content);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}

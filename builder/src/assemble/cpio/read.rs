@@ -204,6 +204,11 @@ impl<R: Read> CpioReader<R> {
         }
     }
 
+    /// How many bytes were read.
+    pub(crate) fn offset(&self) -> u64 {
+        self.inner.offset
+    }
+
     /// Skips what is left of the current member and goes to the next one; `None` at
     /// the end. Its content is then read from this reader itself.
     ///

@@ -4,6 +4,7 @@
 //! Without Rock Ridge a name is taken as Linux shows it: in lower case, without its
 //! version. Other trees that an image may have (Joliet, El Torito) are not looked at.
 
+mod image;
 mod record;
 mod rock_ridge;
 
@@ -16,6 +17,7 @@ use super::ArchiveError;
 use super::collect::{Collector, refused, shown};
 use crate::assemble::cpio::file_type;
 use crate::assemble::tarball::check_path;
+use image::Image;
 use record::Record;
 use rock_ridge::{Posix, RockRidge};
 
@@ -30,17 +32,18 @@ const MAX_DESCRIPTORS: u64 = 64;
 
 /// Reads the image, from its beginning.
 pub(super) fn read<R: Read + Seek>(
-    mut file: R,
+    file: R,
     into: Collector<'_, '_>,
 ) -> Result<Rootfs, ArchiveError> {
-    let root = root(&mut file)?;
+    let mut image = Image::new(file)?;
+    let root = root(&mut image)?;
     let mut sector = vec![0; SECTOR];
-    sector_at(&mut file, root.extent.into(), &mut sector)?;
+    image.sector(root.extent.into(), &mut sector)?;
     let skip = Record::parse(&sector)
         .map_err(|why| layout("the root folder", "a record", why))?
         .and_then(|own| rock_ridge::skip(own.system_use));
     let mut walk = Walk {
-        file,
+        image,
         skip,
         seen: BTreeSet::new(),
         links: BTreeMap::new(),
@@ -73,11 +76,11 @@ struct Place {
 }
 
 /// The root folder, from the primary volume descriptor.
-fn root(file: &mut (impl Read + Seek)) -> Result<Place, ArchiveError> {
+fn root(image: &mut Image<impl Read + Seek>) -> Result<Place, ArchiveError> {
     let part = "the volume descriptors";
     let mut sector = vec![0; SECTOR];
     for number in 0..MAX_DESCRIPTORS {
-        sector_at(file, FIRST / SECTOR as u64 + number, &mut sector)?;
+        image.sector(FIRST / SECTOR as u64 + number, &mut sector)?;
         if sector.get(1..6) != Some(MAGIC) {
             return Err(layout(
                 part,
@@ -106,20 +109,8 @@ fn root(file: &mut (impl Read + Seek)) -> Result<Place, ArchiveError> {
     Err(layout(part, "a primary one", "none"))
 }
 
-fn sector_at(
-    file: &mut (impl Read + Seek),
-    number: u64,
-    sector: &mut [u8],
-) -> Result<(), ArchiveError> {
-    file.seek(SeekFrom::Start(number * SECTOR as u64))
-        .and_then(|_| file.read_exact(sector))
-        .map_err(ArchiveError::damaged(format!(
-            "sector {number} of the ISO 9660 image"
-        )))
-}
-
 struct Walk<'k, 'f, R> {
-    file: R,
+    image: Image<R>,
     /// How much to skip before Rock Ridge's fields; `None` without Rock Ridge.
     skip: Option<usize>,
     /// Folders that were read: none is in two places, let alone in itself.
@@ -150,7 +141,8 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         let mut sector = vec![0; SECTOR];
         let mut parts = Parts::default();
         for number in 0..u64::from(size).div_ceil(SECTOR as u64) {
-            sector_at(&mut self.file, u64::from(extent) + number, &mut sector)?;
+            let number = u64::from(extent) + number;
+            self.image.sector(number, &mut sector)?;
             let mut rest = sector.as_slice();
             // Records do not go over the end of a sector; zeros are behind the last.
             loop {
@@ -177,6 +169,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         folders: &mut Vec<(String, u32, u32)>,
     ) -> Result<(), ArchiveError> {
         if record.is_associated() {
+            self.into.announce(folder)?;
             return Ok(());
         }
         parts.extents.push((record.extent, record.size));
@@ -187,10 +180,11 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         let extents = std::mem::take(parts).extents;
         let rock_ridge = match self.skip {
             None => RockRidge::default(),
-            Some(skip) => rock_ridge::read(&mut self.file, record.system_use, skip)?,
+            Some(skip) => rock_ridge::read(&mut self.image, record.system_use, skip)?,
         };
         if rock_ridge.relocated {
             // It has its own place elsewhere.
+            self.into.announce(folder)?;
             return Ok(());
         }
         let name = match &rock_ridge.name {
@@ -208,7 +202,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         let place = match rock_ridge.child {
             Some(extent) => {
                 let mut sector = vec![0; SECTOR];
-                sector_at(&mut self.file, extent.into(), &mut sector)?;
+                self.image.sector(extent.into(), &mut sector)?;
                 let own = Record::parse(&sector)
                     .ok()
                     .flatten()
@@ -273,7 +267,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
             return self.into.add(path, node);
         }
         let mut content = Content {
-            file: &mut self.file,
+            file: &mut self.image.file,
             extents: extents.into_iter(),
             left: 0,
         };

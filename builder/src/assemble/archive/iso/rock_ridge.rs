@@ -1,8 +1,9 @@
 //! The fields of Rock Ridge (IEEE P1282), in the frame of the System Use Sharing
 //! Protocol (IEEE P1281): each has a name of two letters, its length, a version.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 
+use super::image::Image;
 use super::record::number32;
 use super::{ArchiveError, SECTOR, layout};
 use crate::assemble::tarball::{MAX_NAME, MAX_PATH};
@@ -50,7 +51,7 @@ pub(super) fn skip(root: &[u8]) -> Option<usize> {
 
 /// Reads the fields in `system_use` and in the areas where it goes on.
 pub(super) fn read(
-    file: &mut (impl Read + Seek),
+    image: &mut Image<impl Read + Seek>,
     system_use: &[u8],
     skip: usize,
 ) -> Result<RockRidge, ArchiveError> {
@@ -69,11 +70,7 @@ pub(super) fn read(
         }
         let at = u64::from(block) * SECTOR as u64 + u64::from(offset);
         area = vec![0; size as usize];
-        file.seek(SeekFrom::Start(at))
-            .and_then(|_| file.read_exact(&mut area))
-            .map_err(ArchiveError::damaged(
-                "a continuation area of the ISO 9660 image",
-            ))?;
+        image.fill(at, &mut area, || "a continuation area".to_owned())?;
     }
     Err(layout(
         "a record",

@@ -135,3 +135,48 @@ fn every_cut_and_every_flipped_bit_ends_well() {
         flipped[at] ^= 0x04;
     }
 }
+
+/// Each of these folders goes on to the end of the image, over those behind it.
+#[test]
+fn folders_that_overlap_are_refused() {
+    const FOLDERS: u32 = 40;
+    let image = overlapping(FOLDERS);
+    let error = fuzz(&image).unwrap_err().to_string();
+    assert!(error.contains("folders that do not overlap"), "{error}");
+    let root = fuzz(&overlapping(2)).unwrap().unwrap();
+    assert_eq!(root.nodes().len(), 2);
+}
+
+fn overlapping(folders: u32) -> Vec<u8> {
+    let sector = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes.resize(2048, 0);
+        bytes
+    };
+    let record = |name: &[u8], extent: u32, sectors: u32| {
+        let mut bytes = vec![0; (33 + name.len()).next_multiple_of(2)];
+        bytes[0] = bytes.len() as u8;
+        for (at, number) in [(2, extent), (10, sectors * 2048)] {
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+            bytes[at + 4..at + 8].copy_from_slice(&number.to_be_bytes());
+        }
+        (bytes[25], bytes[28], bytes[31], bytes[32]) = (2, 1, 1, name.len() as u8);
+        bytes[33..33 + name.len()].copy_from_slice(name);
+        bytes
+    };
+    let mut descriptor = sector(b"\x01CD001\x01");
+    descriptor[128..132].copy_from_slice(&[0, 8, 8, 0]);
+    descriptor[156..190].copy_from_slice(&record(b"\0", 18, 1));
+    let mut root = record(b"\0", 18, 1);
+    for number in 0..folders {
+        let name = format!("{number:04}");
+        root.extend(record(name.as_bytes(), 19 + number, folders - number));
+    }
+    let own = sector(&record(b"\0", 0, 1));
+    let mut image = vec![0; 16 * 2048];
+    for part in [descriptor, sector(b"\xffCD001\x01"), sector(&root)] {
+        image.extend(part);
+    }
+    image.extend(own.repeat(folders as usize));
+    image
+}

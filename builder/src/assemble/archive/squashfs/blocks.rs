@@ -29,7 +29,7 @@ pub(super) struct Image<R> {
     kept: Vec<(u64, Vec<u8>, u64)>,
     /// Fragments that were read last, by their place.
     fragments_kept: Vec<(u64, Vec<u8>)>,
-    /// How much may still be decompressed, in bytes: blocks may be named many times.
+    /// How much may still be read from blocks, in bytes: they may be named many times.
     budget: u64,
     pub(super) block_size: u32,
     pub(super) owners: u16,
@@ -77,7 +77,7 @@ macro_rules! number {
 pub(super) use number;
 
 impl<R: Read + Seek> Image<R> {
-    /// Reads the superblock. At most `budget` bytes will be decompressed.
+    /// Reads the superblock. At most `budget` bytes will be read from blocks.
     pub(super) fn open(mut file: R, budget: u64) -> Result<Self, ArchiveError> {
         let part = "the superblock";
         let mut bytes = [0; 96];
@@ -162,6 +162,7 @@ impl<R: Read + Seek> Image<R> {
         }
         let bytes = self.raw(at, stored as usize, part)?;
         if size & STORED != 0 {
+            self.charge(stored.into(), part)?;
             return Ok(bytes);
         }
         self.inflate(&bytes, self.block_size as usize, part)
@@ -202,17 +203,21 @@ impl<R: Read + Seek> Image<R> {
                 "more",
             ));
         }
-        self.budget = self
-            .budget
-            .checked_sub(inflated.len() as u64)
-            .ok_or_else(|| {
-                layout(
-                    part,
-                    "a block that is read a few times",
-                    "one read too often",
-                )
-            })?;
+        // What is compressed badly costs its own size.
+        self.charge(inflated.len().max(bytes.len()) as u64, part)?;
         Ok(inflated)
+    }
+
+    /// Takes note of `size` bytes that are worked on.
+    pub(super) fn charge(&mut self, size: u64, part: &str) -> Result<(), ArchiveError> {
+        self.budget = self.budget.checked_sub(size).ok_or_else(|| {
+            layout(
+                part,
+                "a block that is read a few times",
+                "one read too often",
+            )
+        })?;
+        Ok(())
     }
 
     /// Position in `kept` of the metadata block at `at`, which is the last.
@@ -231,7 +236,10 @@ impl<R: Read + Seek> Image<R> {
             let bytes = self.raw(start, size, part)?;
             let block = match header & METADATA_STORED {
                 0 => self.inflate(&bytes, METADATA, part)?,
-                _ => bytes,
+                _ => {
+                    self.charge(size as u64, part)?;
+                    bytes
+                }
             };
             if self.kept.len() == KEPT {
                 self.kept.remove(0);

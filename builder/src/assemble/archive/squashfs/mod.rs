@@ -24,7 +24,7 @@ use content::Content;
 use inode::{Inode, Kind};
 use tables::Tables;
 
-/// How much is decompressed, at most, for each byte that an image may unpack to. An
+/// How much is read from blocks, at most, for each byte that an image may unpack to. An
 /// honest one has each block read about once.
 const WORK: u64 = 4;
 

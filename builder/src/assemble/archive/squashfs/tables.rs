@@ -7,10 +7,13 @@ use super::ArchiveError;
 use super::blocks::{Cursor, Image, METADATA, NONE, layout, number};
 use super::inode::NOTHING;
 
-/// The largest value of an attribute that Linux takes (XATTR_SIZE_MAX), in bytes.
-const MAX_VALUE: usize = 64 << 10;
-/// The most that all attributes of one file may take (XATTR_LIST_MAX), in bytes.
-const MAX_ATTRIBUTES: u64 = 64 << 10;
+/// The longest name of an attribute that Linux takes (XATTR_NAME_MAX), in bytes.
+const MAX_NAME: usize = 255;
+/// The most that all attributes of one file may take, in bytes: Linux takes names of
+/// 64 KiB together (XATTR_LIST_MAX), and values of that size (XATTR_SIZE_MAX).
+const MAX_ATTRIBUTES: usize = 64 << 10;
+/// The sizes in front of each name and value, in bytes.
+const HEADS: usize = 8;
 /// In the type of an attribute: its value is elsewhere.
 const ELSEWHERE: u16 = 1 << 8;
 
@@ -106,7 +109,7 @@ impl Tables {
         let bytes = record(image, places, position, part)?;
         let reference = number!(bytes, 0, u64);
         let (count, size) = (number!(bytes, 8, u32), number!(bytes, 12, u32));
-        if u64::from(size) > MAX_ATTRIBUTES || count > size {
+        if size as usize > MAX_ATTRIBUTES || count > size {
             return Err(wrong(
                 "at most 64 KiB for one file",
                 format!("{size} bytes"),
@@ -119,7 +122,7 @@ impl Tables {
             )
         };
         let mut cursor = at(reference);
-        let mut total = 0;
+        let mut total = 0usize;
         for _ in 0..count {
             let head: [u8; 4] = cursor.array(image, part)?;
             let (kind, size) = (number!(head, 0, u16), number!(head, 2, u16));
@@ -129,6 +132,13 @@ impl Tables {
                 2 => "security.",
                 other => return Err(wrong("a type from 0 to 2", format!("{other}"))),
             };
+            let name_size = prefix.len() + usize::from(size);
+            if name_size > MAX_NAME {
+                return Err(wrong(
+                    "a name of at most 255 bytes",
+                    format!("{name_size} bytes"),
+                ));
+            }
             let name = cursor.bytes(image, size.into(), part)?;
             let name = String::from_utf8(name)
                 .map_err(|error| wrong("a name in UTF-8", format!("{error}")))?;
@@ -141,13 +151,16 @@ impl Tables {
                 let head: [u8; 4] = value.array(image, part)?;
                 size = number!(head, 0, u32) as usize;
             }
-            total += size;
-            if total > MAX_VALUE {
+            let own = HEADS.saturating_add(name_size).saturating_add(size);
+            total = own.saturating_add(total);
+            if total > MAX_ATTRIBUTES {
                 return Err(wrong(
                     "at most 64 KiB for one file",
                     format!("{total} bytes"),
                 ));
             }
+            // Any number of inodes may share what is decompressed once.
+            image.charge(own as u64, part)?;
             let bytes = value.bytes(image, size, part)?;
             if kind & ELSEWHERE == 0 {
                 cursor = value;

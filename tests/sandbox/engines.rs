@@ -307,8 +307,10 @@ pub(crate) fn id(thing: &serde_json::Value) -> String {
 pub(crate) fn made_by(address: &str, pid: u32) -> Vec<String> {
     let process = format!(".{pid}.");
     let found = labelled(address, |labels| {
-        let label = labels["org.lunikernel.process"].as_str();
-        label.is_some_and(|label| label.contains(&process))
+        ["process", "root"].iter().any(|name| {
+            let label = labels[format!("org.lunikernel.{name}")].as_str();
+            label.is_some_and(|label| label.contains(&process))
+        })
     });
     found.iter().map(id).collect()
 }

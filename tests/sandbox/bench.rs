@@ -49,6 +49,8 @@ pub(crate) fn probe() -> &'static [u8] {
 
 /// A cache, and a sandbox over it.
 pub(crate) struct Bench {
+    /// `native`, or which engine it is: `Docker`, `Podman`.
+    pub(crate) kind: String,
     pub(crate) cache: Cache,
     pub(crate) native: Native,
     sandbox: Box<dyn Sandbox>,
@@ -174,6 +176,7 @@ impl Bench {
         let bench = Self::new();
         let sandbox = docker.sandbox(bench.cache.clone(), luni());
         Some(Self {
+            kind: docker.engine().name.clone(),
             sandbox: Box::new(sandbox),
             ..bench
         })
@@ -182,6 +185,7 @@ impl Bench {
     /// Over a cache that outlives it.
     pub(crate) fn at(cache: Cache) -> Self {
         Self {
+            kind: "native".to_owned(),
             native: Native::new(cache.clone(), luni()),
             sandbox: Box::new(Native::new(cache.clone(), luni())),
             cache,

@@ -8,7 +8,9 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use lunikernel_builder::sandbox::{Docker, EntryOrder, Facet, Sandbox as _, SandboxError};
+use lunikernel_builder::sandbox::{
+    Docker, EntryOrder, Facet, Sandbox as _, SandboxError, Surroundings, UserId,
+};
 
 use lunikernel_cache::Tree;
 use lunikernel_cache::tree::Entry;
@@ -187,10 +189,16 @@ fn no_way_out(bench: &Bench) {
 }
 
 fn what_cannot_be_had_is_said(bench: &Bench) {
-    let asked = ask("show").surroundings(|s| s.entry_order = EntryOrder::Reverse);
-    let unable = bench.run(&asked).outcome.unable;
-    let facets: Vec<Facet> = unable.iter().map(|unable| unable.facet).collect();
-    assert_eq!(facets, [Facet::EntryOrder]);
+    let unable = |change: fn(&mut Surroundings)| -> Vec<Facet> {
+        let ran = bench.run(&ask("show").surroundings(change));
+        ran.outcome.unable.iter().map(|it| it.facet).collect()
+    };
+    assert_eq!(
+        unable(|s| s.entry_order = EntryOrder::Reverse),
+        [Facet::EntryOrder]
+    );
+    assert_eq!(unable(|s| s.inodes_used = 97), [Facet::Inodes]);
+    assert_eq!(unable(|s| s.user_id = UserId::Other), [Facet::UserId]);
 }
 
 fn a_failed_state_is_kept_for_a_shell_here(bench: &Bench) {
@@ -259,40 +267,52 @@ in_engines!(
     a_terminal_that_cannot_be_had_loses_no_output,
 );
 
-/// What the engine at `address` has that carries our labels and was made by process `pid`.
-pub(crate) fn made_by(address: &str, pid: u32) -> Vec<String> {
+/// What the engine at `address` answers to a request for `path`, below the API's version.
+pub(crate) fn get(address: &str, path: &str) -> serde_json::Value {
     let socket = address.strip_prefix("unix://").expect("a socket");
-    let get = |path: &str| -> serde_json::Value {
-        let mut stream = UnixStream::connect(socket).unwrap();
-        let request = format!("GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
-    };
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let request = format!("GET /v1.40/{path} HTTP/1.0\r\nHost: engine\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+/// The containers, volumes and images of the engine at `address` whose labels are meant.
+pub(crate) fn labelled(
+    address: &str,
+    meant: impl Fn(&serde_json::Value) -> bool,
+) -> Vec<serde_json::Value> {
     let lists = [
-        get("/v1.40/containers/json?all=1"),
-        get("/v1.40/volumes")["Volumes"].take(),
-        get("/v1.40/images/json"),
+        get(address, "containers/json?all=1"),
+        get(address, "volumes")["Volumes"].take(),
+        get(address, "images/json"),
     ];
-    let mut found = Vec::new();
-    for thing in lists
+    lists
         .iter()
         .flat_map(|list| list.as_array().into_iter().flatten())
-    {
-        let process = thing["Labels"]["org.lunikernel.process"].as_str();
-        if process.is_some_and(|process| process.contains(&format!(".{pid}."))) {
-            found.push(
-                thing["Id"]
-                    .as_str()
-                    .or(thing["Name"].as_str())
-                    .unwrap()
-                    .to_owned(),
-            );
-        }
-    }
-    found
+        .filter(|thing| meant(&thing["Labels"]))
+        .cloned()
+        .collect()
+}
+
+/// The number of a thing, or the name of one that has none.
+pub(crate) fn id(thing: &serde_json::Value) -> String {
+    let id = thing["Id"].as_str().or(thing["Name"].as_str());
+    id.unwrap().to_owned()
+}
+
+/// What the engine at `address` has that carries our labels and was made by process `pid`.
+pub(crate) fn made_by(address: &str, pid: u32) -> Vec<String> {
+    let process = format!(".{pid}.");
+    let found = labelled(address, |labels| {
+        ["process", "root"].iter().any(|name| {
+            let label = labels[format!("org.lunikernel.{name}")].as_str();
+            label.is_some_and(|label| label.contains(&process))
+        })
+    });
+    found.iter().map(id).collect()
 }
 
 fn build(name: &str, address: &str) -> Option<(Child, tempfile::TempDir)> {

@@ -71,15 +71,16 @@ fn entry(bench: &Bench, path: &Path) -> Entry {
     Entry::Folder(tree)
 }
 
-#[test]
-fn a_locale_is_compiled_by_the_roots_own_program() {
-    let name = "locale::a_locale_is_compiled_by_the_roots_own_program";
-    let Some(folder) = debian(name) else {
+in_every_sandbox! {
+    a_locale_is_compiled_by_the_roots_own_program,
+}
+
+fn a_locale_is_compiled_by_the_roots_own_program(bench: &Bench) {
+    let Some(folder) = debian(&lunikernel_testing::this_test()) else {
         return;
     };
-    let bench = Bench::new();
     let whole = ["lib", "lib64", "usr"].map(|part| {
-        let entry = entry(&bench, &folder.path().join("root").join(part));
+        let entry = entry(bench, &folder.path().join("root").join(part));
         (part, entry)
     });
     let asked = |words: &[&str], locale: &str| -> Ask {

@@ -34,6 +34,7 @@ mod escapes;
 mod full;
 mod isolation;
 mod kept;
+mod killed;
 mod limits;
 mod locale;
 mod mixed;

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use indicatif::BinaryBytes;
-use lunikernel_builder::sandbox::Docker;
-use lunikernel_builder::sandbox::docker::Leftover;
+use lunikernel_builder::sandbox::docker::{EngineTrouble, Leftover};
+use lunikernel_builder::sandbox::{Docker, SandboxError};
 use lunikernel_cache::gc::{Plan, Policy, collect};
 use lunikernel_cache::inventory::Inventory;
 use lunikernel_cache::{Upkeep, WhenBusy};
@@ -67,11 +67,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     if context.json() {
         let mut answer = for_programs(&plan, args.dry_run);
-        answer["in_engine"] = json!(in_engine);
+        match &in_engine {
+            Ok(found) => answer["in_engine"] = json!(found),
+            Err(failure) => answer["engine_not_asked"] = json!(failure.in_one_line()),
+        }
         context.print_json(&answer)?;
     } else {
         context.print(&for_people(&plan, args))?;
-        for left in &in_engine {
+        for left in in_engine.iter().flatten() {
             let verb = if args.dry_run {
                 "would remove"
             } else {
@@ -83,14 +86,27 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             ))?;
         }
     }
+    if let Err(failure) = in_engine {
+        context.say(&format!(
+            "what killed builds left in the engine stays: {}",
+            failure.in_one_line()
+        ));
+    }
     Ok(Exit::Ok)
 }
 
-/// What killed processes left in the engine, if one answers; unless this is only to be
-/// listed it is removed.
-fn leftovers(dry_run: bool) -> Vec<Leftover> {
-    // Without an engine there is nothing in one.
-    Docker::sweep(dry_run).unwrap_or_default()
+/// What killed processes left in the engine, if one is named or answers; unless this is
+/// only to be listed it is removed. An engine that cannot be asked keeps nobody from
+/// collecting the cache, and is told of.
+fn leftovers(dry_run: bool) -> Result<Vec<Leftover>, Failure> {
+    match Docker::sweep(dry_run) {
+        // Without an engine there is nothing in one.
+        Err(SandboxError::Engine {
+            source: EngineTrouble::None { .. },
+            ..
+        }) => Ok(Vec::new()),
+        asked => asked.map_err(Failure::from),
+    }
 }
 
 fn for_programs(plan: &Plan, dry_run: bool) -> serde_json::Value {

@@ -70,14 +70,10 @@ impl Docker {
             }
         });
 
-        let labels = self.mark().labels(super::labels::ROOT);
+        let (name, value) = self.mark().label_of_root();
         let options = CreateImageOptionsBuilder::new()
             .from_src("-")
-            .changes(
-                labels
-                    .map(|(name, value)| format!("LABEL {name}={value}"))
-                    .to_vec(),
-            )
+            .changes(vec![format!("LABEL {name}={value}")])
             .build();
         let answers: Result<Vec<CreateImageInfo>, _> = client
             .create_image(Some(options), Some(bollard::body_try_stream(body)), None)

@@ -18,14 +18,14 @@ use super::image::REPOSITORY;
 const HOST: &str = "org.lunikernel.host";
 /// Which process made it.
 const PROCESS: &str = "org.lunikernel.process";
-/// What it is for. A container that a person makes from an image has the image's
-/// labels, and an image made of a container the container's: by this they are told from
-/// what this program made.
+/// What it is for. Images have none: an image that a person makes of a container has the
+/// container's labels too, and by this it is told from what this program made.
 const KIND: &str = "org.lunikernel.kind";
 /// The kind of containers and volumes.
 pub(super) const STEP: &str = "step";
-/// The kind of images.
-pub(super) const ROOT: &str = "root";
+/// What images have instead, `HOST/PROCESS`: Podman takes the second label of one that is
+/// imported as more of the first one's value.
+const ROOT: &str = "org.lunikernel.root";
 
 /// What says whose something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,19 +74,31 @@ impl Mark {
         format!("lunikernel-{}-{}-{number}", self.host, process.join("-"))
     }
 
-    /// Whether something with these labels is meant, of a thing that has to be of `kind`.
-    fn means<'a>(
-        &self,
-        whose: Whose,
-        kind: &str,
-        label: impl Fn(&str) -> Option<&'a String>,
-    ) -> bool {
-        let is = |name, value: &str| label(name).is_some_and(|found| found == value);
-        is(KIND, kind)
-            && is(HOST, &self.host)
+    /// The label of an image of this process.
+    pub(super) fn label_of_root(&self) -> (&'static str, String) {
+        (ROOT, format!("{}/{}", self.host, self.process))
+    }
+
+    /// Whether a container or volume with these labels is meant.
+    fn means_step<'a>(&self, whose: Whose, label: impl Fn(&str) -> Option<&'a String>) -> bool {
+        let (Some(host), Some(process)) = (label(HOST), label(PROCESS)) else {
+            return false;
+        };
+        label(KIND).is_some_and(|kind| kind == STEP) && self.means(whose, host, process)
+    }
+
+    /// Whether an image with these labels is meant.
+    fn means_root<'a>(&self, whose: Whose, label: impl Fn(&str) -> Option<&'a String>) -> bool {
+        let made = label(ROOT).and_then(|made| made.split_once('/'));
+        label(KIND).is_none()
+            && made.is_some_and(|(host, process)| self.means(whose, host, process))
+    }
+
+    fn means(&self, whose: Whose, host: &str, process: &str) -> bool {
+        host == self.host
             && match whose {
-                Whose::Own => is(PROCESS, &self.process),
-                Whose::Gone => label(PROCESS).is_some_and(|it| self.is_left_over(it)),
+                Whose::Own => process == self.process,
+                Whose::Gone => self.is_left_over(process),
             }
     }
 
@@ -170,7 +182,7 @@ pub(super) async fn list(
         let labels = container.labels.unwrap_or_default();
         if let (Some(id), true) = (
             container.id,
-            mark.means(whose, STEP, |name| labels.get(name)),
+            mark.means_step(whose, |name| labels.get(name)),
         ) {
             take("container", id);
         }
@@ -178,13 +190,14 @@ pub(super) async fn list(
     let options = ListVolumesOptionsBuilder::new().filters(&filters);
     let volumes = client.list_volumes(Some(options.build())).await?;
     for volume in volumes.volumes.unwrap_or_default() {
-        if mark.means(whose, STEP, |name| volume.labels.get(name)) {
+        if mark.means_step(whose, |name| volume.labels.get(name)) {
             take("volume", volume.name);
         }
     }
+    let filters = [("label", vec![ROOT])].into_iter().collect();
     let options = ListImagesOptionsBuilder::new().filters(&filters);
     for image in client.list_images(Some(options.build())).await? {
-        if mark.means(whose, ROOT, |name| image.labels.get(name))
+        if mark.means_root(whose, |name| image.labels.get(name))
             && !has_other_name(&image.repo_tags)
         {
             take("image", image.id);
@@ -288,20 +301,27 @@ mod tests {
     fn only_what_this_program_made_is_meant() {
         let own = Mark::own(false);
         let labels: BTreeMap<_, _> = own.labels(STEP).into_iter().collect();
-        assert!(own.means(Whose::Own, STEP, |name| labels.get(name)));
-        assert!(!own.means(Whose::Gone, STEP, |name| labels.get(name)));
-        // A container made from an image of this program's.
-        assert!(!own.means(Whose::Own, ROOT, |name| labels.get(name)));
+        assert!(own.means_step(Whose::Own, |name| labels.get(name)));
+        assert!(!own.means_step(Whose::Gone, |name| labels.get(name)));
+        // A container made from an image of this program's, and an image of a container.
+        let (name, value) = own.label_of_root();
+        let root = BTreeMap::from([(name.to_owned(), value.clone())]);
+        assert!(own.means_root(Whose::Own, |name| root.get(name)));
+        assert!(!own.means_root(Whose::Gone, |name| root.get(name)));
+        assert!(!own.means_step(Whose::Own, |name| root.get(name)));
+        let mut both = labels.clone();
+        both.insert(name.to_owned(), value);
+        assert!(!own.means_root(Whose::Own, |name| both.get(name)));
         for name in [HOST, PROCESS, KIND] {
             let mut other = labels.clone();
             other.insert(name.to_owned(), "other".to_owned());
             assert!(
-                !own.means(Whose::Own, STEP, |name| other.get(name)),
+                !own.means_step(Whose::Own, |name| other.get(name)),
                 "{name}"
             );
             other.remove(name);
             assert!(
-                !own.means(Whose::Own, STEP, |name| other.get(name)),
+                !own.means_step(Whose::Own, |name| other.get(name)),
                 "{name}"
             );
         }

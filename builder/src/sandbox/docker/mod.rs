@@ -41,6 +41,7 @@ use super::lent;
 use super::locale;
 use super::log::{Log, LogSink, MAX_LOG};
 use super::native::contained::{Finish, Start};
+use super::native::home;
 use super::native::state::{self, State};
 use super::native::{self, KILLED};
 use super::{
@@ -345,6 +346,18 @@ impl InDocker {
         let _busy = Busy::new(&self.docker.shared.running);
         let blobs = self.cache.blobs();
         let (mut digest, mut root) = state::root_tree(&self.cache, job, action)?;
+        let mut around = around.clone();
+        let mut unable = unable(&around, self.docker.info());
+        if around.home != home::USUAL {
+            match home::place(&mut root, &around.home) {
+                Ok(()) => digest = root.digest(),
+                Err(why) => {
+                    home::USUAL.clone_into(&mut around.home);
+                    let facet = Facet::Home;
+                    unable.push(Unable { facet, why });
+                }
+            }
+        }
         if let Some((path, tree)) = addition
             && root.insert(&path, Entry::Folder(tree)).is_ok()
         {
@@ -368,9 +381,9 @@ impl InDocker {
             let trouble = EngineTrouble::Wrong("everything is being removed".to_owned());
             return Err(trouble.at("start a container", self.docker.address()));
         }
-        container.create(&image, &root, job, around).await?;
+        container.create(&image, &root, job, &around).await?;
         let build = state::build_tree(&self.cache, job, action)?;
-        let start = Start::new(job, around, MAX_LOG + 1, container::shares_network());
+        let start = Start::new(job, &around, MAX_LOG + 1, container::shares_network());
         container
             .fill(blobs, build, self.program()?, &start)
             .await?;
@@ -382,7 +395,6 @@ impl InDocker {
             ..Default::default()
         };
         let took = run.took;
-        let mut unable = unable(around, self.docker.info());
         if let Some(Finish::Ended { unable: more, .. }) = &run.finish {
             unable.extend_from_slice(more);
         }

@@ -33,7 +33,7 @@ mod confine;
 pub(super) mod contained;
 mod filter;
 mod hint;
-mod home;
+pub(super) mod home;
 mod inside;
 mod launch;
 pub(super) mod mounts;
@@ -247,7 +247,7 @@ impl Sandbox for Native {
         let mut unable: Vec<Unable> = unable.into_iter().collect();
         let mut around = surroundings.clone();
         let lower = state::root(&self.cache, &job, action, &owner)?;
-        if let Err(why) = home::check(&around.home, &self.cache.root().join(&lower)) {
+        if let Err(why) = home::check_unpacked(&around.home, &self.cache.root().join(&lower)) {
             home::USUAL.clone_into(&mut around.home);
             let facet = Facet::Home;
             unable.push(Unable { facet, why });

@@ -118,7 +118,7 @@ fn bad(action: &Digest, why: String) -> SandboxError {
 
 /// What the surroundings ask of a state.
 pub(super) struct Wanted<'a> {
-    /// Where the home is; [`home::check`] allowed it.
+    /// Where the home is; [`home::check_unpacked`] allowed it.
     pub(super) home: &'a str,
     /// What lies in the root as if it were the root's own, and its path.
     pub(super) addition: Option<(&'a str, &'a Tree)>,

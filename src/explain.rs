@@ -18,6 +18,7 @@ use lunikernel_builder::source::apk::ApkSourceError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
 use lunikernel_builder::source::krate::CrateError;
+use lunikernel_builder::source::oci::OciError;
 use lunikernel_builder::unikernel::ModulesError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
@@ -95,6 +96,16 @@ impl Explain for ArchiveError {
 impl Explain for DebError {
     fn hint(&self) -> Option<String> {
         self.hint()
+    }
+
+    /// What is valid for a time looks expired, or not valid yet, where the clock is wrong.
+    fn is_gap(&self) -> bool {
+        match self {
+            Self::Expired { .. } => true,
+            Self::Release { source, .. } => source.is_untimely(),
+            Self::Fetch { source, .. } => source.is_gap(),
+            _ => false,
+        }
     }
 
     fn exit(&self) -> Exit {
@@ -175,6 +186,17 @@ impl Explain for LockError {
         self.hint()
     }
 
+    fn is_gap(&self) -> bool {
+        let Self::Source { source, .. } = self else {
+            return false;
+        };
+        match source.as_ref() {
+            SourceError::Deb(error) => error.is_gap(),
+            SourceError::Fetch(error) => error.is_gap(),
+            _ => false,
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
@@ -188,6 +210,8 @@ impl Explain for LockError {
                 SourceError::Apk(error) => error.exit(),
                 SourceError::Git(error) => error.exit(),
                 SourceError::Crate(error) => error.exit(),
+                SourceError::Oci(OciError::Fetch(error)) => error.exit(),
+                SourceError::Oci(_) => Exit::BadInput,
                 SourceError::File(_) => Exit::BadInput,
                 _ => Exit::Unavailable,
             },
@@ -264,7 +288,12 @@ impl Explain for VerifyError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::Build { source, .. } if source.is_gap())
+        match self {
+            Self::Build { source, .. } | Self::Trial(source) => source.is_gap(),
+            // A builder asks for its engine.
+            Self::Prepare(_) => true,
+            _ => false,
+        }
     }
 
     fn log(&self) -> Option<Log<'_>> {
@@ -396,15 +425,44 @@ mod tests {
             source: Box::new(BuildError::Sandbox(setup())),
         };
         let program = "qemu-system-x86_64";
+        let full = || CacheError::Io {
+            attempted: "write a blob",
+            source: ErrorKind::StorageFull.into(),
+        };
+        let moment = "Thu, 01 Jan 2026 00:00:00 UTC".to_owned();
+        let expired = || DebError::Expired {
+            url: Box::new("http://localhost/InRelease".parse().unwrap()),
+            valid_until: moment.clone(),
+            now: moment.clone(),
+        };
+        let locking = LockError::Source {
+            source_name: "base".to_owned(),
+            source: Box::new(SourceError::Deb(expired())),
+        };
+        let trial = VerifyError::Trial(Box::new(BuildError::Sandbox(setup())));
         for failure in [
+            Failure::from(full()),
+            Failure::from(BuildError::Cache(full())),
+            Failure::from(expired()),
+            Failure::from(locking),
+            Failure::from(trial),
+            Failure::from(VerifyError::Prepare("no engine".to_owned())),
             Failure::from(BootError::NoQemu { program }),
             Failure::from(setup()),
             Failure::from(nowhere),
         ] {
             let hint = failure.hint().unwrap_or_default();
-            assert!(hint.contains("; `luni doctor` shows"), "{hint}");
+            assert!(hint.contains("`luni doctor` shows"), "{hint}");
         }
-        let other = Failure::from(BootError::PortTaken { port: 1 });
-        assert!(!other.hint().unwrap_or_default().contains("doctor"));
+        let refused = |kind: ErrorKind| CacheError::Io {
+            attempted: "write a blob",
+            source: kind.into(),
+        };
+        for other in [
+            Failure::from(BootError::PortTaken { port: 1 }),
+            Failure::from(refused(ErrorKind::PermissionDenied)),
+        ] {
+            assert!(!other.hint().unwrap_or_default().contains("doctor"));
+        }
     }
 }

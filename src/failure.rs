@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use lunikernel_builder::recipe::Complaint;
@@ -178,11 +178,23 @@ impl<E: Explain> From<E> for Failure {
 /// The error's own hint, and where the machine is at fault, who tells more.
 fn hint(error: &impl Explain) -> Option<String> {
     const DOCTOR: &str = "`luni doctor` shows what this machine can do";
-    match (error.hint(), error.is_gap()) {
+    match (error.hint(), error.is_gap() || is_full(error)) {
         (Some(hint), true) => Some(format!("{hint}; {DOCTOR}")),
         (None, true) => Some(DOCTOR.to_owned()),
         (hint, false) => hint,
     }
+}
+
+/// Whether a disk had no room left.
+fn is_full(error: &impl Explain) -> bool {
+    std::iter::successors(error.source(), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            )
+        })
 }
 
 /// A text that may quote names from files and servers, without what a terminal would

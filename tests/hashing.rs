@@ -40,6 +40,7 @@ fn inputs_are_hashed_while_they_come_and_never_again() {
         threads: 2,
         surroundings: Surroundings::default(),
         recall: Recall::All,
+        network_steps: true,
         cache: cache.clone(),
     };
     let read = Recipe::read(&recipe().join("recipe.yaml")).unwrap();

@@ -55,12 +55,17 @@ impl Site {
 
     /// `luni VERB recipe ARGS…` with the cache called `cache`.
     fn run_in(&self, cache: &str, verb: &str, args: &[&str]) -> Output {
+        self.of(cache, verb, "recipe", args)
+    }
+
+    /// The same of another subject.
+    fn of(&self, cache: &str, verb: &str, subject: &str, args: &[&str]) -> Output {
         let mut command = hello::luni(&self.small.path(cache));
         command.current_dir(self.small.path(""));
         for mirror in self.small.mirrors() {
             command.args(["--mirror", mirror]);
         }
-        command.arg(verb).arg("recipe").args(args).output().unwrap()
+        command.arg(verb).arg(subject).args(args).output().unwrap()
     }
 
     fn run(&self, verb: &str, args: &[&str]) -> Output {
@@ -131,13 +136,20 @@ fn a_step_with_the_network_is_locked_once_and_needs_it_no_more() {
     ends(
         &site.run("lock", &[]),
         0,
-        &["+ get: outputs ", ": 1 change"],
+        &[
+            "+ get: outputs ",
+            ": 1 change",
+            "note: ran once to be pinned: get; `",
+            "luni lock recipe --check --run` shows whether the same is made again",
+        ],
     );
     assert_eq!(site.asked(), 1);
     let locked = site.lock_text();
     let sources = |text: &str| LockFile::parse(text).unwrap().sources;
     assert_eq!(sources(&locked), sources(&bare));
-    ends(&site.run("lock", &[]), 0, &["nothing changed"]);
+    let again = site.run("lock", &[]);
+    ends(&again, 0, &["nothing changed"]);
+    assert!(!transcript(&again).contains("ran once"));
     ends(&site.run("lock", &["--check"]), 0, &["is current"]);
     assert_eq!((site.lock_text(), site.asked()), (locked.clone(), 1));
 
@@ -363,4 +375,232 @@ fn one_looks_around_with_the_network_that_the_step_has() {
     let with = look("get");
     assert_eq!(String::from_utf8_lossy(&with.stdout), "the first answer\n");
     assert!(!look("use").status.success());
+
+    let get = format!("busybox wget -q -O - {url}/one");
+    let offline = site.small.run("shell", &["get", "--", "sh", "-c", &get]);
+    assert!(!offline.status.success(), "{}", transcript(&offline));
+    assert!(offline.stdout.is_empty(), "{}", transcript(&offline));
+    // Only the command lacked something: the shell itself is there.
+    well(
+        &site
+            .small
+            .run("shell", &["get", "--", "sh", "-c", "exit 0"]),
+    );
+}
+
+#[test]
+fn where_a_step_with_the_network_failed_one_looks_around() {
+    let name = "network::where_a_step_with_the_network_failed_one_looks_around";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    site.edit(
+        "$f; done\n",
+        "$f; done; case $(busybox cat out/one) in *first*) ;; *) echo here > left; exit 3;; esac\n",
+    );
+    let looks = |cache: &str, command: &str| {
+        let asked = site.asked();
+        let shell = site.run_in(cache, "shell", &["get", "--", "sh", "-c", command]);
+        assert_eq!(site.asked(), asked, "it ran: {}", transcript(&shell));
+        well(&shell);
+        String::from_utf8(shell.stdout).unwrap()
+    };
+    let left = "busybox cat left out/two";
+    let found = "here\nalways the same\n";
+
+    // It is not locked yet, and nothing fits it.
+    site.answers("a second answer\n");
+    let unlocked = site.lock_text();
+    ends(
+        &site.run("lock", &[]),
+        6,
+        &["step `get` failed", "luni shell "],
+    );
+    assert_eq!(looks("cache", left), found);
+    // As for the first lock ever, of which there is none.
+    fs::remove_file(site.small.path("recipe/recipe.lock")).unwrap();
+    assert_eq!(looks("cache", left), found);
+    fs::write(site.small.path("recipe/recipe.lock"), unlocked).unwrap();
+    // Where nothing has failed, it is the state that it begins in.
+    assert_eq!(looks("new", "busybox ls -A"), "");
+
+    site.answers("the first answer\n");
+    well(&site.run("lock", &[]));
+    assert_eq!(looks("cache", "busybox ls -A"), "");
+    site.answers("a second answer\n");
+    ends(
+        &site.run_in("other", "build", &[]),
+        6,
+        &["step `get` failed"],
+    );
+    assert_eq!(looks("other", left), found);
+    assert_eq!(looks("third", "busybox ls -A"), "");
+}
+
+#[test]
+fn what_others_packed_gets_no_network_unasked() {
+    let name = "network::what_others_packed_gets_no_network_unasked";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    well(&site.run("lock", &[]));
+    let digest = built_digest(&site.run("build", &["-o", "one.zip"]));
+    assert_eq!(site.asked(), 1);
+    for (verb, code) in [("build", 5), ("fetch", 5), ("verify", 11)] {
+        let refused = site.of("other", verb, "one.zip", &[]);
+        ends(
+            &refused,
+            code,
+            &["what step `get` made", "luni fetch --run-network-steps"],
+        );
+    }
+    let url = site.server.as_ref().unwrap().url();
+    let get = format!("busybox wget -q -O - {url}/one");
+    let look = ["get", "--", "sh", "-c", &get];
+    assert!(!site.of("other", "shell", "one.zip", &look).status.success());
+    assert_eq!(site.asked(), 1);
+
+    let arguments = ["--run-network-steps", "-o", "two.zip"];
+    let built = site.of("other", "build", "one.zip", &arguments);
+    assert_eq!(built_digest(&built), digest);
+    assert_eq!(site.asked(), 2);
+    // It is at hand now.
+    well(&site.of("other", "fetch", "one.zip", &[]));
+    well(&site.of("third", "fetch", "one.zip", &["--run-network-steps"]));
+    assert_eq!(site.asked(), 3);
+}
+
+#[test]
+fn what_is_locked_is_made_again_when_one_asks_for_it() {
+    let name = "network::what_is_locked_is_made_again_when_one_asks_for_it";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    well(&site.run("lock", &[]));
+    let locked = site.lock_text();
+    let check = ["--check", "--run"];
+    let same = "step `get` makes the same again";
+    ends(&site.run("lock", &check), 0, &["is current", same]);
+    assert_eq!(site.asked(), 2);
+    ends(
+        &site.small.run("lock", &check),
+        5,
+        &["could not fetch what step `get` makes: the network may not be used"],
+    );
+
+    site.answers("a second answer\n");
+    let other = site.run("lock", &check);
+    let said = [
+        "step `get`, which uses the network, made something else than is locked",
+        "\n  out/one: other content\n",
+        "luni lock --update get recipe",
+    ];
+    ends(&other, 5, &said);
+    assert!(!transcript(&other).contains(same), "{}", transcript(&other));
+    assert_eq!((site.lock_text(), site.asked()), (locked, 3));
+    ends(&site.run("lock", &["--run"]), 2, &["--check"]);
+}
+
+#[test]
+fn a_report_names_what_was_taken_as_locked() {
+    let name = "network::a_report_names_what_was_taken_as_locked";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    well(&site.run("lock", &[]));
+    let vary = ["--vary", "umask,arrival", "--no-bisect", "--strict"];
+    let with_page = [&vary[..], &["--report", "page.html"]].concat();
+    let verified = site.run("verify", &with_page);
+    let text = well(&verified);
+    assert!(text.contains("taken as locked, not run: get\n"), "{text}");
+    let page = fs::read_to_string(site.small.path("page.html")).unwrap();
+    let named = "Steps taken as locked, not run: <code>get</code>.";
+    assert!(page.contains(named), "{page}");
+
+    // Without the other step none is left that could notice anything.
+    let path = site.small.path("recipe/recipe.yaml");
+    let mut recipe = fs::read_to_string(&path).unwrap();
+    let use_it = recipe.find("  - name: use\n").unwrap();
+    let end = recipe.find("rootfs:\n").unwrap();
+    recipe.replace_range(use_it..end, "");
+    fs::write(&path, recipe.replace("use/out", "get/out/one")).unwrap();
+    let verified = site.run("verify", &vary);
+    ends(
+        &verified,
+        14,
+        &["umask: no step ran that could notice", "not run: get\n"],
+    );
+    let varied = "\nvaried      arrival\n";
+    assert!(transcript(&verified).contains(varied), "{verified:?}");
+    assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn what_the_root_is_made_of_counts_unless_it_is_packages() {
+    let name = "network::what_the_root_is_made_of_counts_unless_it_is_packages";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    site.edit("sources:\n", "sources:\n  names:\n    file: names\n");
+    fs::create_dir(site.small.path("recipe/names")).unwrap();
+    let file = site.small.path("recipe/names/list");
+    fs::write(&file, "one\n").unwrap();
+    // The file is in the root of a step that is in the root of the step.
+    site.edit(
+        "steps:\n",
+        "steps:\n  - name: tools\n    root: [base, shell, names]\n\
+         \x20   run: mkdir tools; echo 1 > tools/version\n    outputs: [tools]\n",
+    );
+    site.edit(
+        "  - name: get\n    root: [base, shell]",
+        "  - name: get\n    root: [base, shell, tools/tools]",
+    );
+    well(&site.run("lock", &[]));
+    ends(&site.run("lock", &["--check"]), 0, &[]);
+    assert_eq!(site.asked(), 1);
+
+    let stale = "step `get`, which uses the network, or an input of it has changed since";
+    site.edit("echo 1 > tools", "echo 2 > tools");
+    ends(&site.run("lock", &["--check"]), 4, &[stale]);
+    well(&site.run("lock", &[]));
+    assert_eq!(site.asked(), 2);
+
+    fs::write(&file, "two\n").unwrap();
+    well(&site.run("lock", &[]));
+    assert_eq!(site.asked(), 3);
+}
+
+#[test]
+fn a_preview_says_which_steps_would_be_run() {
+    let name = "network::a_preview_says_which_steps_would_be_run";
+    let Some(site) = Site::new(name) else {
+        return;
+    };
+    let preview = ["--dry-run"];
+    let new = "+ get: outputs (would be run)\n";
+    ends(&site.run("lock", &preview), 0, &[new, "1 change"]);
+    assert_eq!(site.asked(), 0);
+    well(&site.run("lock", &[]));
+    let locked = site.lock_text();
+    ends(&site.run("lock", &preview), 0, &["nothing would change"]);
+    let again = " -> (would be run)\n";
+    let update = ["--dry-run", "--update", "get"];
+    ends(
+        &site.run("lock", &update),
+        0,
+        &["~ get: ", again, "1 change"],
+    );
+    site.edit("for f in one two", "for f in one  two");
+    ends(
+        &site.run("lock", &preview),
+        0,
+        &["~ get: ", again, "1 change"],
+    );
+    site.edit("    network: true\n", "");
+    ends(
+        &site.run("lock", &preview),
+        0,
+        &["- get: outputs ", "1 change"],
+    );
+    assert_eq!((site.lock_text(), site.asked()), (locked, 1));
 }

@@ -85,6 +85,7 @@ fn build(
             threads: 1,
             surroundings: conditions.surroundings.clone(),
             recall: Recall::All,
+            network_steps: true,
             cache,
         })
     };

@@ -24,6 +24,15 @@ impl Sha256 {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Reads the name that a file with this content has in a hashed mirror: 64 lower-case
+    /// digits, and nothing else that can be read as a digest.
+    #[must_use]
+    pub fn of_file_name(name: &str) -> Option<Self> {
+        name.parse()
+            .ok()
+            .filter(|sha256: &Self| sha256.hex() == name)
+    }
+
     /// Wraps 32 bytes that already are a SHA-256.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {

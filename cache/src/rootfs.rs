@@ -240,11 +240,17 @@ impl Rootfs {
 
     /// Removes the node at `path` and all below it.
     pub fn remove(&mut self, path: &str) -> bool {
-        let below = format!("{path}/");
-        let before = self.nodes.len();
-        self.nodes
-            .retain(|name, _| name != path && !name.starts_with(&below));
-        self.nodes.len() != before
+        let above = format!("{path}/");
+        let below = self.nodes.range(above.clone()..).map(|(name, _)| name);
+        let below: Vec<String> = below
+            .take_while(|name| name.starts_with(&above))
+            .cloned()
+            .collect();
+        let mut removed = self.nodes.remove(path).is_some();
+        for name in below {
+            removed |= self.nodes.remove(&name).is_some();
+        }
+        removed
     }
 
     /// Puts `node` at `path`, as if unpacked over what is there: folders above it

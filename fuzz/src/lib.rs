@@ -10,7 +10,7 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{alpine, apt, archive, attest, compare, export, recipe, store, unikernel};
+use targets::{alpine, apt, archive, attest, compare, export, recipe, store, unikernel, yocto};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     of("modinfo", archive::modinfo),
     of("multiboot", unikernel::multiboot),
     of("multiboot2", unikernel::multiboot2),
+    of("oci", archive::oci),
     of("overlay", archive::overlay),
     of("overlay_history", archive::overlay_history),
     of("overlay_paths", archive::overlay_paths),
@@ -78,6 +79,8 @@ pub const TARGETS: &[Target] = &[
     of("tree", store::tree),
     of("uki", export::uki),
     of("versions", apt::versions),
+    of("yocto_licences", yocto::licences),
+    of("yocto_manifest", yocto::manifest),
     of("zip", store::zip),
 ];
 

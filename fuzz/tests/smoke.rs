@@ -88,9 +88,10 @@ smoke! {
     apk_installed apk_key apk_versions apt_conf attestation codec compare_ar
     compare_cpio compare_elf compare_gzip compare_tar compare_zip control cpio deb
     digest export_manifest gitmodules initramfs input_archive inrelease iso kernel
-    keyring lock manifest modinfo multiboot multiboot2 overlay overlay_history
+    keyring lock manifest modinfo multiboot multiboot2 oci overlay overlay_history
     overlay_paths packages policy pvh recipe relations release report rootfs signature
-    solo5 sources sources_list squashfs tar tree uki versions zip
+    solo5 sources sources_list squashfs tar tree uki versions yocto_licences
+    yocto_manifest zip
 }
 
 #[test]

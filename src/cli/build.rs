@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Context;
 use super::output;
-use super::workshop::{self, RecipeArg, quoted, size};
+use super::workshop::{self, NetworkSteps, RecipeArg, quoted, size};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     recipe: RecipeArg,
 
+    #[command(flatten)]
+    network: NetworkSteps,
+
     /// The file to write [default: NAME.luni.zip here]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -31,7 +34,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let locked = args.recipe.open(&cache)?;
-    let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    builder.network_steps = args.network.allowed(&args.recipe);
     let built = context
         .runtime()?
         .block_on(builder.build(&locked))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::output;
-use super::workshop::{self, RecipeArg, size};
+use super::workshop::{self, NetworkSteps, RecipeArg, size};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use lunikernel_builder::lock::LockedRecipe;
@@ -22,6 +22,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     recipe: RecipeArg,
 
+    #[command(flatten)]
+    network: NetworkSteps,
+
     /// Write recipe, lock and all inputs to FILE, a tar; the same ones make the same bytes
     #[arg(long, value_name = "FILE")]
     archive: Option<PathBuf>,
@@ -30,7 +33,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let locked = args.recipe.open(&cache)?;
-    let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    builder.network_steps = args.network.allowed(&args.recipe);
     let fetched = context.runtime()?.block_on(builder.fetch(&locked))?;
     let inputs = locked.inputs().count();
     context.say(&format!(

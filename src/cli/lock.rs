@@ -8,8 +8,10 @@ use std::time::SystemTime;
 use lunikernel_builder::lock::{
     LockError, LockFile, LockedRecipe, Origins, Update, changes, preview, resolve,
 };
+use lunikernel_builder::recipe::Step;
 use lunikernel_builder::sandbox::Surroundings;
 use lunikernel_builder::source::deb::AptConfig;
+use lunikernel_cache::Cache;
 use serde::Serialize;
 
 use super::Context;
@@ -40,6 +42,11 @@ pub(crate) struct Args {
     #[arg(long)]
     check: bool,
 
+    /// With `--check`: also run each step again that may use the network, and compare what
+    /// it makes with the lock; exit code 5 where it is something else
+    #[arg(long, requires = "check")]
+    run: bool,
+
     /// Only say what would change; packages of Alpine are chosen without being fetched
     #[arg(long, conflicts_with = "check")]
     dry_run: bool,
@@ -65,11 +72,14 @@ struct Answer<'a> {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     if args.check {
-        args.recipe.open(&cache)?;
+        let locked = args.recipe.open(&cache)?;
         context.say(&format!(
             "the lock of {} is current",
             args.recipe.path().display()
         ));
+        if args.run {
+            run_again(&locked, context, cache)?;
+        }
         if context.json() {
             let lock = LockedRecipe::lock_path(&args.recipe.path());
             context.print_json(&Answer {
@@ -142,7 +152,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
         lock = runtime.block_on(builder.lock_steps(&recipe, old.as_ref(), &update, lock))?;
     }
-    let changes = changes(&old.unwrap_or_default(), &lock);
+    let old = old.unwrap_or_default();
+    let ran: Vec<&str> = (lock.steps.iter())
+        .filter(|(name, step)| old.steps.get(*name) != Some(step))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let changes = changes(&old, &lock);
     super::output::write_whole(&path, lock.render()?.as_bytes())?;
     args.recipe.pin(&cache, lock.kept(cache.blobs()))?;
 
@@ -154,6 +169,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         1 => format!("wrote {}: 1 change", path.display()),
         many => format!("wrote {}: {many} changes", path.display()),
     });
+    if !ran.is_empty() {
+        context.say(&format!(
+            "note: ran once to be pinned: {}; `{} --check --run` shows whether the same is made again",
+            ran.join(", "),
+            args.recipe.command("lock"),
+        ));
+    }
     context.say(&format!("next: {}", args.recipe.command("build")));
     if context.json() {
         context.print_json(&Answer {
@@ -162,4 +184,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         })?;
     }
     Ok(Exit::Ok)
+}
+
+/// Runs each step again that the lock pins, and says whether it makes the same.
+fn run_again(locked: &LockedRecipe, context: &Context, cache: Cache) -> Result<(), Failure> {
+    let pinned: Vec<&Step> = (locked.recipe().steps.iter())
+        .filter(|step| step.network)
+        .collect();
+    if pinned.is_empty() {
+        context.say("no step of it uses the network");
+        return Ok(());
+    }
+    let builder = workshop::builder(context, cache, Surroundings::default())?;
+    let runtime = context.runtime()?;
+    for step in pinned {
+        runtime.block_on(builder.check_step(locked, step))?;
+        context.say(&format!("step `{}` makes the same again", step.name));
+    }
+    Ok(())
 }

@@ -134,7 +134,10 @@ struct Auto {
 
 impl Sandbox for Auto {
     fn name(&self) -> &'static str {
-        "auto"
+        // The native one is tried first.
+        self.instead
+            .get()
+            .map_or(self.native.name(), |instead| instead.name())
     }
 
     fn run(&self, action: &Digest, around: &Surroundings) -> Result<Outcome, SandboxError> {

@@ -1,20 +1,25 @@
 //! `luni shell`: look around where a step runs.
 
 use lunikernel_builder::sandbox::Surroundings;
+use lunikernel_cache::Digest;
 
 use super::Context;
-use super::workshop::{self, RecipeArg};
+use super::workshop::{self, NetworkSteps, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Open a shell in the sandbox of a step.
 ///
 /// After a step has failed it is the very state that the step left; otherwise it is the
-/// state in which the step begins. What is done there changes no build.
+/// state in which the step begins, for which what it needs is fetched. What is done there
+/// changes no build. A step that uses the network has it there too, but not offline.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     recipe: RecipeArg,
+
+    #[command(flatten)]
+    network: NetworkSteps,
 
     /// The step [default: the last one of the recipe]
     step: Option<String>,
@@ -29,24 +34,27 @@ const NOT_FOUND: i32 = 127;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
-    let locked = args.recipe.open(&cache)?;
-    let name = args
-        .step
-        .clone()
-        .or_else(|| locked.recipe().steps.last().map(|step| step.name.clone()))
-        .ok_or_else(|| {
+    let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    builder.network_steps = args.network.allowed(&args.recipe);
+    let mut sandbox = workshop::sandbox(&cache);
+    if context.offline() || !builder.network_steps {
+        sandbox = sandbox.without_network();
+    }
+    let runtime = context.runtime()?;
+    let action = args.recipe.with(&cache, |recipe| {
+        let last = recipe.recipe.steps.last();
+        let name = args.step.clone().or_else(|| Some(last?.name.clone()));
+        let name = name.ok_or_else(|| {
             Failure::new(
                 Exit::BadInput,
                 "the recipe has no steps, so there is no sandbox",
             )
         })?;
-    let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
-    let action = context.runtime()?.block_on(async {
-        builder.fetch(&locked).await?;
-        tokio::task::block_in_place(|| builder.prepare_step(&locked, &name))
+        let is_kept = |action: &Digest| sandbox.keeps(action);
+        Ok(runtime.block_on(builder.enter(&recipe, &name, &is_kept))?)
     })?;
     let command = (!args.command.is_empty()).then(|| args.command.clone());
-    let code = workshop::sandbox(&cache).shell(&action, command)?;
+    let code = sandbox.shell(&action, command)?;
     if code == NOT_FOUND {
         context.say("exit code 127: no such program; a step has those of its `root` and no others");
     }

@@ -80,28 +80,61 @@ impl RecipeArg {
 
     /// Reads the recipe and its lock.
     pub(crate) fn open(&self, cache: &Cache) -> Result<LockedRecipe, Failure> {
+        self.with(cache, |recipe| Ok(LockedRecipe::open(recipe, cache)?))
+    }
+
+    /// Reads the recipe, which is there, with its lock beside it, until `work` has ended.
+    pub(crate) fn with<T>(
+        &self,
+        cache: &Cache,
+        work: impl FnOnce(ReadRecipe) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         if is_archive(&self.path()) {
             let folder = cache.scratch()?;
             let at = folder.path().join("recipe");
             let recipe = Archive::open(&self.path())?.unpack(cache, &at, &Silent)?;
-            return Ok(LockedRecipe::open(Recipe::read(&recipe)?, cache)?);
+            return work(Recipe::read(&recipe)?);
         }
         let Some(artefact) = self.artefact()? else {
-            return Ok(LockedRecipe::open(self.read()?, cache)?);
+            return work(self.read()?);
         };
         let folder = cache.scratch()?;
-        let recipe = Recipe::read(&unseal(&artefact, folder.path())?)?;
-        Ok(LockedRecipe::open(recipe, cache)?)
+        work(Recipe::read(&unseal(&artefact, folder.path())?)?)
+    }
+
+    /// Whether it is a Lunikernel or an archive of inputs, which may be a stranger's.
+    pub(crate) fn is_packed(&self) -> bool {
+        is_archive(&self.path()) || self.is_zip()
     }
 
     /// The Lunikernel, where it is one that was named and not a recipe.
     pub(crate) fn artefact(&self) -> Result<Option<Artefact>, Failure> {
+        let is_zip = self.is_zip();
+        Ok(is_zip.then(|| Artefact::open(&self.path())).transpose()?)
+    }
+
+    fn is_zip(&self) -> bool {
         let mut head = [0; 4];
-        let is_zip = open_regular(&self.path())
+        open_regular(&self.path())
             .and_then(|mut file| file.read_exact(&mut head))
             .is_ok()
-            && head == *b"PK\x03\x04";
-        Ok(is_zip.then(|| Artefact::open(&self.path())).transpose()?)
+            && head == *b"PK\x03\x04"
+    }
+}
+
+/// Whether what others packed may use the network of this machine.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct NetworkSteps {
+    /// Where a Lunikernel or an archive of inputs was given: run steps of it that use the
+    /// network if what they made is nowhere to be had
+    #[arg(long)]
+    run_network_steps: bool,
+}
+
+impl NetworkSteps {
+    /// Whether steps of `recipe` may.
+    pub(crate) fn allowed(self, recipe: &RecipeArg) -> bool {
+        self.run_network_steps || !recipe.is_packed()
     }
 }
 
@@ -163,6 +196,7 @@ pub(crate) fn builder_in(
         threads: context.jobs().get(),
         surroundings,
         recall: Recall::All,
+        network_steps: true,
         cache,
     })
 }

@@ -21,6 +21,13 @@ impl Server {
     pub(crate) fn start(
         answer: impl Fn(&str, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with(move |request, stream| answer(&request.path, stream))
+    }
+
+    /// As [`Server::start`], by an `answer` that gets all of the request's head.
+    pub(crate) fn start_with(
+        answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
@@ -37,12 +44,12 @@ impl Server {
                 let Ok(mut stream) = stream else { continue };
                 let (answer, asked) = (Arc::clone(&answer), Arc::clone(&asked));
                 std::thread::spawn(move || {
-                    let Some(path) = read_request(&stream) else {
+                    let Some(request) = read_request(&stream) else {
                         return;
                     };
-                    asked.lock().unwrap().push(path.clone());
+                    asked.lock().unwrap().push(request.path.clone());
                     // A client that hangs up is no failure of the server.
-                    let _ = answer(&path, &mut stream);
+                    let _ = answer(&request, &mut stream);
                 });
             }
         });
@@ -78,16 +85,36 @@ impl Drop for Server {
     }
 }
 
-/// Reads the head of a request; the path that it asks for.
-fn read_request(stream: &TcpStream) -> Option<String> {
+/// The head of a request.
+pub(crate) struct Request {
+    /// The path that it asks for.
+    pub(crate) path: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The value of a header, whose name is given in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(own, _)| own == name)?;
+        Some(value)
+    }
+}
+
+/// Reads the head of a request.
+fn read_request(stream: &TcpStream) -> Option<Request> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next()?.ok()?;
+    let mut headers = Vec::new();
     for line in lines {
-        if line.ok()?.is_empty() {
+        let line = line.ok()?;
+        let Some((name, value)) = line.split_once(':') else {
             break;
-        }
+        };
+        headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
-    first.split_whitespace().nth(1).map(str::to_owned)
+    let path = first.split_whitespace().nth(1)?.to_owned();
+    Some(Request { path, headers })
 }
 
 /// Writes a response.

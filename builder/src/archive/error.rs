@@ -47,6 +47,14 @@ pub enum ArchiveError {
         /// What is missing.
         missing: Digest,
     },
+    /// There is something in it that its lock does not name.
+    #[error("{} has {extra}, which the lock in it does not name", path.display())]
+    Superfluous {
+        /// The archive.
+        path: PathBuf,
+        /// What nothing needs.
+        extra: Digest,
+    },
     /// Something cannot be in an archive.
     #[error("{what} cannot be in an archive: {why}")]
     Unfit {
@@ -65,7 +73,10 @@ impl ArchiveError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Format { .. } | Self::WrongBytes { .. } | Self::Incomplete { .. } => Some(
+            Self::Format { .. }
+            | Self::WrongBytes { .. }
+            | Self::Incomplete { .. }
+            | Self::Superfluous { .. } => Some(
                 "take another copy of it, or make it again with `luni fetch --archive FILE RECIPE`"
                     .to_owned(),
             ),

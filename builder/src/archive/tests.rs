@@ -250,6 +250,18 @@ fn wrong_and_missing_content_is_named_and_nothing_of_it_is_kept() {
 }
 
 #[test]
+fn what_the_lock_does_not_name_is_refused() {
+    let site = site();
+    let extra = site.cache.blobs().put(b"nobody asked for this").unwrap();
+    let more = [site.blobs.as_slice(), &[extra]].concat();
+    let error = site.unpack(&site.bytes(&more).unwrap()).unwrap_err();
+    assert!(
+        matches!(&error, ArchiveError::Superfluous { extra: told, .. } if *told == extra),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_damaged_cache_is_not_archived() {
     let site = site();
     let web = site.blobs.iter().find(|blob| blob.size == 1000).unwrap();

@@ -17,8 +17,8 @@ impl Archive {
     /// the recipe is.
     ///
     /// # Errors
-    /// [`ArchiveError::WrongBytes`] and [`ArchiveError::Incomplete`] where the content is
-    /// not what the lock names, [`ArchiveError::Unfit`] where the lock cannot be read or
+    /// [`ArchiveError::WrongBytes`], [`ArchiveError::Incomplete`] and
+    /// [`ArchiveError::Superfluous`] where the content is not what the lock names, [`ArchiveError::Unfit`] where the lock cannot be read or
     /// names paths that a recipe cannot have.
     pub fn unpack(
         &self,
@@ -40,6 +40,13 @@ impl Archive {
         })?;
         if let Some(missing) = needed.iter().find(|digest| !blobs.contains(digest)) {
             return Err(self.incomplete(*missing));
+        }
+        // There is one archive for each lock.
+        if let Some(extra) = self.blobs().find(|digest| !needed.contains(digest)) {
+            return Err(ArchiveError::Superfluous {
+                path: self.path().to_owned(),
+                extra,
+            });
         }
         let mut folder = Tree::new();
         for (name, text) in [(RECIPE, self.recipe()), (LOCK, self.lock())] {

@@ -14,11 +14,13 @@ pub mod control;
 pub mod cpio;
 pub mod deb;
 pub mod gzip;
+pub mod image;
 pub mod initramfs;
 pub mod kernel;
 pub mod layers;
 pub mod modules;
 pub mod tarball;
+pub mod yocto;
 
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,11 @@ use lunikernel_cache::{BlobStore, CacheError, Digest, Node, NodeKind, Rootfs, Ro
 use tar::{Entry, EntryType};
 
 mod extra;
+mod meta;
 pub(crate) mod names;
 
 use extra::Extra;
+use meta::Meta;
 use names::{Excess, Names};
 
 /// Bounds on what one archive may unpack to.
@@ -168,15 +170,50 @@ pub(crate) fn store(
     }
 }
 
+/// What is in one layer of a container image, before it is laid over those below it.
+pub(crate) struct LayerMembers {
+    /// Its members, and the folders that they imply.
+    pub(crate) root: Rootfs,
+    /// The paths of the members themselves.
+    pub(crate) members: BTreeSet<String>,
+    /// Members that are hard links to what only a layer below has: path and target.
+    pub(crate) links: BTreeMap<String, String>,
+}
+
 /// Reads a tar archive, giving the content of its files to `keep`.
 pub(crate) fn read(
-    mut reader: impl Read,
+    reader: impl Read,
     limits: Limits,
     keep: &mut Keep<'_>,
 ) -> Result<Rootfs, TarError> {
+    Ok(read_members(reader, limits, None, keep)?.root)
+}
+
+/// As [`read`], for a layer of a container image. Paths may begin with a slash, and hard
+/// links may lead to another layer.
+pub(crate) fn read_layer(
+    reader: impl Read,
+    limits: Limits,
+    keep: &mut Keep<'_>,
+) -> Result<LayerMembers, TarError> {
+    let unpacking = read_members(reader, limits, Some(BTreeMap::new()), keep)?;
+    Ok(LayerMembers {
+        root: unpacking.root,
+        members: unpacking.seen,
+        links: unpacking.links.unwrap_or_default(),
+    })
+}
+
+fn read_members(
+    mut reader: impl Read,
+    limits: Limits,
+    links: Option<BTreeMap<String, String>>,
+    keep: &mut Keep<'_>,
+) -> Result<Unpacking, TarError> {
     let mut unpacking = Unpacking {
         root: Rootfs::new(),
         seen: BTreeSet::new(),
+        links,
         limits,
         members: 0,
         total: 0,
@@ -210,7 +247,7 @@ pub(crate) fn read(
             unit: "bytes",
         });
     }
-    Ok(unpacking.root)
+    Ok(unpacking)
 }
 
 /// Reads to the end, where only padding may be: this also makes the decompressor
@@ -254,6 +291,8 @@ struct Unpacking {
     root: Rootfs,
     /// Paths that were members themselves, unlike folders that were only needed.
     seen: BTreeSet<String>,
+    /// Of a layer, the hard links to what is in none before them: path and target.
+    links: Option<BTreeMap<String, String>>,
     limits: Limits,
     members: u64,
     total: u64,
@@ -297,8 +336,9 @@ impl Unpacking {
             .remove("linkpath")
             .or(extra.target)
             .or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
-        let path =
-            clean(&raw_name, kind == EntryType::Directory).map_err(|why| refused(&shown, why))?;
+        let path = self
+            .clean(&raw_name, kind == EntryType::Directory)
+            .map_err(|why| refused(&shown, why))?;
         let meta = Meta::read(&header, &mut extra.records, entry.size())
             .map_err(|why| refused(&shown, why))?;
 
@@ -355,7 +395,14 @@ impl Unpacking {
                 }
                 .node(NodeKind::Symlink { target })
             }
-            EntryType::Link => self.hard_link(&shown, target.as_deref())?,
+            EntryType::Link => match self.hard_link(&path, &shown, target.as_deref())? {
+                Some(node) => node,
+                // Its name and that of the file are kept until the layers are put together.
+                None => {
+                    let target = String::from_utf8_lossy(target.as_deref().unwrap_or_default());
+                    return self.count_names(&path, &shown, &Node::symlink(target));
+                }
+            },
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
                 self.device(&shown, &header, meta)?
             }
@@ -369,19 +416,22 @@ impl Unpacking {
                 ));
             }
         };
-        if let Err(Excess { limit, unit }) = self.names.add(&self.root, &path, &node) {
-            return Err(TarError::Bomb {
-                member: shown,
-                limit,
-                unit,
-            });
-        }
+        self.count_names(&path, &shown, &node)?;
         self.root
             .insert(&path, node)
             .map_err(|source| TarError::Place {
                 member: shown,
                 source,
             })
+    }
+
+    fn count_names(&mut self, path: &str, shown: &str, node: &Node) -> Result<(), TarError> {
+        let added = self.names.add(&self.root, path, node);
+        added.map_err(|Excess { limit, unit }| TarError::Bomb {
+            member: shown.to_owned(),
+            limit,
+            unit,
+        })
     }
 
     /// Refuses a member below a symbolic link, which would end up elsewhere.
@@ -400,19 +450,43 @@ impl Unpacking {
         }
     }
 
-    fn hard_link(&mut self, shown: &str, target: Option<&[u8]>) -> Result<Node, TarError> {
+    /// The path that a member's name stands for. Layers are unpacked below the root, so
+    /// that a slash before it says nothing.
+    fn clean(&self, name: &[u8], folder: bool) -> Result<String, String> {
+        let name = match (self.links.is_some(), name) {
+            (true, [b'/', rest @ ..]) => rest,
+            _ => name,
+        };
+        clean(name, folder)
+    }
+
+    /// The file under another name; `None` where a layer below has it.
+    fn hard_link(
+        &mut self,
+        path: &str,
+        shown: &str,
+        target: Option<&[u8]>,
+    ) -> Result<Option<Node>, TarError> {
         let raw = target.unwrap_or_default();
-        let first = clean(raw, false).map_err(|why| {
+        let first = self.clean(raw, false).map_err(|why| {
             refused(
                 shown,
                 format!("its target `{}` is refused: {why}", lossy(raw)),
             )
         })?;
-        let mut node = self
-            .root
-            .get(&first)
-            .filter(|node| matches!(node.kind, NodeKind::File { .. }))
-            .cloned()
+        let found = self.root.get(&first).cloned();
+        if let (None, Some(links)) = (&found, &mut self.links) {
+            let first = links.get(&first).cloned().unwrap_or(first);
+            links.insert(path.to_owned(), first);
+            return Ok(None);
+        }
+        let is_layer = self.links.is_some();
+        let mut node = found
+            .filter(|node| match node.kind {
+                NodeKind::File { .. } => true,
+                NodeKind::Folder => false,
+                _ => is_layer,
+            })
             .ok_or_else(|| {
                 refused(
                     shown,
@@ -430,7 +504,7 @@ impl Unpacking {
                 member: shown.to_owned(),
                 source,
             })?;
-        Ok(node)
+        Ok(Some(node))
     }
 
     fn device(&self, shown: &str, header: &tar::Header, meta: Meta) -> Result<Node, TarError> {
@@ -458,76 +532,6 @@ impl Unpacking {
                 })
             }
         })
-    }
-}
-
-/// Mode, owner and attributes of a member.
-struct Meta {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    xattrs: BTreeMap<String, Vec<u8>>,
-}
-
-impl Meta {
-    fn read(
-        header: &tar::Header,
-        records: &mut BTreeMap<String, Vec<u8>>,
-        size: u64,
-    ) -> Result<Self, String> {
-        let mut decimal = |key: &str| -> Result<Option<u64>, String> {
-            let Some(value) = records.remove(key) else {
-                return Ok(None);
-            };
-            str::from_utf8(&value)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .map(Some)
-                .ok_or_else(|| format!("its pax record `{key}` is no number"))
-        };
-        // Readers that disagree on a size disagree on where the next member is.
-        if decimal("size")?.is_some_and(|announced| announced != size) {
-            return Err("its two headers announce different sizes".to_owned());
-        }
-        let owner = |name: &str, pax: Option<u64>, field: [u8; 8], own: io::Result<u64>| {
-            let number = match pax {
-                Some(number) => number,
-                // Blank, as cargo leaves it in what it adds to a crate, tar reads it as 0.
-                None if field.iter().all(|byte| matches!(byte, 0 | b' ')) => 0,
-                None => own.map_err(|error| format!("its {name} cannot be read: {error}"))?,
-            };
-            u32::try_from(number).map_err(|_| format!("its {name} {number} is beyond 32 bits"))
-        };
-        let uid = owner("uid", decimal("uid")?, header.as_old().uid, header.uid())?;
-        let gid = owner("gid", decimal("gid")?, header.as_old().gid, header.gid())?;
-        let mode = header
-            .mode()
-            .map_err(|error| format!("its mode cannot be read: {error}"))?;
-        if let Some(key) = records.keys().find(|key| key.starts_with("GNU.sparse.")) {
-            return Err(format!(
-                "it is a sparse file (`{key}`), which is not supported"
-            ));
-        }
-        let xattrs = std::mem::take(records)
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.strip_prefix("SCHILY.xattr.")?.to_owned(), value)))
-            .collect();
-        Ok(Self {
-            mode: mode & 0o7777,
-            uid,
-            gid,
-            xattrs,
-        })
-    }
-
-    fn node(self, kind: NodeKind) -> Node {
-        Node {
-            mode: self.mode,
-            uid: self.uid,
-            gid: self.gid,
-            xattrs: self.xattrs,
-            kind,
-        }
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Report {
     given: Option<Sha256>,
     expected: Option<Sha256>,
     rounds: Vec<Sha256>,
+    as_locked: BTreeSet<String>,
     varied: BTreeSet<String>,
     not_varied: Vec<NotVaried>,
     causes: Vec<Value>,
@@ -53,6 +54,16 @@ struct WrittenRound {
     /// What was to be around it and was not.
     #[serde(default)]
     unable: Vec<WrittenUnable>,
+    #[serde(default)]
+    steps: Vec<WrittenStep>,
+}
+
+#[derive(Deserialize)]
+struct WrittenStep {
+    name: String,
+    /// Whether it was taken as the lock has it, and did not run.
+    #[serde(default)]
+    pinned: bool,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +143,11 @@ impl Report {
             (None, None) => return Err("it has no `verdict`".to_owned()),
         };
         let (varied, not_varied) = variations(&written);
+        let steps = written.rounds.iter().flat_map(|round| &round.steps);
+        let as_locked = steps
+            .filter(|step| step.pinned)
+            .map(|step| one_line(&step.name))
+            .collect();
         let mut rounds = Vec::new();
         for (number, round) in written.rounds.into_iter().enumerate() {
             match round.artefact {
@@ -145,6 +161,7 @@ impl Report {
             given: written.given.map(|digest| digest.sha256),
             expected: written.expected.map(|digest| digest.sha256),
             rounds,
+            as_locked,
             varied,
             not_varied,
             causes: written.causes.into_iter().map(without_bytes).collect(),
@@ -177,6 +194,7 @@ impl Report {
             given: self.given.map(Described::from),
             expected: self.expected.map(Described::from),
             rounds: self.rounds.into_iter().map(Described::from).collect(),
+            as_locked: self.as_locked,
             varied: self.varied,
             not_varied: self.not_varied,
             causes: self.causes,

@@ -309,6 +309,14 @@ fn a_report_is_read_whatever_else_it_says() {
     let not_varied = json!([{ "name": "clock", "reason": "only root may set it" }]);
     assert_eq!(predicate["notVaried"], not_varied);
     assert_eq!(predicate["causes"], json!([{ "class": "timestamp" }]));
+    assert_eq!(predicate.get("asLocked"), None);
+    let mut pinned = report("GOOD", &[A, A]);
+    let steps = json!([{ "name": "get", "pinned": true }, { "name": "use", "cached": true }]);
+    pinned["rounds"][0]["steps"] = steps.clone();
+    pinned["rounds"][1]["steps"] = steps;
+    let pinned = verdict(&pinned, A).unwrap().to_canonical().unwrap();
+    let pinned: Value = serde_json::from_slice(&pinned).unwrap();
+    assert_eq!(pinned["predicate"]["asLocked"], json!(["get"]));
     // What a round could not have counts as not varied there too.
     let mut unable = report("GOOD", &[A, A]);
     unable["variations"] = Value::Null;

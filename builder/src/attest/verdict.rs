@@ -57,6 +57,9 @@ pub struct VerdictPredicate {
     pub(super) expected: Option<Described>,
     /// What each round made.
     pub(super) rounds: Vec<Described>,
+    /// The steps that ran in no round, as the lock pins what they make.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) as_locked: BTreeSet<String>,
     /// What differed from round to round, by name.
     pub varied: BTreeSet<String>,
     /// What was to differ and could not, and why not.
@@ -123,6 +126,7 @@ impl VerdictPredicate {
         let failure = self.failure.iter();
         [self.verifier.id.as_str()]
             .into_iter()
+            .chain(self.as_locked.iter().map(String::as_str))
             .chain(self.varied.iter().map(String::as_str))
             .chain(
                 not_varied

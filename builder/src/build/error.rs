@@ -9,9 +9,11 @@ use lunikernel_cache::{CacheError, Digest, RootfsError};
 use crate::assemble::archive::{ArchiveError, Format};
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
+use crate::assemble::image::ImageError;
 use crate::assemble::kernel::KernelError;
 use crate::assemble::layers::LayerError;
 use crate::assemble::modules::ModuleError;
+use crate::assemble::yocto::ListFlaw;
 use crate::fetch::FetchError;
 use crate::flavour::FlavourError;
 use crate::lock::LockError;
@@ -111,6 +113,15 @@ pub enum BuildError {
         #[source]
         source: TczError,
     },
+    /// A container image could not be unpacked.
+    #[error("could not unpack the image of `{source_name}`")]
+    Image {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        #[source]
+        source: ImageError,
+    },
     /// An archive could not be unpacked.
     #[error("could not unpack `{name}`")]
     Archive {
@@ -131,11 +142,22 @@ pub enum BuildError {
         /// What it is.
         found: &'static str,
     },
-    /// What is booted, or goes with it, is no file.
-    #[error("`{reference}` is no file, and a unikernel and its modules are files")]
+    /// What is booted, goes with it or lists packages is no file.
+    #[error("`{reference}` is no file, and {wanted}")]
     NotAFile {
         /// The source or step.
         reference: String,
+        /// Why it should be one.
+        wanted: &'static str,
+    },
+    /// What should list packages does not.
+    #[error("could not read the list of packages `{reference}`")]
+    List {
+        /// What the recipe names.
+        reference: String,
+        /// What is wrong.
+        #[source]
+        source: ListFlaw,
     },
     /// What is booted is larger than anything that can be looked at.
     #[error(
@@ -241,11 +263,16 @@ impl BuildError {
             Self::NoSuchPart { name, .. } => Some(format!(
                 "a step keeps only what its `outputs` list; see what `{name}` makes there"
             )),
-            Self::NotAFile { reference } => {
+            Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }
             Self::NotARoot { .. } => Some(
                 "an archive that lies in another one is `NAME/PATH`: `iso/boot/rootfs.gz`"
+                    .to_owned(),
+            ),
+            Self::Image { source, .. } => source.hint(),
+            Self::List { .. } => Some(
+                "`rootfs.manifest` is what Yocto calls IMAGE.manifest, `rootfs.licences` what it calls license.manifest"
                     .to_owned(),
             ),
             Self::Archive { source, .. } => source.hint(),

@@ -244,6 +244,7 @@ impl Builder {
                 LockedSource::Git(git) => {
                     Material::Entry(Entry::Folder(Tree::load(self.cache.blobs(), &git.tree)?))
                 }
+                LockedSource::Oci(oci) => Material::Rootfs(self.image(name, oci)?),
                 LockedSource::Tcz(tczs) => Material::Rootfs(self.extensions(name, tczs)?),
                 LockedSource::File(_) => {
                     let Some(Source::File(path)) = locked.recipe().sources.get(name) else {

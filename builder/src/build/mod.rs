@@ -6,9 +6,12 @@
 mod alpine;
 mod archives;
 mod compose;
+mod enter;
 mod error;
 mod extensions;
+mod images;
 mod licence;
+mod listed;
 mod log;
 mod materials;
 mod parts;
@@ -42,7 +45,7 @@ use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
 use crate::sandbox::{Sandbox, Surroundings, Unable};
 use crate::source::deb::AptConfig;
-use crate::source::{git, krate};
+use crate::source::{git, krate, oci};
 
 /// Everything that a build needs beside its recipe.
 #[derive(Clone)]
@@ -67,6 +70,9 @@ pub struct Builder {
     pub surroundings: Surroundings,
     /// What is taken from earlier builds.
     pub recall: Recall,
+    /// Whether steps that use the network are run again where what they made is nowhere
+    /// to be had. It is then a missing input otherwise.
+    pub network_steps: bool,
 }
 
 /// What came of a build.
@@ -161,6 +167,7 @@ impl Builder {
     /// [`BuildError::Fetch`] with all of those that cannot be had,
     /// [`BuildError::OtherOutputs`] where a step makes something else than is pinned.
     pub async fn fetch(&self, locked: &LockedRecipe) -> Result<usize, BuildError> {
+        let taken = oci::take(&self.fetcher, locked).await?;
         let mut wants = locked.missing(
             self.cache.blobs(),
             || match self.fetcher.options().only_mirrors {
@@ -172,7 +179,7 @@ impl Builder {
         )?;
         wants.extend(krate::wants(&self.fetcher, locked.lock()).await);
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
-        let mut fetched = report.fetched;
+        let mut fetched = report.fetched + taken;
         for (name, source) in &locked.lock().sources {
             // All of a tree is looked for: what is not whole may have its top folder.
             if let LockedSource::Git(locked) = source {
@@ -189,9 +196,13 @@ impl Builder {
         }
         let steps = self.missing_steps(locked).await?;
         let options = self.fetcher.options();
-        if options.offline || options.only_mirrors {
+        let kept_off = options.offline || options.only_mirrors;
+        if kept_off || !self.network_steps {
             let steps = steps.iter();
-            missing.extend(steps.map(|(step, locked)| pinned::as_missing(step, locked)));
+            missing.extend(steps.map(|(step, locked)| match kept_off {
+                true => pinned::as_missing(step, locked),
+                false => pinned::as_not_run(step, locked),
+            }));
         }
         self.fetcher.accept(missing)?;
         for (step, pinned) in &steps {

@@ -9,8 +9,8 @@ use lunikernel_cache::{Digest, Tree};
 use super::materials::Material;
 use super::steps::plan;
 use super::{BuildError, Builder};
-use crate::fetch::{FetchError, Missing, trees};
-use crate::lock::{LockFile, LockedRecipe, LockedStep, Update, asked, named};
+use crate::fetch::{Answer, Attempt, FetchError, Missing, trees};
+use crate::lock::{LockFile, LockedRecipe, LockedStep, Update, asked, kept, named};
 use crate::plan::{FixedOutput, Network};
 use crate::recipe::{ReadRecipe, Recipe, Step};
 
@@ -40,15 +40,14 @@ impl Builder {
             let Some(asked) = asked(&recipe.recipe, &lock).remove(&step.name) else {
                 continue;
             };
-            let before = old.and_then(|old| old.steps.get(&step.name));
-            let outputs = match before {
-                Some(locked) if locked.asked == asked && !update.names(&step.name) => {
-                    locked.outputs
-                }
-                _ => self.pin(recipe, position, step, &lock).await?,
+            let locked = match kept(step, asked, old, update) {
+                Some(locked) => locked,
+                None => LockedStep {
+                    asked,
+                    outputs: self.pin(recipe, position, step, &lock).await?,
+                },
             };
-            lock.steps
-                .insert(step.name.clone(), LockedStep { asked, outputs });
+            lock.steps.insert(step.name.clone(), locked);
         }
         Ok(lock)
     }
@@ -61,12 +60,7 @@ impl Builder {
         step: &Step,
         lock: &LockFile,
     ) -> Result<Digest, BuildError> {
-        if self.fetcher.options().offline {
-            return Err(FetchError::NoNetwork {
-                place: format!("what step `{}` makes", step.name),
-            }
-            .into());
-        }
+        self.may_run(step)?;
         let mut before = recipe.clone();
         before.recipe.steps.truncate(position);
         let before = LockedRecipe::with(before, lock.clone(), &self.cache)?;
@@ -76,6 +70,33 @@ impl Builder {
             self.on_threads(|| self.run_fixed(&part, step, FixedOutput::to_be_locked()))
         })?;
         self.keep(&made)
+    }
+
+    /// Whether a step may run that uses the network.
+    fn may_run(&self, step: &Step) -> Result<(), FetchError> {
+        if self.fetcher.options().offline {
+            return Err(FetchError::NoNetwork {
+                place: format!("what step `{}` makes", step.name),
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs a step of `locked` that may use the network, whether or not what it made is at
+    /// hand, and compares what it makes with the lock. A step without the network is left
+    /// alone.
+    ///
+    /// # Errors
+    /// [`BuildError::OtherOutputs`] where it makes something else than the lock says, or
+    /// whatever keeps it from running.
+    pub async fn check_step(&self, locked: &LockedRecipe, step: &Step) -> Result<(), BuildError> {
+        let Some(pinned) = locked.lock().steps.get(&step.name) else {
+            return Ok(());
+        };
+        self.may_run(step)?;
+        let part = locked.part(&needed(locked.recipe(), step));
+        Box::pin(self.fetch(&part)).await?;
+        tokio::task::block_in_place(|| self.run_again(locked, step, pinned))
     }
 
     /// Gets what pinned steps made and is not in the cache: from mirrors, or by running
@@ -135,6 +156,7 @@ impl Builder {
         self.run_steps(before, &before.recipe().steps, &mut materials)?;
         let network = Network::Fixed(output);
         let action = plan(before.recipe().arch, step, &materials, network)?;
+        self.remember_run(before.recipe_text(), step, &action.digest)?;
         let _turn = self.turn(&action.digest, &format!("step `{}`", step.name))?;
         let outcome = self.run_step(before.path(), step, &action)?;
         self.outputs(&outcome.result, &action.digest)
@@ -162,12 +184,29 @@ pub(super) fn as_missing(step: &Step, pinned: &LockedStep) -> Missing {
     }
 }
 
+/// The same where the step was not to be run for it.
+pub(super) fn as_not_run(step: &Step, pinned: &LockedStep) -> Missing {
+    let answer = Answer::Unusable(
+        "a step of a packed recipe is run with the network only where that is allowed: \
+         `luni fetch --run-network-steps` does"
+            .to_owned(),
+    );
+    Missing {
+        attempts: vec![Attempt {
+            place: "running it again".to_owned(),
+            answer,
+            tries: 1,
+        }],
+        ..as_missing(step, pinned)
+    }
+}
+
 fn what(step: &Step) -> String {
     format!("what step `{}` made", step.name)
 }
 
 /// The sources and earlier steps that `step` needs, and what these need.
-fn needed<'r>(recipe: &'r Recipe, step: &'r Step) -> BTreeSet<&'r str> {
+pub(super) fn needed<'r>(recipe: &'r Recipe, step: &'r Step) -> BTreeSet<&'r str> {
     let steps: BTreeMap<&str, &Step> = recipe
         .steps
         .iter()

@@ -7,14 +7,21 @@ use lunikernel_cache::Sha256;
 use lunikernel_cache::artefact::Input;
 use serde_json::{Value, json};
 
+use super::listed::Listed;
+use crate::assemble::yocto::ListedPackage;
 use crate::recipe::Recipe;
 
 /// When the document says it was made: the time that every build is told.
 const CREATED: &str = "1980-01-01T00:00:00Z";
 
-/// The document of an artefact made by `recipe` from `inputs`; `identity` is the digest
-/// that stands for all of them together.
-pub(super) fn document(recipe: &Recipe, inputs: &[Input], identity: &Sha256) -> Value {
+/// The document of an artefact made by `recipe` from `inputs`, among them an image with
+/// the packages `listed`; `identity` is the digest that stands for all inputs together.
+pub(super) fn document(
+    recipe: &Recipe,
+    inputs: &[Input],
+    listed: &Listed,
+    identity: &Sha256,
+) -> Value {
     let mut packages = vec![json!({
         "SPDXID": "SPDXRef-Lunikernel",
         "name": recipe.name,
@@ -37,6 +44,16 @@ pub(super) fn document(recipe: &Recipe, inputs: &[Input], identity: &Sha256) -> 
             "relatedSpdxElement": id,
         }));
     }
+    for (number, listed_package) in listed.packages.iter().enumerate() {
+        let id = format!("SPDXRef-Package-{number}");
+        let licence = listed.licences.get(&listed_package.name);
+        packages.push(contained(&id, listed_package, licence));
+        relationships.push(json!({
+            "spdxElementId": "SPDXRef-Lunikernel",
+            "relationshipType": "CONTAINS",
+            "relatedSpdxElement": id,
+        }));
+    }
     json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -47,6 +64,22 @@ pub(super) fn document(recipe: &Recipe, inputs: &[Input], identity: &Sha256) -> 
         "packages": packages,
         "relationships": relationships,
     })
+}
+
+/// A package of an image, of which nothing but its name is known here.
+fn contained(id: &str, listed: &ListedPackage, licence: Option<&String>) -> Value {
+    let mut package = json!({
+        "SPDXID": id,
+        "name": listed.name,
+        "versionInfo": listed.version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "comment": format!("architecture {}", listed.arch),
+    });
+    if let Some(licence) = licence {
+        package["licenseDeclared"] = json!(licence);
+    }
+    package
 }
 
 fn package(id: &str, input: &Input) -> Value {
@@ -63,10 +96,12 @@ fn package(id: &str, input: &Input) -> Value {
     if let Some(licence) = &input.licence {
         package["licenseDeclared"] = json!(licence);
     }
-    let purl = input
-        .version
-        .as_ref()
-        .and_then(|version| purl(&input.kind, &input.name, version));
+    let purl = input.version.as_ref().and_then(|version| {
+        if input.kind == "oci" {
+            return Some(image_purl(&input.name, version));
+        }
+        purl(&input.kind, &input.name, version)
+    });
     if let Some(purl) = purl {
         package["externalRefs"] = json!([{
             "referenceCategory": "PACKAGE-MANAGER",
@@ -92,6 +127,22 @@ pub(crate) fn purl(kind: &str, name: &str, version: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("pkg:{kind}/{name}@{}", percent(version)))
+}
+
+/// The package URL of a container image: its digest, and where it is.
+fn image_purl(image: &str, digest: &str) -> String {
+    let repository = image.split_once('@').map_or(image, |(name, _)| name);
+    let (folder, name) = repository.rsplit_once('/').unwrap_or(("", repository));
+    let name = name.split_once(':').map_or(name, |(name, _)| name);
+    let at = match folder {
+        "" => String::new(),
+        folder => format!("?repository_url={}", percent(&format!("{folder}/{name}"))),
+    };
+    format!(
+        "pkg:oci/{}@{}{at}",
+        percent(&name.to_lowercase()),
+        percent(digest)
+    )
 }
 
 /// Percent-encodes what a package URL's version may not hold as it is.

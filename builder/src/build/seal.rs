@@ -25,8 +25,9 @@ impl Builder {
         let lock = blobs.put(locked.lock_text().as_bytes())?;
         let identity =
             Sha256::of(&[recipe.sha256.as_bytes().as_slice(), lock.sha256.as_bytes()].concat());
-        let sbom = serde_json::to_vec(&sbom::document(locked.recipe(), &inputs, &identity))
-            .map_err(BuildError::Json)?;
+        let listed = self.listed(locked.recipe(), materials)?;
+        let sbom = sbom::document(locked.recipe(), &inputs, &listed, &identity);
+        let sbom = serde_json::to_vec(&sbom).map_err(BuildError::Json)?;
         let sbom = blobs.put(&sbom)?;
 
         let mut manifest = manifest(locked, &system, recipe, lock);
@@ -136,6 +137,15 @@ fn inputs(locked: &LockedRecipe, materials: &Materials<'_>) -> Vec<Input> {
                 add("crate", &krate.name, version, krate.digest());
             }
             LockedSource::Git(git) => add("git", &git.url, Some(&git.commit), git.tree),
+            LockedSource::Oci(oci) => {
+                let image = format!("sha256:{}", oci.manifest.sha256.hex());
+                for (number, (name, digest)) in oci.parts().iter().enumerate() {
+                    match number {
+                        0 => add("oci", oci.request.name(), Some(&image), *digest),
+                        _ => add("oci", name, None, *digest),
+                    }
+                }
+            }
             LockedSource::Tcz(tczs) => {
                 for extension in &tczs.extensions {
                     add("tcz", &extension.name, None, extension.digest());

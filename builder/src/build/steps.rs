@@ -89,30 +89,6 @@ impl Builder {
         Ok(reports)
     }
 
-    /// The action of the step called `name`, stored and with everything that it needs,
-    /// so that a shell can be opened in it.
-    ///
-    /// # Errors
-    /// [`BuildError::NoSuchStep`], or whatever keeps the steps before it from running.
-    pub fn prepare_step(&self, locked: &LockedRecipe, name: &str) -> Result<Digest, BuildError> {
-        let recipe = locked.recipe();
-        let (position, step) = recipe
-            .steps
-            .iter()
-            .enumerate()
-            .find(|(_, step)| step.name == name)
-            .ok_or_else(|| BuildError::NoSuchStep {
-                name: name.to_owned(),
-                steps: recipe.steps.iter().map(|s| s.name.clone()).collect(),
-            })?;
-        let before = recipe.steps.get(..position).unwrap_or_default();
-        let mut materials = self.unpack(locked)?;
-        self.run_steps(locked, before, &mut materials)?;
-        let action = plan(recipe.arch, step, &materials, network(locked, step))?;
-        action.store(self.cache.blobs())?;
-        Ok(action.digest)
-    }
-
     pub(super) fn known(
         &self,
         step: &Step,

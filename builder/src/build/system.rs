@@ -147,6 +147,7 @@ fn file(materials: &Materials<'_>, reference: &str) -> Result<Digest, BuildError
         Material::Entry(Entry::File { digest, .. }) => Ok(digest),
         _ => Err(BuildError::NotAFile {
             reference: reference.to_owned(),
+            wanted: "a unikernel and its modules are files",
         }),
     }
 }

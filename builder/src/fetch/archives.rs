@@ -64,7 +64,7 @@ fn open(read: &Mutex<BTreeMap<PathBuf, Read>>, path: &Path) -> Result<Archived, 
 
 /// The archive and the SHA-256 in `ARCHIVE/sha256/HEX`.
 fn apart(path: &Path) -> Option<(&Path, Sha256)> {
-    let sha256 = path.file_name()?.to_str()?.parse().ok()?;
+    let sha256 = Sha256::of_file_name(path.file_name()?.to_str()?)?;
     let folder = path.parent().filter(|folder| folder.ends_with(BLOBS))?;
     Some((folder.parent()?, sha256))
 }

@@ -21,6 +21,7 @@ use super::bucket::{self, Buckets};
 use super::credentials::Credentials;
 use super::error::{Answer, FetchError, Trouble};
 use super::options::FetchOptions;
+use super::registry::{self, Tokens};
 
 /// Longest chain of redirects that is followed; browsers follow 20, mirrors need 2.
 const MAX_REDIRECTS: usize = 10;
@@ -38,6 +39,7 @@ pub(crate) struct Opener {
     credentials: Credentials,
     buckets: Buckets,
     archives: Archives,
+    tokens: Tokens,
 }
 
 impl Opener {
@@ -50,6 +52,7 @@ impl Opener {
             credentials: options.credentials.clone(),
             buckets: Buckets::default(),
             archives: Archives::default(),
+            tokens: Tokens::default(),
         }
     }
 
@@ -71,6 +74,11 @@ impl Opener {
         &self.buckets
     }
 
+    /// The tokens of registries.
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// The client for HTTP.
     pub(crate) fn http(&self) -> Result<&reqwest::Client, FetchError> {
         self.http
@@ -85,6 +93,9 @@ impl Opener {
         match url.scheme() {
             "file" => Ok(self.open_file(url).await?),
             "http" | "https" => {
+                if let Some(repository) = registry::repository(url) {
+                    return self.open_registry(url, from, repository).await;
+                }
                 let request = self.request(Method::GET, url)?;
                 self.open_http(request, from).await
             }
@@ -155,7 +166,7 @@ impl Opener {
         })
     }
 
-    async fn open_http(
+    pub(super) async fn open_http(
         &self,
         request: reqwest::RequestBuilder,
         from: u64,

@@ -25,7 +25,7 @@ pub struct CredentialsError {
 impl Credentials {
     /// Reads `ADDRESS=bearer:TOKEN` and `ADDRESS=basic:USER:PASSWORD`, separated by
     /// spaces or lines. They are shown to what is at ADDRESS or below it (RFC 6750 §2.1,
-    /// RFC 7617), and to nobody else.
+    /// RFC 7617) and to where that server redirects on itself, and to nobody else.
     ///
     /// # Errors
     /// [`CredentialsError`] where one is written in another way, or would go over the
@@ -85,7 +85,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Whether what is sent there does not leave this machine.
-fn is_here(url: &Url) -> bool {
+pub(crate) fn is_here(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

@@ -168,7 +168,7 @@ pub enum FetchError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// It is not there.
-    #[error("{url} is not there")]
+    #[error("{} is not there", shown(url))]
     NotFound {
         /// The address.
         url: Url,

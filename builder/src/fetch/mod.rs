@@ -15,6 +15,7 @@ mod error;
 mod lacks;
 mod options;
 mod partial;
+mod registry;
 #[cfg(test)]
 pub(crate) mod test_server;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use url::Url;
 use all::All;
 pub(crate) use bucket::{Bucket, answer as bucket_answer};
 pub(crate) use client::{Body, Opener, reason, status_answer};
+pub(crate) use credentials::is_here;
 pub use credentials::{Credentials, CredentialsError};
 use download::Outcome;
 pub(crate) use download::{Meter, asked_for, hashed};

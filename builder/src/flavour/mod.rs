@@ -6,6 +6,8 @@ pub mod debian;
 mod mirage;
 mod tinycore;
 mod unikernel;
+mod users;
+mod yocto;
 
 use lunikernel_cache::artefact::{Devices, Overlay, Protocol};
 use lunikernel_cache::{BlobStore, CacheError, Rootfs, RootfsError};
@@ -79,6 +81,7 @@ pub fn of(name: FlavourName) -> Flavour {
         FlavourName::Alpine => Flavour::Linux(&alpine::Alpine),
         FlavourName::Debian => Flavour::Linux(&debian::Debian),
         FlavourName::Tinycore => Flavour::Linux(&tinycore::Tinycore),
+        FlavourName::Yocto => Flavour::Linux(&yocto::Yocto),
         FlavourName::Unikernel => Flavour::Unikernel(&unikernel::Unikernel),
         FlavourName::Mirage => Flavour::Unikernel(&mirage::Mirage),
     }
@@ -103,6 +106,8 @@ pub enum FlavourError {
         system: &'static str,
         /// What it would have.
         path: &'static str,
+        /// What a recipe names to have it.
+        example: &'static str,
     },
     /// What should be booted cannot be.
     #[error("`{from}` cannot be booted as the flavour `{}` boots", flavour.name())]
@@ -125,9 +130,9 @@ impl FlavourError {
             Self::Cache(error) => error.hint(),
             Self::Rootfs(_) => None,
             Self::Guest(error) => error.hint(),
-            Self::NoSystem { .. } => Some(
-                "name its release there first: `from: [release/boot/corepure64.gz]`".to_owned(),
-            ),
+            Self::NoSystem { example, .. } => {
+                Some(format!("name its release there first: `from: [{example}]`"))
+            }
             Self::Kernel { source, .. } => source.hint(),
         }
     }

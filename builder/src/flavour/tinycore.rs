@@ -1,10 +1,10 @@
 //! The flavour `tinycore`: TinyCore's Core, which brings its own init and sets itself
 //! up; users and services of the recipe are written where Core looks for them.
 
-use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Rootfs};
+use lunikernel_cache::{BlobStore, NodeKind, Rootfs};
 
-use super::debian::guest::{self, GuestError, SUPERVISE};
-use super::{FlavourError, Linux};
+use super::debian::guest::{self, SUPERVISE};
+use super::{FlavourError, Linux, users};
 use crate::recipe::Recipe;
 
 /// The flavour `tinycore`.
@@ -74,6 +74,7 @@ impl Linux for Tinycore {
             return Err(FlavourError::NoSystem {
                 system: "Core",
                 path: CORE,
+                example: "release/boot/corepure64.gz",
             });
         }
         for (path, node) in self.guest(recipe, blobs)?.nodes() {
@@ -82,86 +83,15 @@ impl Linux for Tinycore {
                 root.insert(path, node.clone())?;
             }
         }
-        add_users(recipe, root, blobs)
-    }
-}
-
-/// Adds the recipe's users to those of Core.
-fn add_users(recipe: &Recipe, root: &mut Rootfs, blobs: &BlobStore) -> Result<(), FlavourError> {
-    let users = &recipe.rootfs.users;
-    if users.is_empty() {
-        return Ok(());
-    }
-    let (passwd, groups) = (
-        text(root, "etc/passwd", blobs)?,
-        text(root, "etc/group", blobs)?,
-    );
-    for user in users {
-        let taken = |text: &str| {
-            text.lines().any(|line| {
-                let mut fields = line.split(':');
-                let (name, number) = (fields.next(), fields.nth(1));
-                name == Some(&user.name) || number == Some(user.uid.to_string().as_str())
-            })
-        };
-        if taken(&passwd) || taken(&groups) {
-            let user = user.name.clone();
-            let why = "Core has a user or group of that name or number".to_owned();
-            return Err(GuestError::User { user, why }.into());
-        }
-    }
-    let line = |format: &dyn Fn(&str, u32, &str) -> String| -> String {
-        let lines = users.iter();
-        lines
-            .map(|user| format(&user.name, user.uid, &user.home))
-            .collect()
-    };
-    let passwd = passwd
-        + &line(&|name, uid, home| format!("{name}:x:{uid}:{uid}:{name}:{home}:/bin/false\n"));
-    let groups = groups + &line(&|name, uid, _| format!("{name}:x:{uid}:\n"));
-    // Without a password that anything could be equal to.
-    let shadow = text(root, "etc/shadow", blobs)?
-        + &line(&|name, _, _| format!("{name}:*:13509:0:99999:7:::\n"));
-    for (path, text) in [
-        ("etc/passwd", passwd),
-        ("etc/group", groups),
-        ("etc/shadow", shadow),
-    ] {
-        let content = blobs.put(text.as_bytes())?;
-        let node = replaced(root.get(path), content);
-        root.insert(path, node)?;
-    }
-    Ok(())
-}
-
-/// The text of a file, complete lines; nothing where there is none.
-fn text(root: &Rootfs, path: &str, blobs: &BlobStore) -> Result<String, FlavourError> {
-    let Some(NodeKind::File { content, .. }) = root.get(path).map(|node| &node.kind) else {
-        return Ok(String::new());
-    };
-    let mut text = String::from_utf8_lossy(&blobs.read(content)?).into_owned();
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    Ok(text)
-}
-
-/// A file with other content, and the owner and mode that it had.
-fn replaced(old: Option<&Node>, content: Digest) -> Node {
-    let fresh = Node::file(0o600, content);
-    match old {
-        Some(old) => Node {
-            kind: fresh.kind,
-            ..old.clone()
-        },
-        None => fresh,
+        users::add("Core", recipe, root, blobs)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use lunikernel_cache::Cache;
+    use lunikernel_cache::{Cache, Node};
 
+    use super::users::text;
     use super::*;
 
     fn recipe(rootfs: &str) -> Recipe {

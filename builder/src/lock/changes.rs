@@ -37,6 +37,9 @@ impl fmt::Display for Change {
     }
 }
 
+/// What a change of what a step makes is called.
+pub(super) const OUTPUTS: &str = "outputs";
+
 /// What is pinned, by source or step and name, with what tells two pins apart.
 pub(super) type Pins = BTreeMap<(String, String), String>;
 
@@ -89,6 +92,9 @@ fn flatten(lock: &LockFile) -> Pins {
             LockedSource::Url(url) => pin(&url.url, short(&url.sha256.hex())),
             LockedSource::Crate(krate) => pin(&krate.name, krate.version.clone()),
             LockedSource::Git(git) => pin(&git.url, short(&git.commit)),
+            LockedSource::Oci(oci) => {
+                pin(oci.request.name(), short(&oci.manifest.sha256.hex()));
+            }
             LockedSource::Tcz(tczs) => {
                 for extension in &tczs.extensions {
                     pin(&extension.name, short(&extension.sha256.hex()));
@@ -98,7 +104,7 @@ fn flatten(lock: &LockFile) -> Pins {
         }
     }
     for (step, locked) in &lock.steps {
-        let key = (step.clone(), "outputs".to_owned());
+        let key = (step.clone(), OUTPUTS.to_owned());
         pins.insert(key, short(&locked.outputs.sha256.hex()));
     }
     pins

@@ -12,6 +12,7 @@ use crate::source::deb::DebError;
 use crate::source::file::FileError;
 use crate::source::git::GitError;
 use crate::source::krate::CrateError;
+use crate::source::oci::OciError;
 use crate::source::tcz::TczError;
 use crate::source::url::UrlError;
 
@@ -96,6 +97,9 @@ pub enum SourceError {
     /// A crate.
     #[error(transparent)]
     Crate(#[from] CrateError),
+    /// A container image.
+    #[error(transparent)]
+    Oci(#[from] OciError),
     /// Extensions of TinyCore.
     #[error(transparent)]
     Tcz(#[from] TczError),
@@ -177,6 +181,7 @@ impl SourceError {
             Self::Url(error) => error.hint(),
             Self::Git(error) => error.hint(),
             Self::Crate(error) => error.hint(),
+            Self::Oci(error) => error.hint(),
             Self::Tcz(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::Fetch(error) => error.hint(),

@@ -14,6 +14,7 @@ use crate::source::deb::{LockedDeb, Vouched};
 use crate::source::file::LockedFile;
 use crate::source::git::LockedGit;
 use crate::source::krate::LockedCrate;
+use crate::source::oci::LockedOci;
 use crate::source::tcz::{LockedTczs, is_extension};
 use crate::source::url::LockedUrl;
 
@@ -56,6 +57,8 @@ pub enum LockedSource {
     Git(LockedGit),
     /// A crate's source archive.
     Crate(LockedCrate),
+    /// A container image.
+    Oci(LockedOci),
     /// Extensions of TinyCore.
     Tcz(LockedTczs),
     /// A file or folder beside the recipe.
@@ -153,8 +156,11 @@ impl LockFile {
             let debs = match source {
                 LockedSource::Deb(debs) => debs,
                 LockedSource::Apk(apks) => {
-                    let flaw = apks.packages.iter().find_map(|package| package.flaw());
-                    if let Some(why) = flaw {
+                    check_apks(name, apks)?;
+                    continue;
+                }
+                LockedSource::Oci(oci) => {
+                    if let Some(why) = oci.flaw() {
                         let why = format!("source `{name}`: {why}");
                         return Err(LockError::Syntax { why });
                     }
@@ -199,6 +205,34 @@ impl LockFile {
     }
 }
 
+fn check_apks(source: &str, apks: &LockedApks) -> Result<(), LockError> {
+    let mut before = "";
+    for package in &apks.packages {
+        let name = package.name.as_str();
+        let is_indexed = |index: &VouchedIndex| index.repository == package.repository;
+        let flaw = package.flaw().or_else(|| {
+            if package.size > MAX_INPUT {
+                let size = package.size;
+                return Some(format!(
+                    "`{name}`: {size} bytes is more than a package can have ({MAX_INPUT})"
+                ));
+            }
+            if !apks.indexes.iter().any(is_indexed) {
+                let repository = &package.repository;
+                return Some(format!("`{name}`: no index is of `{repository}`"));
+            }
+            (name <= before)
+                .then(|| format!("`{name}` is not behind `{before}`, or is there twice"))
+        });
+        if let Some(why) = flaw {
+            let why = format!("source `{source}`: {why}");
+            return Err(LockError::Syntax { why });
+        }
+        before = name;
+    }
+    Ok(())
+}
+
 fn check_extensions(source: &str, tczs: &LockedTczs) -> Result<(), LockError> {
     for extension in &tczs.extensions {
         let names = extension.depends.iter().chain([&extension.name]);
@@ -226,5 +260,44 @@ fn check_extensions(source: &str, tczs: &LockedTczs) -> Result<(), LockError> {
 impl Default for LockFile {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_of_alpine_are_such_as_locking_writes() {
+        let zeros = format!("sha256:{}", "0".repeat(64));
+        let package = |name: &str, repository: &str, size: u64| {
+            format!(
+                "      - {{name: {name}, version: 1-r0, repository: '{repository}', \
+                 checksum: Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=, sha256: '{zeros}', size: {size}}}\n"
+            )
+        };
+        let lock = |packages: &[String]| {
+            LockFile::parse(&format!(
+                "lockfile: lunikernel-lock/1\nsources:\n  a:\n    apk:\n      \
+                 request: {{repositories: ['file:///r'], packages: [a]}}\n      indexes:\n      \
+                 - {{repository: 'file:///r', index: {{sha256: '{zeros}', size: 1}}, \
+                 key: k.rsa.pub, fingerprint: '{zeros}'}}\n      packages:\n{}",
+                packages.concat()
+            ))
+        };
+        let good = [package("a", "file:///r", 1), package("b", "file:///r", 1)];
+        lock(&good).unwrap();
+        for (bad, expected) in [
+            ([good[1].clone(), good[0].clone()], "not behind `b`"),
+            ([good[0].clone(), good[0].clone()], "there twice"),
+            ([good[0].clone(), package("b", "file:///s", 1)], "no index"),
+            (
+                [good[0].clone(), package("b", "file:///r", MAX_INPUT + 1)],
+                "more than a package can have",
+            ),
+        ] {
+            let error = lock(&bad).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

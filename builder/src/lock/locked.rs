@@ -9,7 +9,7 @@ use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Tree};
 
 use super::error::{LockError, Stale};
 use super::file::{LockFile, LockedSource};
-use super::steps;
+use super::steps::{self, LockedStep};
 use crate::recipe::{ApkSource, ReadRecipe, Recipe, Source};
 use crate::source::file::{self, FileKind, LockedFile};
 
@@ -38,17 +38,30 @@ impl LockedRecipe {
     /// [`LockError::Absent`] or [`LockError::Stale`], both mended by `luni lock`, and
     /// whatever keeps a file from being read.
     pub fn open(read: ReadRecipe, cache: &Cache) -> Result<Self, LockError> {
-        let path = Self::lock_path(&read.path);
-        let (lock, lock_text) = match LockFile::read(&path) {
-            Err(LockError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                return Err(LockError::Absent {
-                    recipe: read.path,
-                    lock: path,
-                });
-            }
-            other => other?,
-        };
+        let (lock, lock_text) = lock_of(&read)?;
         Self::fit(read, lock, lock_text, cache)
+    }
+
+    /// What the step at `position` may have been given: the recipe without it and what
+    /// comes after it, which the lock need not fit. Beside it what the lock pins of the
+    /// step itself, where that is about the step as it is.
+    pub(crate) fn before(
+        mut read: ReadRecipe,
+        position: usize,
+        cache: &Cache,
+    ) -> Result<(Self, Option<LockedStep>), LockError> {
+        let (mut lock, _) = lock_of(&read)?;
+        let step = read.recipe.steps.get(position);
+        let pinned = step.filter(|step| step.network).and_then(|step| {
+            let asked = steps::asked(&read.recipe, &lock);
+            let locked = lock.steps.get(&step.name)?;
+            (asked.get(&step.name) == Some(&locked.asked)).then_some(*locked)
+        });
+        read.recipe.steps.truncate(position);
+        let earlier = &read.recipe.steps;
+        lock.steps
+            .retain(|name, _| earlier.iter().any(|step| step.name == *name));
+        Ok((Self::with(read, lock, cache)?, pinned))
     }
 
     /// The recipe with a lock that stands nowhere yet.
@@ -191,6 +204,7 @@ impl LockFile {
             | LockedSource::Apk(_)
             | LockedSource::Url(_)
             | LockedSource::Crate(_)
+            | LockedSource::Oci(_)
             | LockedSource::Tcz(_) => None,
         });
         let steps = self.steps.values().map(|step| step.outputs);
@@ -201,6 +215,20 @@ impl LockFile {
             }
         }
         kept
+    }
+}
+
+/// The lock beside the recipe, and its text.
+fn lock_of(read: &ReadRecipe) -> Result<(LockFile, String), LockError> {
+    let path = LockedRecipe::lock_path(&read.path);
+    match LockFile::read(&path) {
+        Err(LockError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Err(LockError::Absent {
+                recipe: read.path.clone(),
+                lock: path,
+            })
+        }
+        other => other,
     }
 }
 
@@ -270,6 +298,7 @@ impl LockedSource {
             (Self::Crate(locked), Source::Crate(asked)) => {
                 locked.name == asked.name && locked.version == asked.version
             }
+            (Self::Oci(locked), Source::Oci(asked)) => locked.request == *asked,
             (Self::Tcz(locked), Source::Tcz(asked)) => locked.request == *asked,
             (Self::File(locked), Source::File(path)) => locked.path == *path,
             _ => false,
@@ -293,9 +322,12 @@ impl LockedSource {
                     .collect()
             }
             // Extensions of TinyCore have no versions.
-            Self::Url(_) | Self::Git(_) | Self::Crate(_) | Self::Tcz(_) | Self::File(_) => {
-                Vec::new()
-            }
+            Self::Url(_)
+            | Self::Git(_)
+            | Self::Crate(_)
+            | Self::Oci(_)
+            | Self::Tcz(_)
+            | Self::File(_) => Vec::new(),
         }
     }
 
@@ -308,6 +340,7 @@ impl LockedSource {
             Self::Url(url) => vec![url.digest()],
             Self::Crate(krate) => vec![krate.digest()],
             Self::Git(git) => vec![git.tree],
+            Self::Oci(oci) => oci.digests(),
             Self::Tcz(tczs) => tczs.extensions.iter().map(|e| e.digest()).collect(),
             Self::File(file) => vec![file.digest],
         }

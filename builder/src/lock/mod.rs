@@ -18,5 +18,5 @@ pub use file::{LockFile, LockVersion, LockedApks, LockedDebs, LockedSource};
 pub use locked::LockedRecipe;
 pub use resolve::{Origins, Resolved, Update, preview, resolve};
 pub use steps::LockedStep;
-pub(crate) use steps::{asked, named};
+pub(crate) use steps::{asked, kept, named};
 pub use unseal::unseal;

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use lunikernel_cache::Cache;
 
-use super::changes::{Change, Pins, changes, changes_with};
+use super::changes::{Change, OUTPUTS, Pins, changes, changes_with};
 use super::error::{LockError, SourceError};
 use super::file::{LockFile, LockedApks, LockedDebs, LockedSource};
 use super::locked::has_base;
+use super::steps;
 use crate::fetch::Fetcher;
 use crate::recipe::{ApkSource, ReadRecipe, Recipe, Source};
 use crate::source::deb::{AptConfig, Archives, DebOptions};
-use crate::source::{apk, file, git, krate, tcz, url};
+use crate::source::{apk, file, git, krate, oci, tcz, url};
 
 /// What may move although the lock fits the recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +79,8 @@ pub async fn resolve(
     Ok(Resolved { lock, changes })
 }
 
-/// What [`resolve`] would change, without fetching the packages of Alpine that it would
-/// have to fetch to pin them.
+/// What locking would change, without fetching the packages of Alpine that would have to
+/// be fetched to pin them, and without running the steps that would have to run.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -89,7 +90,17 @@ pub async fn preview(
     update: &Update,
     origins: Origins<'_>,
 ) -> Result<Vec<Change>, LockError> {
-    let (lock, chosen) = each(recipe, old, update, origins, true).await?;
+    let (mut lock, mut chosen) = each(recipe, old, update, origins, true).await?;
+    for step in recipe.recipe.steps.iter().filter(|step| step.network) {
+        let asked = steps::asked(&recipe.recipe, &lock).remove(&step.name);
+        match asked.and_then(|asked| steps::kept(step, asked, old, update)) {
+            Some(locked) => drop(lock.steps.insert(step.name.clone(), locked)),
+            None => {
+                let key = (step.name.clone(), OUTPUTS.to_owned());
+                chosen.insert(key, "(would be run)".to_owned());
+            }
+        }
+    }
     let empty = LockFile::new();
     Ok(changes_with(old.unwrap_or(&empty), &lock, chosen))
 }
@@ -208,6 +219,9 @@ async fn pin(
         Source::Url(source) => LockedSource::Url(url::lock(origins.fetcher, source).await?),
         Source::Crate(source) => LockedSource::Crate(krate::lock(origins.fetcher, source).await?),
         Source::Git(source) => LockedSource::Git(git::lock(origins.fetcher, source).await?),
+        Source::Oci(source) => LockedSource::Oci(
+            oci::lock(origins.fetcher, source, recipe.recipe.arch, recipe.folder()).await?,
+        ),
         Source::Tcz(source) => LockedSource::Tcz(tcz::lock(origins.fetcher, source).await?),
         Source::File(path) => LockedSource::File(file::lock(origins.cache, recipe.folder(), path)?),
     }))

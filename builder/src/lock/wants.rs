@@ -57,6 +57,10 @@ impl LockedRecipe {
                         wants.push(url.want().map_err(|error| failed(error.into()))?);
                     }
                 }
+                LockedSource::Oci(oci) => {
+                    let parts = oci.wants(blobs);
+                    wants.extend(parts.map_err(|error| failed(error.into()))?);
+                }
                 LockedSource::Tcz(tczs) => {
                     for extension in &tczs.extensions {
                         if !blobs.contains(&extension.digest()) {

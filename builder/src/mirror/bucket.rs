@@ -21,7 +21,7 @@ pub(super) async fn list(bucket: &Bucket, folder: &Path) -> Result<BTreeMap<Sha2
     let mut objects = bucket.list(Some(folder));
     while let Some(object) = objects.try_next().await.map_err(bucket_answer)? {
         let name = object.location.filename();
-        if let Some(sha256) = name.and_then(|name| name.parse().ok()) {
+        if let Some(sha256) = name.and_then(Sha256::of_file_name) {
             found.insert(sha256, object.size);
         }
     }

@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::File;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use lunikernel_cache::{BlobStore, CacheError, Digest, HashingWriter, Sha256};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 
 use crate::fetch::{Answer, Trouble};
+
+/// How often a file that is to be written may turn out to be another's.
+const TRIES: usize = 100;
 
 /// `ROOT/sha256/HEX`.
 #[derive(Debug, Clone)]
@@ -36,7 +40,7 @@ impl Folder {
         for entry in entries {
             let entry = entry.map_err(unusable)?;
             let name = entry.file_name();
-            let Some(sha256) = name.to_str().and_then(|name| name.parse().ok()) else {
+            let Some(sha256) = name.to_str().and_then(Sha256::of_file_name) else {
                 continue;
             };
             // It may go while it is looked at.
@@ -57,11 +61,14 @@ impl Folder {
         let place = self.blobs.join(blob.sha256.hex());
         let half = self.blobs.join(format!(".{}.part", blob.sha256.hex()));
         let is_there = || fs::symlink_metadata(&place).is_ok_and(|meta| meta.len() == blob.size);
+        let mut tries = 0;
         let file = loop {
+            clear(&half).map_err(unusable)?;
             let file = fs::OpenOptions::new()
                 .write(true)
                 .create(true)
                 .truncate(false)
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&half)
                 .map_err(unusable)?;
             rustix::fs::flock(&file, FlockOperation::LockExclusive)
@@ -72,6 +79,11 @@ impl Folder {
             }
             if is_there() {
                 return Ok(());
+            }
+            tries += 1;
+            if tries == TRIES {
+                let error = format!("{} is another file each time", half.display());
+                return Err(unusable(io::Error::other(error)));
             }
         };
         if is_there() {
@@ -91,6 +103,15 @@ impl Folder {
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&half, &place))
             .map_err(unusable)
+    }
+}
+
+/// Removes what has the name of a half-written blob and is no file: others may write to
+/// a mirror, and what they lead to is not to be written to.
+fn clear(half: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(half) {
+        Ok(meta) if !meta.is_file() => fs::remove_file(half),
+        _ => Ok(()),
     }
 }
 

@@ -122,6 +122,27 @@ async fn what_a_killed_push_left_is_made_whole() {
     site.pull(&url).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_where_a_link_leads() {
+    let site = site();
+    let url = site.mirror();
+    let folder = url.to_file_path().unwrap().join("sha256");
+    fs::create_dir_all(&folder).unwrap();
+    let victim = site.folder.path().join("victim");
+    for blob in &site.blobs {
+        let half = folder.join(format!(".{}.part", blob.sha256.hex()));
+        fs::os::unix::fs::symlink(&victim, half).unwrap();
+    }
+    let all = site.blobs.len();
+    assert_eq!(site.push(&url).await.unwrap().pushed, all);
+    assert!(fs::symlink_metadata(&victim).is_err());
+    site.pull(&url).await;
+    // What only looks like a digest is none: nobody would find it.
+    let name = site.blobs[7].sha256.hex();
+    fs::rename(folder.join(&name), folder.join(name.to_uppercase())).unwrap();
+    assert_eq!(site.push(&url).await.unwrap().pushed, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_push_to_one_folder_at_once() {
     let site = site();

@@ -31,6 +31,18 @@ pub fn unpack_archive_action(archive: &Digest) -> Invocation {
     internal("unpack-archive", UNPACKED, input_root)
 }
 
+/// Unpacking one layer of a container image, packed as `media_type` says; the result is
+/// what is in it as JSON, under [`UNPACKED`].
+#[must_use]
+pub fn unpack_layer_action(layer: &Digest, media_type: &str) -> Invocation {
+    let mut input_root = Tree::new();
+    // A single valid name cannot be refused.
+    let _ = input_root.insert("layer", file(layer));
+    let mut action = internal("unpack-layer", UNPACKED, input_root);
+    action.arguments.push(media_type.to_owned());
+    action
+}
+
 /// Where an unpacked package's or archive's metadata is among the outputs.
 pub const UNPACKED: &str = "rootfs.json";
 
@@ -51,6 +63,16 @@ pub fn artefact_action(
         input_root.insert(&format!("files/{path}"), entry.clone())?;
     }
     Ok(internal("build", output, input_root))
+}
+
+/// That the step called `step` of the recipe with that text ran with the network; the
+/// result is the digest of its action as JSON, under the step's name.
+#[must_use]
+pub fn last_run_action(recipe: &Digest, step: &str) -> Invocation {
+    let mut input_root = Tree::new();
+    // A single valid name cannot be refused.
+    let _ = input_root.insert("recipe.yaml", file(recipe));
+    internal("run-step", step, input_root)
 }
 
 fn internal(verb: &str, output: &str, input_root: Tree) -> Invocation {

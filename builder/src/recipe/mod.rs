@@ -11,6 +11,7 @@ mod path;
 mod quoted;
 mod read;
 mod schema;
+mod source;
 mod typed;
 mod words;
 
@@ -18,9 +19,8 @@ pub use check::is_recipe_name as is_name;
 pub(crate) use complaint::Problem;
 pub use complaint::{Complaint, Severity};
 pub use model::{
-    ApiVersion, ApkScripts, ApkSource, Arch, Boot, BootModule, BootTest, CrateSource, DebSource,
-    Device, DeviceKind, FileSpec, FlavourName, GitSource, HttpTest, KernelSpec, Mode, Recipe,
-    RootfsSpec, Service, Source, Step, TczInstall, TczSource, UrlSource, User,
+    ApiVersion, Arch, Boot, BootModule, BootTest, Device, DeviceKind, FileSpec, FlavourName,
+    HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Step, User,
 };
 pub(crate) use near::nearest;
 pub(crate) use path::Path;
@@ -28,6 +28,10 @@ pub use quoted::quoted;
 pub use read::{FILE_NAME, ReadRecipe, RecipeError};
 pub(crate) use schema::schema_of;
 pub use schema::{schema, schema_text};
+pub use source::{
+    ApkScripts, ApkSource, CrateSource, DebSource, GitSource, OciSource, Source, TczInstall,
+    TczSource, UrlSource,
+};
 pub use typed::MAX_SIZE;
 pub(crate) use typed::{Finding, read as read_typed};
 pub(crate) use words::Words;

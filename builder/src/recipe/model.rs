@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use lunikernel_cache::Sha256;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::source::Source;
 
 /// A recipe for a Lunikernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +72,9 @@ pub enum FlavourName {
     Debian,
     /// TinyCore's Core, with its own init; extensions come from `tcz` sources.
     Tinycore,
+    /// An image that Yocto has built, with its own init: a root file system as an
+    /// archive, a kernel, and the list of its packages.
+    Yocto,
     /// Any kernel that starts by multiboot or PVH, with the files that it takes along.
     Unikernel,
     /// A unikernel for Solo5, such as MirageOS makes.
@@ -85,6 +89,7 @@ impl FlavourName {
             Self::Alpine => "alpine",
             Self::Debian => "debian",
             Self::Tinycore => "tinycore",
+            Self::Yocto => "yocto",
             Self::Unikernel => "unikernel",
             Self::Mirage => "mirage",
         }
@@ -135,174 +140,6 @@ impl Arch {
             Self::X86_64 => "x86_64",
         }
     }
-}
-
-/// One thing that goes in. `luni lock` pins it to exact bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Source {
-    /// Packages of Debian, with everything they depend on.
-    Deb(DebSource),
-    /// Packages of Alpine, with everything they depend on.
-    Apk(ApkSource),
-    /// A file from the web.
-    Url(UrlSource),
-    /// A commit of a git repository.
-    Git(GitSource),
-    /// A crate's source archive, from where this machine's cargo has it.
-    Crate(CrateSource),
-    /// Extensions of TinyCore, with everything they depend on.
-    Tcz(TczSource),
-    /// A file or folder beside the recipe, as a path relative to it.
-    File(String),
-}
-
-/// Packages of Debian, with everything they depend on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub struct DebSource {
-    /// The release, by its code name: `bookworm`, for example. Where it comes from
-    /// is what the package manager of the machine is configured with.
-    pub suite: String,
-    /// The archive's components.
-    #[serde(default = "main_component")]
-    #[schemars(length(min = 1))]
-    pub components: Vec<String>,
-    /// The packages that are wanted; `name` or `name=version`.
-    #[schemars(
-        length(min = 1),
-        inner(regex(pattern = "^[a-z0-9][a-z0-9+.-]+(=.+)?$"))
-    )]
-    pub packages: Vec<String>,
-    /// Packages that are taken as present: neither they nor what only they depend
-    /// on is fetched.
-    #[serde(default)]
-    #[schemars(inner(regex(pattern = "^[a-z0-9][a-z0-9+.-]+$")))]
-    pub without: Vec<String>,
-}
-
-fn main_component() -> Vec<String> {
-    vec!["main".to_owned()]
-}
-
-/// Packages of Alpine, with everything they depend on, over a base.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub struct ApkSource {
-    /// The repositories, as `/etc/apk/repositories` has them:
-    /// `https://…/alpine/v3.20/main`. Their indexes must be signed by a trusted key.
-    #[schemars(length(min = 1), inner(regex(pattern = "^(https?|file)://")))]
-    pub repositories: Vec<String>,
-    /// Keys that are trusted beside those of the base: PEM files beside the recipe, named
-    /// as the signatures name them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(regex(pattern = "^[^/]")))]
-    pub keys: Vec<String>,
-    /// A source that is a packed root file system, such as Alpine's minirootfs. The
-    /// packages are installed over it; what it has installed counts, and its keys are
-    /// trusted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<String>,
-    /// The packages that are wanted: `name`, `name=1.2-r0`, `name>1`, `name~1.2`, or
-    /// something that packages provide, such as `cmd:bash`.
-    #[schemars(length(min = 1))]
-    pub packages: Vec<String>,
-    /// Packages that are taken as present: neither they nor what only they depend on is
-    /// fetched.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub without: Vec<String>,
-    /// What becomes of the packages' scripts.
-    #[serde(default, skip_serializing_if = "ApkScripts::is_run")]
-    pub scripts: ApkScripts,
-}
-
-/// What becomes of the scripts of Alpine packages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ApkScripts {
-    /// They are run in a sandbox when the root file system is built.
-    #[default]
-    Run,
-    /// They are not run.
-    Skip,
-}
-
-impl ApkScripts {
-    fn is_run(&self) -> bool {
-        *self == Self::Run
-    }
-}
-
-/// A file from the web.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub struct UrlSource {
-    /// Its address: `https://…`, `http://…` or `file:///…`.
-    #[schemars(regex(pattern = "^(https?|file)://"))]
-    pub url: String,
-    /// What it must be. Without it, whatever comes when it is first locked is pinned.
-    #[serde(default)]
-    #[schemars(
-        with = "Option<String>",
-        regex(pattern = "^(sha256:)?[0-9a-fA-F]{64}$")
-    )]
-    pub sha256: Option<Sha256>,
-}
-
-/// A commit of a git repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub struct GitSource {
-    /// Its address: `https://…`, `http://…` or `file:///…`.
-    #[schemars(regex(pattern = "^(https?|file)://"))]
-    pub url: String,
-    /// A branch, a tag or a commit; `luni lock` pins the commit that it names.
-    pub rev: String,
-}
-
-/// A crate's source archive, from where this machine's cargo has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub struct CrateSource {
-    /// The crate.
-    #[schemars(regex(pattern = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"))]
-    pub name: String,
-    /// Its exact version: `1.0.0`, for example.
-    #[schemars(regex(pattern = "^[0-9]+\\.[0-9]+\\.[0-9]+[0-9A-Za-z.+-]*$"))]
-    pub version: String,
-}
-
-/// Extensions of TinyCore, with everything they depend on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub struct TczSource {
-    /// The folder of a mirror that has them: `https://…`, `http://…` or `file:///…`.
-    #[schemars(regex(pattern = "^(https?|file)://"))]
-    pub mirror: String,
-    /// The extensions that are wanted: `bash.tcz`.
-    #[schemars(
-        length(min = 1),
-        inner(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._+-]*\\.tcz$"))
-    )]
-    pub extensions: Vec<String>,
-    /// What becomes of them.
-    #[serde(default)]
-    pub install: TczInstall,
-    /// The kernel's release, as `uname -r` gives it: what `KERNEL` stands for in names
-    /// of extensions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kernel: Option<String>,
-}
-
-/// What becomes of extensions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TczInstall {
-    /// They are unpacked into the root file system; their scripts run when it boots.
-    #[default]
-    Merge,
-    /// They are kept as they are, and Core loads them when it boots.
-    Onboot,
 }
 
 /// Commands that are run in a sandbox: nothing of the host in sight, and no network
@@ -368,6 +205,14 @@ pub struct RootfsSpec {
     /// `NAME/PATH` for a part of it).
     #[serde(default)]
     pub from: Vec<String>,
+    /// Only for the flavour `yocto`: the image's manifest, which lists its packages
+    /// (`NAME`, or `NAME/PATH` for a part of it). The bill of materials has them then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Only for the flavour `yocto`: the list of the licences of the packages in
+    /// `manifest`, which Yocto calls `license.manifest` (`NAME`, or `NAME/PATH`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licences: Option<String>,
     /// Paths that are left out of what was unpacked: manual pages, for example. A
     /// folder takes everything in it along.
     #[serde(default)]

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use lunikernel_cache::{Digest, reapi};
 
-pub use docker::{Docker, InDocker};
+pub use docker::{Docker, EngineInfo, InDocker};
 pub use environment::environment;
 pub use log::LogSink;
 pub use native::Native;

@@ -6,5 +6,6 @@ pub mod deb;
 pub mod file;
 pub mod git;
 pub mod krate;
+pub mod oci;
 pub mod tcz;
 pub mod url;

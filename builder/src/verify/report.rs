@@ -1,7 +1,7 @@
 //! What verifying found, as `--json` prints it. Names of fields are kept from version
 //! to version; docs/reproducibility.md has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use lunikernel_cache::Digest;
@@ -94,6 +94,14 @@ pub struct RoundReport {
     /// digest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub exports: BTreeMap<String, Digest>,
+}
+
+impl RoundReport {
+    /// Whether a step ran in it; one that is taken as locked does not.
+    #[must_use]
+    pub fn ran(&self) -> bool {
+        !self.steps.iter().all(|step| step.pinned)
+    }
 }
 
 /// Something that can be varied, and whether it was.
@@ -190,6 +198,14 @@ impl Report {
             !others.iter().all(same)
         });
         unlike.map(|(name, _)| name.as_str())
+    }
+
+    /// The steps that were taken as the lock has them, and ran in no round.
+    #[must_use]
+    pub fn as_locked(&self) -> BTreeSet<&str> {
+        let steps = self.rounds.iter().flat_map(|round| &round.steps);
+        let pinned = steps.filter(|step| step.pinned);
+        pinned.map(|step| step.name.as_str()).collect()
     }
 
     /// What was varied.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::tree::Entry;
@@ -23,6 +24,8 @@ pub type ExportRound<'a> = &'a dyn Fn(&Round) -> Result<BTreeMap<String, Digest>
 pub struct Round {
     /// What came of it.
     pub built: Built,
+    /// The sandbox that ran its steps.
+    pub sandbox: &'static str,
     /// Under which conditions it was made.
     pub conditions: Conditions,
     /// When it was made, all of it.
@@ -58,6 +61,7 @@ pub async fn round(
     let begin = now();
     let (folder, cache) = fresh(main, locked, &conditions)?;
     let builder = make(cache.clone(), &conditions)?;
+    let sandbox = Arc::clone(&builder.sandbox);
     let failed = |source| VerifyError::Build {
         round: number + 1,
         source: Box::new(with_lasting_log(source, main.blobs())),
@@ -72,6 +76,8 @@ pub async fn round(
     }
     Ok(Round {
         built,
+        // Only now it is known what one ran in that chooses by itself.
+        sandbox: sandbox.name(),
         conditions,
         span: Span { begin, end: now() },
         cache,
@@ -135,6 +141,11 @@ fn take_over(
             }
             LockedSource::Url(url) => file(&url.url, url.digest()),
             LockedSource::Crate(krate) => file(&krate.name, krate.digest()),
+            LockedSource::Oci(oci) => {
+                for (name, digest) in oci.parts() {
+                    file(&name, digest);
+                }
+            }
             LockedSource::Tcz(tczs) => {
                 for extension in &tczs.extensions {
                     file(&extension.name, extension.digest());

@@ -53,7 +53,7 @@ impl Verifier<'_> {
     ) -> RoundReport {
         RoundReport {
             artefact: round.built.artefact,
-            sandbox: self.sandbox(round.conditions.sandbox),
+            sandbox: round.sandbox.to_owned(),
             conditions: round.conditions.clone(),
             unable: round.built.unable(),
             steps: round.built.steps.clone(),
@@ -61,20 +61,12 @@ impl Verifier<'_> {
         }
     }
 
-    fn sandbox(&self, number: usize) -> String {
-        let count = self.sandboxes.len().max(1);
-        self.sandboxes
-            .get(number % count)
-            .cloned()
-            .unwrap_or_default()
-    }
-
     /// Fills in what was varied in the rounds that `report` has.
     pub(super) fn tally(&self, report: &mut Report) {
         report.variations = Variation::all()
             .map(|name| {
                 let state = if self.varied.contains(&name) {
-                    self.state(name, &report.rounds)
+                    state(name, &report.rounds, self.sandboxes.len())
                 } else {
                     State::NotAsked
                 };
@@ -82,60 +74,111 @@ impl Verifier<'_> {
             })
             .collect();
     }
+}
 
-    /// Whether `variation` was really something else in one round than in another.
-    fn state(&self, variation: Variation, rounds: &[RoundReport]) -> State {
-        let unable = |why: &str| State::Unable {
-            why: why.to_owned(),
-        };
-        if rounds.len() < 2 {
-            return unable("there were no two rounds");
+/// Whether `variation` was really something else in one round than in another, with
+/// that many kinds of sandbox to choose from.
+fn state(variation: Variation, rounds: &[RoundReport], sandboxes: usize) -> State {
+    let unable = |why: &str| State::Unable {
+        why: why.to_owned(),
+    };
+    if rounds.len() < 2 {
+        return unable("there were no two rounds");
+    }
+    match variation {
+        Variation::Sandbox if sandboxes < 2 => {
+            return unable("only one kind of sandbox was used");
         }
-        match variation {
-            Variation::Sandbox if self.sandboxes.len() < 2 => {
-                return unable("only one kind of sandbox was used");
-            }
-            Variation::Around(Facet::Cpus)
-                if available_parallelism().is_ok_and(|n| n.get() == 1) =>
-            {
-                return unable("there is only one processor");
-            }
-            Variation::Around(_) if rounds.iter().all(|round| round.steps.is_empty()) => {
-                return unable("no step ran that could notice");
-            }
-            _ => {}
+        Variation::Around(Facet::Cpus) if available_parallelism().is_ok_and(|n| n.get() == 1) => {
+            return unable("there is only one processor");
         }
-        let refusal = |round: &RoundReport| match variation {
-            Variation::Around(facet) => round
-                .unable
-                .iter()
-                .find(|unable| unable.facet == facet)
-                .map(|unable| unable.why.clone()),
-            _ => None,
-        };
-        // What differs in the other rounds is only the name: no other collation was had.
-        if variation == Variation::Around(Facet::Locale)
-            && let Some(why) = rounds.iter().find_map(refusal)
-        {
-            return unable(&why);
+        Variation::Around(_) | Variation::Sandbox if !rounds.iter().any(RoundReport::ran) => {
+            return unable("no step ran that could notice");
         }
-        let values: Vec<String> = rounds
+        _ => {}
+    }
+    let refusal = |round: &RoundReport| match variation {
+        Variation::Around(facet) => round
+            .unable
             .iter()
-            .map(|round| match (refusal(round), variation) {
-                (Some(_), _) => "could not be had".to_owned(),
-                (None, Variation::Sandbox) => round.sandbox.clone(),
-                (None, _) => round.conditions.value(variation),
+            .find(|unable| unable.facet == facet)
+            .map(|unable| unable.why.clone()),
+        _ => None,
+    };
+    // What differs in the other rounds is only the name: no other collation was had.
+    if variation == Variation::Around(Facet::Locale)
+        && let Some(why) = rounds.iter().find_map(refusal)
+    {
+        return unable(&why);
+    }
+    let values: Vec<String> = rounds
+        .iter()
+        .map(|round| match (refusal(round), variation) {
+            (Some(_), _) => "could not be had".to_owned(),
+            (None, Variation::Sandbox) => round.sandbox.clone(),
+            (None, _) => round.conditions.value(variation),
+        })
+        .collect();
+    let differs = rounds
+        .iter()
+        .zip(&values)
+        .skip(1)
+        .any(|(round, value)| refusal(round).is_none() && Some(value) != values.first());
+    if differs {
+        return State::Varied { values };
+    }
+    let why = rounds.iter().find_map(refusal);
+    unable(why.as_deref().unwrap_or("it was the same in all rounds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::StepReport;
+    use crate::verify::Conditions;
+
+    /// Two rounds with these steps, each of them pinned or not, in two sandboxes.
+    fn rounds(steps: &[bool]) -> Vec<RoundReport> {
+        let steps: Vec<StepReport> = (steps.iter())
+            .map(|pinned| StepReport {
+                name: "step".to_owned(),
+                action: Digest::of(b"action"),
+                outputs: Digest::of(b"outputs"),
+                cached: *pinned,
+                pinned: *pinned,
+                unable: Vec::new(),
             })
             .collect();
-        let differs = rounds
-            .iter()
-            .zip(&values)
-            .skip(1)
-            .any(|(round, value)| refusal(round).is_none() && Some(value) != values.first());
-        if differs {
-            return State::Varied { values };
+        let all: Vec<Variation> = Variation::all().collect();
+        let sandboxes = ["native", "docker"].into_iter().enumerate();
+        sandboxes
+            .map(|(number, sandbox)| RoundReport {
+                artefact: Digest::of(b"the same"),
+                sandbox: sandbox.to_owned(),
+                conditions: Conditions::of_round(number, &all),
+                unable: Vec::new(),
+                steps: steps.clone(),
+                exports: BTreeMap::new(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_only_a_step_could_notice_is_varied_where_one_ran() {
+        let notices =
+            |variation: Variation| matches!(variation, Variation::Around(_) | Variation::Sandbox);
+        // How many processors there are is the machine's affair.
+        let all = Variation::all().filter(|one| *one != Variation::Around(Facet::Cpus));
+        for variation in all {
+            for (steps, ran) in [
+                (&[] as &[bool], false),
+                (&[true, true], false),
+                (&[true, false], true),
+            ] {
+                let state = state(variation, &rounds(steps), 2);
+                let varied = matches!(state, State::Varied { .. });
+                assert_eq!(varied, ran || !notices(variation), "{variation}: {state:?}");
+            }
         }
-        let why = rounds.iter().find_map(refusal);
-        unable(why.as_deref().unwrap_or("it was the same in all rounds"))
     }
 }

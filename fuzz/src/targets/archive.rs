@@ -278,3 +278,8 @@ pub(crate) fn input_archive(data: &[u8]) -> bool {
     assert_eq!(end + 1024, length, "there is something beside the entries");
     true
 }
+
+/// Manifests, indexes and configurations of container images.
+pub(crate) fn oci(data: &[u8]) -> bool {
+    lunikernel_builder::source::oci::fuzz(data).is_ok()
+}

@@ -9,3 +9,4 @@ pub(crate) mod export;
 pub(crate) mod recipe;
 pub(crate) mod store;
 pub(crate) mod unikernel;
+pub(crate) mod yocto;

@@ -96,7 +96,8 @@ fn inputs_of(named: &Path, context: &Context, cache: &Cache) -> Result<Vec<Diges
         recipe: named.to_owned(),
     };
     let locked = recipe.open(cache)?;
-    let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
+    builder.network_steps = !recipe.is_packed();
     context.runtime()?.block_on(builder.fetch(&locked))?;
     Ok(mirror::inputs(locked.lock(), cache.blobs())?)
 }

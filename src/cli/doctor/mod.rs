@@ -31,6 +31,7 @@ pub(crate) struct Args {
 #[serde(rename_all = "snake_case")]
 enum State {
     /// It works.
+    #[serde(rename = "ok")]
     Works,
     /// It does not, and something that is not needed for building does without.
     Limited,
@@ -100,7 +101,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut findings = vec![machine::processors(), machine::memory(), machine::clock()];
     findings.push(machine::disk(context));
     findings.extend(sandbox::all(context));
-    findings.push(sandbox::tracing());
+    findings.push(sandbox::tracing(context));
     findings.extend(inputs::packages());
     findings.extend(inputs::mirrors(context));
     findings.extend(boot::all(args.kernel.as_deref(), context));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lunikernel_builder::plan::{Invocation, Platform};
-use lunikernel_builder::sandbox::{Failure as StepFailure, Sandbox as _, Surroundings};
+use lunikernel_builder::sandbox::{Failure as StepFailure, Sandbox as _, Surroundings, Unable};
 use lunikernel_cache::Tree;
 
 use super::super::{Context, workshop};
@@ -16,6 +16,14 @@ const NO_PROGRAM: &str = "/nothing";
 /// Sets up a sandbox for a command that is not there: getting as far as not finding it
 /// means that all the rest works.
 pub(crate) fn native(context: &Context) -> Result<(), Failure> {
+    among(context, &Surroundings::default()).map(drop)
+}
+
+/// The same among `surroundings`; returns what of them it did not have.
+pub(crate) fn among(
+    context: &Context,
+    surroundings: &Surroundings,
+) -> Result<Vec<Unable>, Failure> {
     let nothing = Invocation {
         arguments: vec![NO_PROGRAM.to_owned()],
         environment: BTreeMap::new(),
@@ -28,13 +36,15 @@ pub(crate) fn native(context: &Context) -> Result<(), Failure> {
     let cache = context.cache()?;
     let action = nothing.encode();
     action.store(cache.blobs())?;
-    let outcome = workshop::sandbox(&cache).run(&action.digest, &Surroundings::default())?;
+    let outcome = workshop::sandbox(&cache).run(&action.digest, surroundings)?;
     if let Some(kept) = outcome.kept {
         // It failed, as it had to; there is nothing in it to look at.
         let _ = lunikernel_cache::remove::remove_tree(&kept);
     }
     match outcome.failure {
-        Some(StepFailure::CannotStart { program, .. }) if program == NO_PROGRAM => Ok(()),
+        Some(StepFailure::CannotStart { program, .. }) if program == NO_PROGRAM => {
+            Ok(outcome.unable)
+        }
         other => Err(Failure::new(
             Exit::Failed,
             format!("a command that is not there ended with {other:?}"),

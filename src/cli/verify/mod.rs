@@ -17,7 +17,7 @@ use super::Context;
 use super::export::{self, FormatArg};
 use super::output;
 use super::sandbox::{self, SandboxChoice};
-use super::workshop;
+use super::workshop::{self, NetworkSteps};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use subject::Subject;
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// first digits (at least 8) of the SHA-256 of one in the cache
     #[arg(default_value = ".", value_name = "RECIPE|FILE|DIGEST")]
     subject: PathBuf,
+
+    #[command(flatten)]
+    network: NetworkSteps,
 
     /// How many times to build; 0 with `--against` to compare only
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=100))]
@@ -140,7 +143,8 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
     let names: Vec<String> = kinds.iter().map(|kind| kind.name().to_owned()).collect();
     let work = async {
         let locked = subject.locked(&cache)?;
-        let main = workshop::builder(context, cache.clone(), Surroundings::default())?;
+        let mut main = workshop::builder(context, cache.clone(), Surroundings::default())?;
+        main.network_steps = args.network.allowed(subject.recipe());
         main.fetch(&locked).await?;
         let make = |cache, conditions: &Conditions| {
             let surroundings = conditions.surroundings.clone();
@@ -148,8 +152,12 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
             let turn = conditions.sandbox % kinds.len().max(1);
             let kind = kinds.get(turn).copied().unwrap_or(SandboxChoice::Auto);
             workshop::builder_in(kind, context, cache, surroundings)
-                .map(|builder| Builder { threads, ..builder })
-                .map_err(|failure| VerifyError::Prepare(failure.to_string()))
+                .map(|builder| Builder {
+                    threads,
+                    network_steps: main.network_steps,
+                    ..builder
+                })
+                .map_err(|failure| VerifyError::Prepare(failure.in_one_line()))
         };
         if !args.export.is_empty() {
             export::prepare(&main).await?;

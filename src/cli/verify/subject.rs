@@ -44,6 +44,11 @@ impl Subject {
         self.artefact.as_ref()
     }
 
+    /// The recipe, as it was named.
+    pub(super) fn recipe(&self) -> &RecipeArg {
+        &self.recipe
+    }
+
     /// The recipe and its lock.
     pub(super) fn locked(&self, cache: &Cache) -> Result<LockedRecipe, Failure> {
         self.recipe.open(cache)

@@ -54,6 +54,11 @@ pub(super) fn text(report: &Report) -> String {
             }
         }
     }
+    let as_locked = Vec::from_iter(report.as_locked());
+    if !as_locked.is_empty() {
+        let text = format!("taken as locked, not run: {}", as_locked.join(", "));
+        lines.push(entry("steps", &text));
+    }
     lines.extend(varied(report));
     lines.join("\n") + "\n"
 }

@@ -39,7 +39,10 @@ impl LayerError {
             Self::Conflict { second, .. } => Some(format!(
                 "apk would refuse this, too: leave `{second}` out, or report it to its maintainer"
             )),
-            Self::Place { .. } => None,
+            Self::Place { package, .. } => Some(format!(
+                "what the base or another package has there is no folder, or is one: leave \
+                 `{package}` out with `without`, or take a base of the same release"
+            )),
         }
     }
 }
@@ -74,7 +77,11 @@ pub fn merge<'a>(
         installed,
         packages: Vec::new(),
     };
-    let mut owners: BTreeMap<String, usize> = layers.installed.files().collect();
+    let mut owners = Owners::new();
+    for (path, number) in layers.installed.files() {
+        let real = layers.root.locate(&path).unwrap_or_else(|| path.clone());
+        owners.insert(real, (number, path));
+    }
     for (package, size) in in_order(packages) {
         lay(&mut layers, &mut owners, package, size)?;
         layers.packages.push(package);
@@ -82,9 +89,13 @@ pub fn merge<'a>(
     Ok(layers)
 }
 
+/// Whose file is where: by the path with the links among its folders followed, the number
+/// of the package and the path that it has there.
+type Owners = BTreeMap<String, (usize, String)>;
+
 fn lay(
     layers: &mut Layers<'_>,
-    owners: &mut BTreeMap<String, usize>,
+    owners: &mut Owners,
     package: &Package,
     size: u64,
 ) -> Result<(), LayerError> {
@@ -107,8 +118,8 @@ fn lay(
         }
         let real = layers.root.locate(path).unwrap_or_else(|| path.to_owned());
         if !matches!(node.kind, NodeKind::Folder) {
-            if let Some(number) = owners.get(path).copied()
-                && let Some(other) = layers.installed.owner(number)
+            if let Some((number, theirs)) = owners.get(&real)
+                && let Some(other) = layers.installed.owner(*number)
             {
                 let alike = layers
                     .root
@@ -129,9 +140,9 @@ fn lay(
                         });
                     }
                 }
-                layers.installed.disown(number, path);
+                layers.installed.disown(*number, theirs);
             }
-            owned.push(path.to_owned());
+            owned.push((real, path.to_owned()));
         }
         layers
             .root
@@ -144,7 +155,8 @@ fn lay(
     let number = layers
         .installed
         .add(package, size, &|path| !left.contains(path));
-    owners.extend(owned.into_iter().map(|path| (path, number)));
+    let owned = owned.into_iter();
+    owners.extend(owned.map(|(real, path)| (real, (number, path))));
     Ok(())
 }
 

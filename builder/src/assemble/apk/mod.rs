@@ -166,6 +166,13 @@ pub(crate) fn read_head<R: BufRead>(
     reader.watch(Watch::keep(MAX_CONTROL + 1));
     let first =
         member::decompress(reader, MAX_CONTROL_UNPACKED).map_err(failed("the signature"))?;
+    if is_signature(&first) && first.len() as u64 > member::MAX_SIGNATURES {
+        return Err(wrong(format!(
+            "has signatures of {} bytes, more than {}",
+            first.len(),
+            member::MAX_SIGNATURES
+        )));
+    }
     let signatures = member::signatures(&first)
         .map_err(|why| wrong(format!("cannot be told to be signed: {why}")))?;
     // Without a signature, the first member is the control member.
@@ -401,6 +408,19 @@ fn read_data<R: BufRead>(
     };
     file.drain().map_err(failed)?;
     head.check_data(package, file.watch(Watch::Nothing))?;
+    // apk's database has a line for each name, and so has what scripts report.
+    if let Some((path, _)) = root
+        .nodes()
+        .find(|(path, _)| path.contains(char::is_control))
+    {
+        return Err(ApkError::Layout {
+            package: package.to_owned(),
+            why: format!(
+                "has a file with a control character in its name: \"{}\"",
+                path.escape_debug()
+            ),
+        });
+    }
     let mut by_path = BTreeMap::new();
     for (path, node) in root.nodes() {
         let sum = match &node.kind {

@@ -78,6 +78,11 @@ fn a_package_that_is_not_what_the_lock_says_is_refused() {
             members.signature.clone(),
             "could not read the control member",
         ),
+        (
+            // Many small signatures, none of which is looked at.
+            testing::gzip(&[b".SIGN.".as_slice(), &[0; 100 << 10]].concat()),
+            "has signatures of 102406 bytes, more than 65536",
+        ),
         (Vec::new(), "could not read the signature"),
         (b"no gzip at all".to_vec(), "could not read the signature"),
         (
@@ -119,6 +124,30 @@ fn the_database_says_what_apk_would() {
     ] {
         assert_eq!(Installed::parse(bad).unwrap_err().line, line, "{bad}");
     }
+}
+
+#[test]
+fn names_that_would_be_lines_of_their_own_are_refused() {
+    let (_folder, cache) = store();
+    for name in [
+        "srv/x\nmode 4777 bin/busybox",
+        "a\r",
+        "a\u{85}b/c",
+        "a\u{1b}[2J",
+    ] {
+        let apk = Apk::new("hello", "1.0-r0").file(name, 0o644, "");
+        let error = unpack(cache.blobs(), &apk, &apk.members().whole()).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("a control character in its name"), "{said}");
+        assert!(!said.contains(char::is_control), "{said}");
+    }
+    let apk = Apk::new("hello", "1.0-r0").file("srv/ä b\\n", 0o644, "");
+    assert!(
+        package(cache.blobs(), &apk)
+            .root
+            .get("srv/ä b\\n")
+            .is_some()
+    );
 }
 
 fn content(root: &Rootfs, blobs: &BlobStore, path: &str) -> String {
@@ -225,4 +254,38 @@ fn a_file_over_a_folder_names_its_package() {
     );
     let error = merge(base, Installed::default(), &[(&one, 1)]).unwrap_err();
     assert!(error.to_string().contains("the package one"), "{error}");
+}
+
+#[test]
+fn a_file_behind_a_link_is_the_same_file() {
+    let (_folder, cache) = store();
+    let blobs = cache.blobs();
+    let one = package(blobs, &Apk::new("p1", "1").file("d/f", 0o644, "one"));
+    let link = package(blobs, &Apk::new("p2", "1").file("e", 0, "d"));
+    let three = Apk::new("p3", "1").file("e/f", 0o644, "three");
+    let laid = |three: &Package| {
+        let all = [(&one, 1), (&link, 1), (three, 1)];
+        let layers = merge(Rootfs::new(), Installed::default(), &all)?;
+        Ok::<_, LayerError>((layers.root, layers.installed.render()))
+    };
+    let error = laid(&package(blobs, &three)).unwrap_err().to_string();
+    assert!(
+        error.contains("`e/f` is in the package p1 and, with other content, in p3"),
+        "{error}"
+    );
+    let (root, database) = laid(&package(blobs, &three.line("replaces = p1"))).unwrap();
+    assert_eq!(content(&root, blobs, "d/f"), "three");
+    assert_eq!(database.matches("R:f\n").count(), 1, "{database}");
+    assert!(database.contains("F:e\nR:f\n"), "{database}");
+    // What the base has installed counts, wherever its database says that it lies.
+    let mut base = Rootfs::new();
+    base.insert("d", Node::folder(0o755)).unwrap();
+    base.insert("e", Node::symlink("d")).unwrap();
+    base.insert("e/f", Node::file(0o644, Digest::of(b"")))
+        .unwrap();
+    let installed = Installed::parse("P:old\nV:1\nF:e\nR:f\n").unwrap();
+    let error = merge(base, installed, &[(&one, 1)])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("in the package old"), "{error}");
 }

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use lunikernel_cache::checkout::MOUNT_POINTS;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, CacheError, Digest, Node, NodeKind, Rootfs, Tree};
 
 use super::file_at;
 use super::owners::{Names, numbers};
-use super::scripts::REPORT;
+use super::scripts::{EXEC, REPORT};
 
 /// The largest report, in bytes: a million paths.
 const MAX_REPORT: u64 = 256 << 20;
@@ -50,7 +51,11 @@ pub(super) fn apply(
     for (spec, path) in &report.owners {
         match numbers(spec, &users, &groups) {
             Err(why) => return Ok(Err(why)),
-            Ok(owner) => give(root, path, owner),
+            Ok(owner) => {
+                if let Err(why) = give(root, path, owner) {
+                    return Ok(Err(format!("`chown {spec}` cannot be done: {why}")));
+                }
+            }
         }
     }
     Ok(Ok(()))
@@ -66,7 +71,11 @@ impl Report {
             let Some((value, path)) = rest.split_once(' ') else {
                 continue;
             };
-            let path = path.strip_prefix("/build/").unwrap_or(path).to_owned();
+            let path = match path.strip_prefix("/build") {
+                Some(below) if below.is_empty() || below.starts_with('/') => below,
+                _ => path,
+            };
+            let path = path.strip_prefix('/').unwrap_or(path).to_owned();
             match (kind, u32::from_str_radix(value, 8)) {
                 ("mode", Ok(mode)) => drop(report.modes.insert(path, mode & 0o7777)),
                 ("owner", _) => report.owners.push((value.to_owned(), path)),
@@ -77,18 +86,28 @@ impl Report {
     }
 }
 
-/// Gives what is at `path` to others. What is not there any more, or lies where nothing
-/// is kept, needs no owner.
-fn give(root: &mut Rootfs, path: &str, (uid, gid): (Option<u32>, Option<u32>)) {
+/// Gives what is at `path` to others. What lies where nothing is kept, and what would be
+/// root's anyway, need not be there.
+fn give(
+    root: &mut Rootfs,
+    path: &str,
+    (uid, gid): (Option<u32>, Option<u32>),
+) -> Result<(), String> {
     if let Some(node) = root.get(path) {
         let node = Node {
             uid: uid.unwrap_or(node.uid),
             gid: gid.unwrap_or(node.gid),
             ..node.clone()
         };
-        // It replaces a node of its own kind at its own place, which nothing refuses.
-        let _ = root.insert(path, node);
+        return root.insert(path, node).map_err(|error| error.to_string());
     }
+    let first = path.split('/').next().unwrap_or(path);
+    let is_ours = [EXEC, REPORT].contains(&first) || MOUNT_POINTS.contains(&first);
+    let is_roots = uid.unwrap_or(0) == 0 && gid.unwrap_or(0) == 0;
+    if is_ours || is_roots {
+        return Ok(());
+    }
+    Err(format!("`/{path}` is not there any more"))
 }
 
 struct Changes<'a> {
@@ -110,6 +129,13 @@ impl Changes<'_> {
             let path = join(at, name);
             if path == REPORT {
                 continue;
+            }
+            // Its lines in the report and in apk's database could be those of others.
+            if name.contains(char::is_control) {
+                return Err(format!(
+                    "\"{}\" has a control character in its name",
+                    path.escape_debug()
+                ));
             }
             self.entry(&path, before.get(name), entry)?;
         }
@@ -195,5 +221,70 @@ fn join(folder: &str, name: &str) -> String {
         name.to_owned()
     } else {
         format!("{folder}/{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lunikernel_cache::Cache;
+
+    use super::*;
+
+    /// Applies a report to a root in which scripts left the empty files of `left`.
+    fn applied(report: &str, left: &[&str]) -> Result<Rootfs, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let blobs = cache.blobs();
+        let file = |content: &str| Entry::File {
+            digest: blobs.put(content.as_bytes()).unwrap(),
+            executable: false,
+        };
+        let mut root = Rootfs::new();
+        let empty = blobs.put(b"").unwrap();
+        for path in ["bin/busybox", "srv/www/index", ".luni/f", REPORT] {
+            root.insert(path, Node::file(0o644, empty)).unwrap();
+        }
+        let before = root.to_tree().unwrap();
+        let mut after = Tree::new();
+        for (name, entry) in before.entries() {
+            if ![EXEC, REPORT].contains(&name) {
+                after.insert(name, entry.clone()).unwrap();
+            }
+        }
+        after.insert(REPORT, file(report)).unwrap();
+        for path in left {
+            after.insert(path, file("")).unwrap();
+        }
+        apply(&mut root, &before, &after, blobs).unwrap()?;
+        Ok(root)
+    }
+
+    #[test]
+    fn names_with_lines_in_them_cannot_be_kept() {
+        let name = "srv/x\nmode 4777 bin/busybox";
+        let report = format!("mode 644 {name}\n");
+        let said = applied(&report, &[name]).unwrap_err();
+        assert!(said.contains("a control character"), "{said}");
+        let root = applied("mode 4755 srv/x y\n", &["srv/x y"]).unwrap();
+        assert_eq!(root.get("srv/x y").unwrap().mode, 0o4755);
+    }
+
+    #[test]
+    fn owners_are_not_lost() {
+        let report = "owner 7:8 /build/srv\nowner 0:0 /build/gone\nowner 9 /build/.luni/x\n\
+                      owner 9 /tmp/x\nowner 0:0 /build\n";
+        let root = applied(report, &[]).unwrap();
+        let owner = |path: &str| {
+            let node = root.get(path).unwrap();
+            (node.uid, node.gid)
+        };
+        assert_eq!(owner("srv"), (7, 8));
+        assert_eq!(owner("srv/www"), (0, 0));
+        // Files of a package that are called as our own stay, too.
+        assert_eq!(root.get(".luni/f"), root.get(REPORT));
+        for lost in ["/build/srv/gone", "//srv/x", "/build", "/build/srv/."] {
+            let said = applied(&format!("owner 7:8 {lost}\n"), &[]).unwrap_err();
+            assert!(said.contains("`chown 7:8` cannot be done"), "{said}");
+        }
     }
 }

@@ -85,4 +85,56 @@ mod tests {
         assert_eq!(of("7:8"), Ok((Some(7), Some(8))));
         assert!(of("nobody").is_err() && of("root:nobody").is_err());
     }
+
+    #[test]
+    fn whole_folders_are_written_down_by_their_real_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let build = folder.path().canonicalize().unwrap();
+        let at = |path: &str| build.join(path);
+        fs_err::create_dir_all(at("var/x/sub")).unwrap();
+        fs_err::write(at("var/x/sub/a  b\\n"), "").unwrap();
+        fs_err::os::unix::fs::symlink("x", at("var/link")).unwrap();
+        let place = format!("build='{}'", build.display());
+        let (_, text) = STAND_INS[0];
+        assert!(text.contains("\nbuild=/build\n"));
+        fs_err::write(at("chown"), text.replace("build=/build", &place)).unwrap();
+        let chown = |cwd: &str, arguments: &[&str]| {
+            let said = std::process::Command::new("/bin/sh")
+                .arg(at("chown"))
+                .args(arguments)
+                .current_dir(at(cwd))
+                .output()
+                .unwrap();
+            let report = fs_err::read_to_string(at(".luni-report")).unwrap_or_default();
+            let _ = fs_err::remove_file(at(".luni-report"));
+            let prefix = format!("{}/", build.display());
+            let mut lines: Vec<String> = report
+                .lines()
+                .map(|line| line.replace(&prefix, ""))
+                .collect();
+            lines.sort();
+            said.status.success().then_some(lines)
+        };
+        let lines = |owner: &str, paths: &[&str]| {
+            let line = |path: &&str| format!("owner {owner} {path}");
+            Some(paths.iter().map(line).collect::<Vec<String>>())
+        };
+        let all = ["var/x", "var/x/sub", "var/x/sub/a  b\\n"];
+        assert_eq!(chown("var/x", &["-R", "7:8", "."]), lines("7:8", &all));
+        assert_eq!(chown("var/x/sub", &["-R", "7", "../"]), lines("7", &all));
+        assert_eq!(chown("var", &["-RH", "7", "link"]), lines("7", &all));
+        assert_eq!(
+            chown("var", &["-R", "7", "link"]),
+            lines("7", &["var/link"])
+        );
+        assert_eq!(
+            chown("var", &["-h", "7", "link"]),
+            lines("7", &["var/link"])
+        );
+        assert_eq!(chown("var", &["7", "link"]), lines("7", &["var/x"]));
+        assert_eq!(chown("var", &["7", "x/sub/.."]), lines("7", &["var/x"]));
+        for refused in [&["7", "gone"][..], &["7"], &["--from=1", "7", "x"]] {
+            assert_eq!(chown("var", refused), None, "{refused:?}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::plan::{Network, StepInputs, step_action};
 use crate::recipe::Step;
 
 /// Where in `/build` scripts lie while they run, and programs that stand in for others.
-const EXEC: &str = ".luni";
+pub(super) const EXEC: &str = ".luni";
 /// What our own part of a run leaves in `/build`.
 pub(super) const REPORT: &str = ".luni-report";
 /// What a line of the log begins with that says which script failed.
@@ -32,6 +32,8 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// A script, and what it is run with.
 #[derive(Debug, Clone)]
 pub(super) struct Run {
+    /// `bash 4.4.12-r2`.
+    package: String,
     /// `the .post-install script of bash 4.4.12-r2`.
     what: String,
     /// Its file's name while it runs.
@@ -66,6 +68,7 @@ pub(super) fn plan(
         {
             let label = name.split(&format!(".{checksum}")).next().unwrap_or(name);
             runs.push(Run {
+                package: label.to_owned(),
                 what: format!("the .trigger script of {label}, which is in the base,"),
                 file: format!("{label}.trigger"),
                 content: content.clone(),
@@ -87,6 +90,7 @@ pub(super) fn plan(
 fn run(package: &Package, script: &str, content: Vec<u8>, arguments: Vec<String>) -> Run {
     let info = &package.info;
     Run {
+        package: info.label(),
         what: format!("the {script} script of {}", info.label()),
         file: format!("{}-{}{script}", info.name, info.version),
         content,
@@ -145,6 +149,12 @@ fn fits(name: &str, glob: &str) -> bool {
     name.ends_with(last)
 }
 
+/// The packages whose scripts run, each once.
+fn packages(runs: &[Run]) -> Vec<String> {
+    let names: BTreeSet<&str> = runs.iter().map(|run| run.package.as_str()).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
 impl Builder {
     /// Runs scripts in `root`, and applies to it what they changed.
     pub(super) fn run_scripts(
@@ -155,7 +165,7 @@ impl Builder {
         root: &mut Rootfs,
     ) -> Result<StepReport, BuildError> {
         if root.locate("bin/sh").and_then(|at| root.get(&at)).is_none() {
-            let packages = runs.iter().map(|run| run.file.clone()).collect();
+            let packages = packages(runs);
             return Err(AlpineError::NoShell { packages }.into());
         }
         let tree = root.to_tree()?;
@@ -218,7 +228,8 @@ fn layout(source: &str, runs: &[Run], tree: &Tree) -> Result<(Step, StepInputs),
     let mut inputs = StepInputs::default();
     let mut outputs = vec![REPORT.to_owned()];
     for (name, entry) in tree.entries() {
-        if name == "build" || MOUNT_POINTS.contains(&name) {
+        // These stay as they are, out of the scripts' sight.
+        if ["build", EXEC, REPORT].contains(&name) || MOUNT_POINTS.contains(&name) {
             continue;
         }
         let target = format!("build/{name}");
@@ -328,5 +339,37 @@ mod tests {
         assert!(
             fits("abc", "a*c") && fits("abc", "*") && !fits("abc", "a*b") && fits("aXbYc", "a*b*c")
         );
+    }
+
+    #[test]
+    fn what_is_called_as_our_own_files_is_not_taken_along() {
+        let file = || program(lunikernel_cache::Digest::of(b""));
+        let mut tree = Tree::new();
+        for path in [".luni/f", ".luni-report", "build/x", "srv/x"] {
+            tree.insert(path, file()).unwrap();
+        }
+        let (step, inputs) = layout("apks", &[], &tree).unwrap();
+        assert_eq!(step.outputs, [REPORT, "srv"]);
+        assert!(inputs.build.contains_key("srv"));
+        for ours in [EXEC, REPORT, "build"] {
+            assert!(!inputs.build.contains_key(ours) && inputs.root.get(ours).is_none());
+        }
+    }
+
+    #[test]
+    fn packages_with_several_scripts_are_named_once() {
+        let run = |package: &str, script: &str| Run {
+            package: package.to_owned(),
+            what: format!("the {script} script of {package}"),
+            file: format!("{package}{script}"),
+            content: Vec::new(),
+            arguments: Vec::new(),
+        };
+        let runs = [
+            run("b 1", ".pre-install"),
+            run("a 2", ".trigger"),
+            run("b 1", ".trigger"),
+        ];
+        assert_eq!(packages(&runs), ["a 2", "b 1"]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Findings, steps, text};
 use crate::recipe::path::Path;
-use crate::recipe::{FileSpec, Recipe, RootfsSpec, Source, TczInstall};
+use crate::recipe::{FileSpec, FlavourName, Recipe, RootfsSpec, Source, TczInstall};
 
 pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     let root = Path::new().key("rootfs");
@@ -15,6 +15,7 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     }
     findings.no_duplicates(&rootfs.from, &root.key("from"));
     check_extensions(recipe, &root.key("from"), findings);
+    check_lists(recipe, &root, findings);
     for (index, path) in rootfs.remove.iter().enumerate() {
         absolute(path, root.key("remove").index(index), findings);
     }
@@ -22,6 +23,35 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     check_files(recipe, &root.key("files"), findings);
     check_users(rootfs, &root.key("users"), findings);
     check_services(rootfs, &root.key("services"), findings);
+}
+
+/// What lists the packages of an image, and their licences.
+fn check_lists(recipe: &Recipe, root: &Path, findings: &mut Findings) {
+    let rootfs = &recipe.rootfs;
+    for (key, reference) in [
+        ("manifest", &rootfs.manifest),
+        ("licences", &rootfs.licences),
+    ] {
+        let Some(reference) = reference else { continue };
+        findings.part(reference, usize::MAX, root.key(key));
+        if recipe.flavour != FlavourName::Yocto {
+            findings.error(
+                root.key(key).of_key(),
+                format!(
+                    "the flavour `{}` reads no list of packages",
+                    recipe.flavour.name()
+                ),
+                format!("no `{key}` in `rootfs`"),
+            );
+        }
+    }
+    if rootfs.licences.is_some() && rootfs.manifest.is_none() {
+        findings.error(
+            root.key("licences").of_key(),
+            "there are licences, and no list of the packages that they are of",
+            "a `manifest` in `rootfs` as well",
+        );
+    }
 }
 
 /// Core has one list of what it is to load or to set up: a second source would replace

@@ -8,8 +8,9 @@ use url::Url;
 
 use super::{Findings, text};
 use crate::recipe::path::Path;
-use crate::recipe::{ApkSource, CrateSource, DebSource, Recipe, Source, TczSource};
+use crate::recipe::{ApkSource, CrateSource, DebSource, OciSource, Recipe, Source, TczSource};
 use crate::source::krate;
+use crate::source::oci::Reference;
 use crate::source::tcz::is_extension;
 
 pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut Findings) {
@@ -41,6 +42,7 @@ pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>, findings: &mut F
                 }
             }
             Source::Crate(source) => check_crate(source, &path.key("crate"), findings),
+            Source::Oci(oci) => check_oci(oci, &path.key("oci"), findings),
             Source::Tcz(tcz) => check_tcz(tcz, &path.key("tcz"), findings),
             Source::File(file) => check_file(file, folder, &path.key("file"), findings),
         }
@@ -131,6 +133,38 @@ fn check_crate(source: &CrateSource, path: &Path, findings: &mut Findings) {
             format!("`{}` is no version of a crate", source.version),
             "all three numbers, such as `1.0.0`",
         );
+    }
+}
+
+fn check_oci(oci: &OciSource, path: &Path, findings: &mut Findings) {
+    const EXPECTED: &str = "`HOST/NAME:TAG` or `HOST/NAME@sha256:…`";
+    match (&oci.image, &oci.layout) {
+        (None, None) => findings.error(path.clone(), "no image is named", "`image` or `layout`"),
+        (Some(image), None) => {
+            if let Err(why) = Reference::parse(image) {
+                let message = format!("`{image}` names no image: {why}");
+                findings.error(path.key("image"), message, EXPECTED);
+            }
+        }
+        (Some(image), Some(_)) if image.is_empty() => findings.error(
+            path.key("image"),
+            "the name of the image is empty",
+            "its name in the layout, or none where that has only one",
+        ),
+        _ => {}
+    }
+    if let Some(layout) = &oci.layout {
+        let path = path.key("layout");
+        if layout.starts_with("file:") {
+            check_url(layout, &path, findings);
+        } else if let Err(why) = text::relative_path(layout) {
+            // It need not be there: once it is locked, every part is known by its hash.
+            findings.error(
+                path,
+                format!("`{layout}` is not beside the recipe: {why}"),
+                "a path below the recipe's folder, or `file:///…`",
+            );
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Finding an engine, and what is known of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -92,9 +93,7 @@ impl Address {
         {
             return of_context(&config, &name).map_err(|trouble| named(trouble, &name));
         }
-        let mut usual = vec![PathBuf::from("/var/run/docker.sock")];
-        usual.extend(set("XDG_RUNTIME_DIR").map(|dir| Path::new(&dir).join("podman/podman.sock")));
-        usual.push("/run/podman/podman.sock".into());
+        let usual = usual(env);
         let mut refused = None;
         for path in &usual {
             match UnixStream::connect(path) {
@@ -115,6 +114,27 @@ impl Address {
                 named(trouble, "an engine")
             }
         })
+    }
+
+    /// That of [`Address::find`], and, where the environment names none, of every other
+    /// engine that answers where engines usually listen.
+    pub(super) fn find_all(
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Self>, SandboxError> {
+        let first = Self::find(env)?;
+        let mut all = usual(env);
+        // Two paths may lead to one socket.
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let Self::Unix(chosen) = &first else {
+            return Ok(vec![first]);
+        };
+        if env("DOCKER_HOST").is_some_and(|host| !host.is_empty()) || !all.contains(chosen) {
+            return Ok(vec![first]);
+        }
+        let mut seen = BTreeSet::from([real(chosen)]);
+        all.retain(|path| UnixStream::connect(path).is_ok() && seen.insert(real(path)));
+        let others = all.into_iter().map(Self::Unix);
+        Ok(std::iter::once(first.clone()).chain(others).collect())
     }
 
     /// A client. It keeps no connection, so that it can be used from any runtime.
@@ -142,6 +162,15 @@ impl Address {
             }
         }
     }
+}
+
+/// Where engines usually listen, best first.
+fn usual(env: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let runtime = env("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+    let mut usual = vec![PathBuf::from("/var/run/docker.sock")];
+    usual.extend(runtime.map(|dir| Path::new(&dir).join("podman/podman.sock")));
+    usual.push("/run/podman/podman.sock".into());
+    usual
 }
 
 const CONNECT: &str = "reach the engine";

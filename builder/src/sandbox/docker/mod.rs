@@ -103,6 +103,17 @@ impl Docker {
         Self::at(Address::find(&|name| std::env::var(name).ok())?)
     }
 
+    /// Asks each engine which it is: the one that [`Docker::connect`] takes first, and
+    /// where nobody named one, all others that answer.
+    ///
+    /// # Errors
+    /// As [`Docker::connect`], where no engine is found; inside, for each of them.
+    pub fn each() -> Result<Vec<Result<EngineInfo, SandboxError>>, SandboxError> {
+        let all = Address::find_all(&|name| std::env::var(name).ok())?;
+        let ask = |address| Self::at(address).map(|docker| docker.engine().clone());
+        Ok(all.into_iter().map(ask).collect())
+    }
+
     /// The same for the engine at an address such as `unix:///run/docker.sock`.
     ///
     /// # Errors

@@ -76,6 +76,7 @@ pub struct Native {
     cache: Cache,
     program: PathBuf,
     sink: Option<LogSink>,
+    without_network: bool,
 }
 
 impl Native {
@@ -87,6 +88,7 @@ impl Native {
             cache,
             program,
             sink: None,
+            without_network: false,
         }
     }
 
@@ -95,6 +97,19 @@ impl Native {
     pub fn with_log(mut self, sink: LogSink) -> Self {
         self.sink = Some(sink);
         self
+    }
+
+    /// Opens no shell with the network, whatever the action has.
+    #[must_use]
+    pub fn without_network(mut self) -> Self {
+        self.without_network = true;
+        self
+    }
+
+    /// Whether the state is kept that the action's failed command left.
+    #[must_use]
+    pub fn keeps(&self, action: &Digest) -> bool {
+        state::is_kept(&self.cache, action)
     }
 
     /// Enters the state that the action's failed command left, or else the one in
@@ -107,7 +122,8 @@ impl Native {
     /// # Errors
     /// As [`Sandbox::run`].
     pub fn shell(&self, action: &Digest, argv: Option<Vec<String>>) -> Result<i32, SandboxError> {
-        let job = Job::read(self.cache.blobs(), action)?;
+        let mut job = Job::read(self.cache.blobs(), action)?;
+        job.network &= !self.without_network;
         let (owner, _) = Owner::find(UserId::Usual).map_err(trouble("find out who this is"))?;
         let key = Sha256::of(format!("shell {}", action.sha256).as_bytes());
         let _alone = self.cache.lock(&key)?;

@@ -342,6 +342,11 @@ fn kept_path(cache: &Cache, action: &Digest) -> PathBuf {
     cache.root().join(FAILED).join(action.sha256.hex())
 }
 
+/// Whether a state is kept for an action.
+pub(super) fn is_kept(cache: &Cache, action: &Digest) -> bool {
+    kept_path(cache, action).join("upper").is_dir()
+}
+
 /// Forgets the state kept for an action that has since done well.
 pub(in crate::sandbox) fn forget(cache: &Cache, action: &Digest) {
     let _ = remove::remove_tree(&kept_path(cache, action));

@@ -62,6 +62,20 @@ pub enum ReleaseError {
     Text(String),
 }
 
+impl ReleaseError {
+    /// Whether at another time it might be vouched for: one who vouches for it signed it
+    /// with what has expired, or is not valid yet.
+    #[must_use]
+    pub fn is_untimely(&self) -> bool {
+        let Self::Unsigned { refusals } = self else {
+            return false;
+        };
+        let untimely =
+            |refusal: &Refusal| matches!(refusal, Refusal::Expired { .. } | Refusal::Date { .. });
+        refusals.iter().any(untimely)
+    }
+}
+
 fn listed(refusals: &[Refusal]) -> String {
     if refusals.is_empty() {
         return "it has no signature".to_owned();

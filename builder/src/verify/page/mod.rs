@@ -2,6 +2,7 @@
 //! needs no script. Every text is escaped, as names in an artefact may be hostile.
 
 mod difference;
+mod exports;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -34,6 +35,7 @@ pub fn page(report: &Report) -> String {
                     @for cause in &report.causes { (why(cause, report)) }
                     (difference::section(report))
                     (builds(report))
+                    (exports::section(report))
                     (variations(report))
                     @if let Some(bisection) = &report.bisection { (trials(bisection)) }
                 }
@@ -87,7 +89,10 @@ fn summary(report: &Report) -> String {
             Some(cause) if cause.confidence != Confidence::None => {
                 format!("the result depends on {}", cause.class.meaning())
             }
-            _ => format!("{rounds} cold builds did not give the bytes they should"),
+            _ => match report.unlike_exports().count() {
+                0 => format!("{rounds} cold builds did not give the bytes they should"),
+                _ => format!("exports of {rounds} cold builds are not the same"),
+            },
         },
         Verdict::Failed => "a round could not be built, so nothing is known".to_owned(),
     }
@@ -168,6 +173,17 @@ fn builds(report: &Report) -> Markup {
                         Some(round.artefact) == reference,
                         &round.sandbox,
                     ))
+                }
+            }
+            @let as_locked = report.as_locked();
+            @if !as_locked.is_empty() {
+                p {
+                    "Steps taken as locked, not run: "
+                    @for (at, step) in as_locked.iter().enumerate() {
+                        @if at > 0 { ", " }
+                        code { (step) }
+                    }
+                    "."
                 }
             }
         }

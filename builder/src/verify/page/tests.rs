@@ -73,7 +73,12 @@ fn report(name: &str) -> Report {
             conditions: Conditions::of_round(number, &[HOST_NAME]),
             unable: Vec::new(),
             steps: Vec::new(),
-            exports: Default::default(),
+            exports: [
+                ("small.gce.tar.gz", b"image".as_slice()),
+                (name, [b"one", b"two"][number].as_slice()),
+            ]
+            .map(|(file, bytes)| (file.to_owned(), Digest::of(bytes)))
+            .into(),
         });
     Report {
         verdict: Verdict::Differs,
@@ -140,6 +145,37 @@ fn a_report_gives_one_page() {
         fs_err::write(golden, &page).unwrap();
     }
     assert_eq!(page, fs_err::read_to_string(golden).unwrap());
+}
+
+#[test]
+fn exports_that_are_unlike_are_shown_for_each_round() {
+    let rows = |report: &Report| {
+        let page = page(report);
+        let rows = page
+            .split("<tr")
+            .filter(|row| row.contains("<th>small.raw"));
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut report = report("small.raw");
+    report.causes.clear();
+    report.difference = None;
+    report.step = None;
+    let unlike = rows(&report);
+    assert_eq!(unlike.len(), 2, "{unlike:?}");
+    assert!(unlike[0].contains("small.raw, round 1") && !unlike[0].contains('≠'));
+    assert!(unlike[1].contains("small.raw, round 2") && unlike[1].contains('≠'));
+    assert!(page(&report).contains("exports of 2 cold builds are not the same"));
+    report.rounds[1].exports = report.rounds[0].exports.clone();
+    let same = rows(&report);
+    assert!(
+        same.len() == 1 && same[0].contains("in every round"),
+        "{same:?}"
+    );
+    assert!(!page(&report).contains("exports of"));
+    for round in &mut report.rounds {
+        round.exports.clear();
+    }
+    assert!(!page(&report).contains("exported"));
 }
 
 #[test]

@@ -1,0 +1,445 @@
+//! Container images: from a registry (OCI Distribution Specification 1.1) or from an
+//! image layout on disk.
+//!
+//! A tag is pinned to the manifest that it names for the recipe's architecture. From
+//! there on everything is known by its digest and can come from anywhere.
+
+mod document;
+mod error;
+mod layout;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use lunikernel_cache::{BlobStore, CacheError, Digest, Sha256};
+use serde::{Deserialize, Serialize};
+
+pub use document::{Config, Descriptor, Document, MAX_DOCUMENT, MAX_LAYER, MAX_LAYERS, codec};
+pub use error::OciError;
+pub use layout::Layout;
+pub use reference::Reference;
+
+use crate::fetch::{FetchError, Fetcher, Want, blocking};
+use crate::lock::{LockedRecipe, LockedSource};
+use crate::recipe::{Arch, OciSource};
+
+/// How deep indexes may lie in each other.
+const MAX_NESTING: usize = 4;
+
+/// A container image, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedOci {
+    /// What the recipe asked for when it was locked.
+    pub request: OciSource,
+    /// The manifest of the image for the recipe's architecture.
+    pub manifest: Digest,
+    /// The image's configuration, which says what the layers unpack to.
+    pub config: Digest,
+    /// The layers, the lowest first.
+    pub layers: Vec<LockedLayer>,
+}
+
+/// A layer of a container image, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedLayer {
+    /// How it is packed.
+    pub media_type: String,
+    /// What it is.
+    pub sha256: Sha256,
+    /// How large it is, in bytes.
+    pub size: u64,
+}
+
+impl LockedLayer {
+    /// What it is.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest {
+            sha256: self.sha256,
+            size: self.size,
+        }
+    }
+}
+
+impl LockedOci {
+    /// Everything that it is made of: manifest, configuration, layers.
+    #[must_use]
+    pub fn digests(&self) -> Vec<Digest> {
+        let layers = self.layers.iter().map(LockedLayer::digest);
+        [self.manifest, self.config]
+            .into_iter()
+            .chain(layers)
+            .collect()
+    }
+
+    /// The same with a name for each.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(String, Digest)> {
+        let name = self.request.name();
+        let labels = ["manifest", "configuration"].map(|label| format!("{name} ({label})"));
+        let layers = (1..=self.layers.len()).map(|number| format!("{name} (layer {number})"));
+        let labels = labels.into_iter().chain(layers);
+        labels.zip(self.digests()).collect()
+    }
+
+    /// What is wrong with it, where `luni lock` would not have written it.
+    #[must_use]
+    pub fn flaw(&self) -> Option<String> {
+        if self.layers.len() > MAX_LAYERS {
+            return Some(format!("an image has at most {MAX_LAYERS} layers"));
+        }
+        if self.manifest.size > MAX_DOCUMENT || self.config.size > MAX_DOCUMENT {
+            return Some(format!(
+                "a manifest or configuration has at most {MAX_DOCUMENT} bytes"
+            ));
+        }
+        self.layers.iter().find_map(|layer| {
+            if layer.size > MAX_LAYER {
+                return Some(format!("a layer has at most {MAX_LAYER} bytes"));
+            }
+            let unknown = codec(&layer.media_type).is_none();
+            unknown.then(|| format!("`{}` is no kind of layer", layer.media_type))
+        })
+    }
+
+    /// What has to be fetched for it that is not in `blobs`, and where its registry has
+    /// that.
+    ///
+    /// # Errors
+    /// [`OciError::Reference`] where it names no image.
+    pub fn wants(&self, blobs: &BlobStore) -> Result<Vec<Want>, OciError> {
+        let registry = match self.request.layout {
+            None => Some(reference(&self.request)?),
+            Some(_) => None,
+        };
+        let mut wants = Vec::new();
+        for (number, (name, digest)) in self.parts().into_iter().enumerate() {
+            if blobs.contains(&digest) {
+                continue;
+            }
+            let place = registry.as_ref().map(|registry| match number {
+                0 => registry.manifest(&digest.sha256),
+                _ => registry.blob(&digest.sha256),
+            });
+            let place = place
+                .transpose()
+                .map_err(|why| unusable(&self.request, why))?;
+            wants.push(Want {
+                name,
+                sha256: digest.sha256,
+                size: Some(digest.size),
+                places: place.into_iter().collect(),
+            });
+        }
+        Ok(wants)
+    }
+}
+
+fn unusable(source: &OciSource, why: impl Into<String>) -> OciError {
+    OciError::Reference {
+        image: source.name().to_owned(),
+        why: why.into(),
+    }
+}
+
+fn reference(source: &OciSource) -> Result<Reference, OciError> {
+    Reference::parse(source.name()).map_err(|why| unusable(source, why))
+}
+
+/// Pins the image that `source`, of a recipe in `folder`, names for `arch`. Its layers
+/// are not fetched.
+///
+/// # Errors
+/// [`OciError`] where it cannot be had, or is not what its name or its index says.
+pub async fn lock(
+    fetcher: &Fetcher,
+    source: &OciSource,
+    arch: Arch,
+    folder: &Path,
+) -> Result<LockedOci, OciError> {
+    let place = match Layout::of(source, folder)? {
+        Some(layout) => Place::Layout(layout),
+        None => Place::Registry(reference(source)?),
+    };
+    let lock = Lock {
+        fetcher,
+        source,
+        place,
+        platform: format!("linux/{}", arch.debian()),
+    };
+    lock.pin().await
+}
+
+/// Where an image comes from.
+enum Place {
+    Registry(Reference),
+    Layout(Layout),
+}
+
+struct Lock<'a> {
+    fetcher: &'a Fetcher,
+    source: &'a OciSource,
+    place: Place,
+    platform: String,
+}
+
+impl Lock<'_> {
+    async fn pin(&self) -> Result<LockedOci, OciError> {
+        let mut digest = self.top().await?;
+        let mut nesting = 0;
+        let manifest = loop {
+            let what = format!("{} ({})", self.source.name(), digest.sha256);
+            let wrong = |why: String| OciError::Document {
+                what: what.clone(),
+                why,
+            };
+            let bytes = self.fetcher.cache().blobs().read(&digest)?;
+            match Document::parse(&bytes).map_err(&wrong)? {
+                Document::Manifest(manifest) => break manifest,
+                Document::Index(_) if nesting == MAX_NESTING => {
+                    return Err(wrong(format!(
+                        "indexes lie in each other: expected at most {MAX_NESTING}"
+                    )));
+                }
+                Document::Index(index) => {
+                    nesting += 1;
+                    let chosen = self.choose(&index, false)?;
+                    digest = chosen.pin(MAX_DOCUMENT).map_err(&wrong)?;
+                    self.bring(digest.sha256, Some(digest.size), true).await?;
+                }
+            }
+        };
+        let config = manifest.config;
+        self.bring(config.sha256, Some(config.size), false).await?;
+        self.check(&config, manifest.layers.len())?;
+        let layers = manifest.layers.into_iter();
+        Ok(LockedOci {
+            request: self.source.clone(),
+            manifest: digest,
+            config,
+            layers: layers
+                .map(|(media_type, digest)| LockedLayer {
+                    media_type,
+                    sha256: digest.sha256,
+                    size: digest.size,
+                })
+                .collect(),
+        })
+    }
+
+    /// The manifest or index that the name of the image stands for, once it is cached.
+    async fn top(&self) -> Result<Digest, OciError> {
+        let layout = match &self.place {
+            Place::Layout(layout) => layout,
+            Place::Registry(reference) => {
+                if let Some(sha256) = reference.digest() {
+                    return self.bring(sha256, None, true).await;
+                }
+                let url = reference
+                    .tagged()
+                    .map_err(|why| unusable(self.source, why))?;
+                let bytes = self.fetcher.get(&url, MAX_DOCUMENT).await;
+                let bytes = bytes.map_err(|error| match error {
+                    FetchError::NotFound { .. } => OciError::NoImage {
+                        image: self.source.name().to_owned(),
+                    },
+                    other => other.into(),
+                })?;
+                return Ok(self.fetcher.cache().blobs().put(&bytes)?);
+            }
+        };
+        let mut index = layout.index()?;
+        if let Some(name) = &self.source.image {
+            let all = index.clone();
+            let named = |image: &Descriptor| {
+                let hex = image.pin(MAX_DOCUMENT).map(|digest| digest.sha256.hex());
+                image.name() == Some(name) || hex.is_ok_and(|hex| *name == format!("sha256:{hex}"))
+            };
+            index.retain(named);
+            if index.is_empty() {
+                return Err(self.choice(0, &all));
+            }
+        }
+        let chosen = self.choose(&index, true)?;
+        let digest = chosen.pin(MAX_DOCUMENT).map_err(|why| OciError::Document {
+            what: format!("the index of {}", self.source.name()),
+            why,
+        })?;
+        self.bring(digest.sha256, Some(digest.size), true).await
+    }
+
+    /// The image for the platform; the first of several, unless it has to be the `only`
+    /// one. One that does not say what it is for is taken where there is no other.
+    fn choose<'i>(&self, index: &'i [Descriptor], only: bool) -> Result<&'i Descriptor, OciError> {
+        let images = || index.iter().filter(|image| image.is_image());
+        let mut fitting: Vec<_> = images()
+            .filter(|image| image.platform().as_ref() == Some(&self.platform))
+            .collect();
+        if fitting.is_empty() {
+            let silent = images().filter(|image| image.platform().is_none());
+            fitting = silent.collect();
+            if fitting.len() > 1 {
+                return Err(self.choice(fitting.len(), index));
+            }
+        }
+        match fitting.as_slice() {
+            [first, ..] if !only || fitting.len() == 1 => Ok(first),
+            several => Err(self.choice(several.len(), index)),
+        }
+    }
+
+    fn choice(&self, count: usize, index: &[Descriptor]) -> OciError {
+        let describe = |image: &Descriptor| match (image.name(), image.platform()) {
+            (Some(name), _) => format!("`{}`", name.escape_debug()),
+            (None, Some(platform)) => platform,
+            (None, None) => "an image without a name".to_owned(),
+        };
+        OciError::Choice {
+            image: self.source.name().to_owned(),
+            platform: self.platform.clone(),
+            count,
+            found: index.iter().map(describe).collect(),
+        }
+    }
+
+    /// Brings a part of the image into the cache.
+    async fn bring(
+        &self,
+        sha256: Sha256,
+        size: Option<u64>,
+        is_manifest: bool,
+    ) -> Result<Digest, OciError> {
+        let blobs = self.fetcher.cache().blobs();
+        let registry = match &self.place {
+            Place::Registry(registry) => registry,
+            Place::Layout(layout) => {
+                let digest = Digest {
+                    sha256,
+                    size: size.unwrap_or(0),
+                };
+                if !blobs.contains(&digest) {
+                    layout.take(&digest, blobs)?;
+                }
+                return Ok(digest);
+            }
+        };
+        let url = match is_manifest {
+            true => registry.manifest(&sha256),
+            false => registry.blob(&sha256),
+        };
+        let want = Want {
+            name: self.source.name().to_owned(),
+            sha256,
+            size,
+            places: vec![url.map_err(|why| unusable(self.source, why))?],
+        };
+        self.fetcher.fetch(&[want]).await?;
+        let missing = || {
+            CacheError::io("find what was fetched in the cache")(
+                std::io::ErrorKind::NotFound.into(),
+            )
+        };
+        let digest = blobs.find(&sha256).ok_or_else(missing)?;
+        if digest.size > MAX_DOCUMENT {
+            return Err(OciError::Document {
+                what: format!("{} ({sha256})", self.source.name()),
+                why: format!("it has more than {MAX_DOCUMENT} bytes"),
+            });
+        }
+        Ok(digest)
+    }
+
+    /// Whether the configuration is for the platform and speaks of all layers.
+    fn check(&self, config: &Digest, layers: usize) -> Result<(), OciError> {
+        let wrong = |why: String| OciError::Document {
+            what: format!("the configuration of {}", self.source.name()),
+            why,
+        };
+        let bytes = self.fetcher.cache().blobs().read(config)?;
+        let config = Config::parse(&bytes).map_err(wrong)?;
+        if config.platform != self.platform {
+            return Err(OciError::Choice {
+                image: self.source.name().to_owned(),
+                platform: self.platform.clone(),
+                count: 0,
+                found: vec![config.platform],
+            });
+        }
+        if config.diff_ids.len() != layers {
+            return Err(wrong(format!(
+                "it speaks of {} layers: expected {layers}",
+                config.diff_ids.len()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Copies what the cache lacks of locked images from their layouts, and says how much
+/// that was. What a layout lacks may be on a mirror; a note says why it is not taken.
+///
+/// # Errors
+/// [`FetchError`] where the cache fails.
+pub async fn take(fetcher: &Fetcher, locked: &LockedRecipe) -> Result<usize, FetchError> {
+    let mut taken = 0;
+    let folder = locked.path().parent().unwrap_or_else(|| Path::new("."));
+    for source in locked.lock().sources.values() {
+        let LockedSource::Oci(oci) = source else {
+            continue;
+        };
+        let blobs = fetcher.cache().blobs();
+        let mut missing = oci.digests();
+        missing.retain(|digest| !blobs.contains(digest));
+        if missing.is_empty() || fetcher.options().only_mirrors {
+            continue;
+        }
+        let (source, folder) = (oci.request.clone(), folder.to_owned());
+        let store = blobs.clone();
+        let (count, notes) = blocking(move || {
+            let layout = match Layout::of(&source, &folder) {
+                Ok(None) => return Ok((0, Vec::new())),
+                Ok(Some(layout)) => layout,
+                Err(error) => return Ok((0, vec![error.to_string()])),
+            };
+            let (mut count, mut notes) = (0, Vec::new());
+            for digest in missing {
+                match layout.take(&digest, &store) {
+                    Ok(()) => count += 1,
+                    Err(OciError::Cache(error)) => return Err(FetchError::Cache(error)),
+                    Err(error) => notes.push(error.to_string()),
+                }
+            }
+            Ok((count, notes))
+        })
+        .await?;
+        notes.iter().for_each(|note| fetcher.progress().note(note));
+        taken += count;
+    }
+    if taken > 0 {
+        let cache = fetcher.cache().clone();
+        blocking(move || cache.sync()).await?;
+    }
+    Ok(taken)
+}
+
+/// Reads `bytes` as a manifest or index, else as a configuration; for fuzzing.
+///
+/// # Errors
+/// What is wrong with it as the first, and as the second.
+pub fn fuzz(bytes: &[u8]) -> Result<(), [String; 2]> {
+    let document = Document::parse(bytes).map(|document| {
+        if let Document::Index(images) = document {
+            for image in images {
+                let _ = (image.pin(MAX_DOCUMENT), image.name(), image.platform());
+            }
+        }
+    });
+    document.or_else(|first| match Config::parse(bytes) {
+        Ok(_) => Ok(()),
+        Err(second) => Err([first, second]),
+    })
+}

@@ -1,0 +1,264 @@
+//! The flavour `yocto`, on a real image: built by hash, verified, booted, with its
+//! packages in the bill of materials.
+
+mod support;
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::Output;
+
+use fs_err as fs;
+use lunikernel_cache::artefact::{Artefact, SBOM};
+use lunikernel_testing::{left_out, this_test};
+use serde_json::Value;
+use support::small::lock_of;
+use support::{hello, luni, project, transcript};
+
+/// The image's manifest in the hashed mirror.
+const MANIFEST: &str = "08fb122c51d5764b0386084ccf3b9f6a6341153717b5b9c9da24e9856869b68f";
+
+struct World {
+    folder: tempfile::TempDir,
+    mirror: PathBuf,
+    /// The addresses of all mirrors that are known by hash.
+    mirrors: Vec<String>,
+}
+
+impl World {
+    /// The recipe, locked, in a folder of its own; `None` where there is no mirror.
+    fn new() -> Option<Self> {
+        let test = format!("yocto::{}", this_test());
+        let Some(mirror) = std::env::var_os("LUNI_TEST_MIRROR").map(PathBuf::from) else {
+            left_out(&test, "LUNI_TEST_MIRROR names no hashed mirror");
+            return None;
+        };
+        let debian = hello::mirror(&test)?;
+        let world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            mirrors: vec![format!("file://{}", mirror.display()), debian],
+            mirror,
+        };
+        let recipe = fs::read(project("tests/yocto/minimal-3.1.yaml")).unwrap();
+        fs::write(world.path("recipe.yaml"), recipe).unwrap();
+        // The kernel is that of another recipe.
+        let linux = |source: &str| source == "linux";
+        let lock = lock_of(&hello::recipe().join("recipe.lock"), linux);
+        fs::write(world.path("recipe.lock"), lock).unwrap();
+        world.succeeds(&["lock"]);
+        Some(world)
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mirrors = self.mirrors.iter();
+        luni(self.folder.path())
+            .arg("--offline")
+            .args(mirrors.flat_map(|mirror| ["--mirror", mirror.as_str()]))
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", transcript(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], expected: &[&str]) {
+        let output = self.run(arguments);
+        let text = transcript(&output);
+        assert!(!output.status.success(), "{text}");
+        for expected in expected {
+            assert!(text.contains(expected), "{expected} is not in {text}");
+        }
+    }
+
+    fn change(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("recipe.yaml")).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        fs::write(self.path("recipe.yaml"), text.replace(from, to)).unwrap();
+    }
+
+    /// Takes the lists of packages from files beside the recipe.
+    fn with_lists(&self, manifest: &[u8], licences: &[u8]) {
+        fs::write(self.path("image.manifest"), manifest).unwrap();
+        fs::write(self.path("license.manifest"), licences).unwrap();
+        self.change(
+            "sources:\n",
+            "sources:\n  listed: {file: image.manifest}\n  licensed: {file: license.manifest}\n",
+        );
+        self.change(
+            "  manifest: manifest\n",
+            "  manifest: listed\n  licences: licensed\n",
+        );
+        let text = fs::read_to_string(self.path("recipe.yaml")).unwrap();
+        let (before, rest) = text.split_once("  manifest:\n    url:").unwrap();
+        let (_, after) = rest.split_once("  linux:\n").unwrap();
+        let text = format!("{before}  linux:\n{after}");
+        fs::write(self.path("recipe.yaml"), text).unwrap();
+        self.succeeds(&["lock"]);
+    }
+
+    fn manifest(&self) -> Vec<u8> {
+        fs::read(self.mirror.join("sha256").join(MANIFEST)).unwrap()
+    }
+
+    /// The package of that name in the bill of materials of what was built.
+    fn listed(&self, name: &str) -> Option<Value> {
+        let artefact = Artefact::open(&self.path("minimal.luni.zip")).unwrap();
+        let mut text = String::new();
+        let mut entry = artefact.entry(SBOM).unwrap();
+        entry.read_to_string(&mut text).unwrap();
+        let sbom: Value = serde_json::from_str(&text).unwrap();
+        let packages = sbom["packages"].as_array().unwrap();
+        let package = packages.iter().find(|it| it["name"] == name).cloned()?;
+        let contains = sbom["relationships"].as_array().unwrap().iter();
+        let mut contains = contains.filter(|it| it["relationshipType"] == "CONTAINS");
+        assert!(contains.any(|it| it["relatedSpdxElement"] == package["SPDXID"]));
+        Some(package)
+    }
+}
+
+#[track_caller]
+fn has_golden_digest(world: &World) {
+    let golden = fs::read_to_string(project("tests/golden/yocto-minimal.sha256")).unwrap();
+    let built = world.succeeds(&["build", "-o", "minimal.luni.zip"]);
+    let digest = built.split_whitespace().next().unwrap_or_default();
+    assert_eq!(
+        Some(digest),
+        golden.split_whitespace().next(),
+        "the digest of tests/yocto/minimal-3.1.yaml has moved; if that is meant, write the new \
+         one into tests/golden/yocto-minimal.sha256 and say in the commit message why"
+    );
+}
+
+#[test]
+fn the_bill_of_materials_has_the_packages_of_the_manifest() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    has_golden_digest(&world);
+    let busybox = world.listed("busybox").unwrap();
+    assert_eq!(busybox["versionInfo"], "1.31.1");
+    assert_eq!(busybox["comment"], "architecture core2_64");
+    assert!(busybox.get("licenseDeclared").is_none());
+    assert_eq!(
+        world.listed("libc6").unwrap()["versionInfo"],
+        "2.31+git0+2d4f26e5cf"
+    );
+    assert!(world.listed("bash").is_none());
+
+    let licences = "PACKAGE NAME: busybox\nPACKAGE VERSION: 1.31.1\nRECIPE NAME: busybox\n\
+        LICENSE: GPLv2 & bzip2-1.0.6\n\nPACKAGE NAME: netbase\nPACKAGE VERSION: 6.1\n\
+        RECIPE NAME: netbase\nLICENSE: a-word-of-its-own\n\n";
+    world.with_lists(&world.manifest(), licences.as_bytes());
+    world.succeeds(&["build", "-o", "minimal.luni.zip"]);
+    let busybox = world.listed("busybox").unwrap();
+    assert_eq!(busybox["licenseDeclared"], "GPL-2.0-only AND bzip2-1.0.6");
+    // What has no counterpart is not guessed.
+    assert!(
+        world
+            .listed("netbase")
+            .unwrap()
+            .get("licenseDeclared")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_manifest_that_was_tampered_with_is_named() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    // What a mirror has under the manifest's name, with another version of a package.
+    let tampered = String::from_utf8(world.manifest()).unwrap();
+    let tampered = tampered.replace("busybox core2_64 1.31.1", "busybox core2_64 1.31.2");
+    let evil = world.path("evil/sha256");
+    fs::create_dir_all(&evil).unwrap();
+    fs::write(evil.join(MANIFEST), tampered).unwrap();
+    let evil = vec![format!("file://{}", world.path("evil").display())];
+    let honest = std::mem::replace(&mut world.mirrors, evil);
+    let fails = ["core-image-minimal-qemux86-64.manifest"];
+    world.fails(&["--cache", "other", "fetch"], &fails);
+    world.mirrors = honest;
+
+    let mut broken = world.manifest();
+    broken.extend_from_slice(b"busybox core2_64\n");
+    world.with_lists(&broken, b"LICENSE: MIT\n");
+    world.fails(
+        &["build"],
+        &[
+            "could not read the list of packages `listed`",
+            "line 28: expected `NAME ARCHITECTURE VERSION`",
+            "hint: ",
+        ],
+    );
+    fs::write(world.path("image.manifest"), world.manifest()).unwrap();
+    world.succeeds(&["lock"]);
+    world.fails(
+        &["build"],
+        &[
+            "could not read the list of packages `licensed`",
+            "line 1: expected `PACKAGE NAME: …`",
+        ],
+    );
+}
+
+#[test]
+fn the_image_is_the_same_whatever_varies() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    let report = world.succeeds(&["verify", "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["verdict"], "GOOD", "{report:#}");
+    let varied = report["variations"].as_array().unwrap().iter();
+    let varied = varied.filter(|variation| variation["state"] == "varied");
+    // A machine may be unable to vary some.
+    assert!(varied.count() > 8, "{report:#}");
+}
+
+#[test]
+fn the_image_boots_by_its_own_init_and_runs_services() {
+    let qemu = std::process::Command::new("qemu-system-x86_64")
+        .arg("--version")
+        .output();
+    if qemu.is_err() {
+        let test = format!("yocto::{}", this_test());
+        left_out(&test, "qemu-system-x86_64 is not installed");
+        return;
+    }
+    let Some(world) = World::new() else {
+        return;
+    };
+    has_golden_digest(&world);
+    for expected in [
+        "BusyBox v1.31.1",
+        "this is web with ~ at /home/web",
+        "minimal login:",
+    ] {
+        let arguments = ["--timeout", "600", "--expect", expected, "minimal.luni.zip"];
+        let ran = world.run(&[&["run"][..], &arguments].concat());
+        let console = transcript(&ran);
+        assert_eq!(ran.status.code(), Some(0), "{console}");
+        assert!(console.contains("INIT: version 2.96 booting"), "{console}");
+    }
+}
+
+#[test]
+fn what_is_no_image_is_told() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.change("from: [rootfs]\n  manifest", "from: [linux]\n  manifest");
+    world.fails(
+        &["build"],
+        &["`rootfs.from` makes no image of Yocto", "/sbin/init"],
+    );
+}

@@ -397,7 +397,11 @@ impl Unpacking {
             }
             EntryType::Link => match self.hard_link(&path, &shown, target.as_deref())? {
                 Some(node) => node,
-                None => return Ok(()),
+                // Its name and that of the file are kept until the layers are put together.
+                None => {
+                    let target = String::from_utf8_lossy(target.as_deref().unwrap_or_default());
+                    return self.count_names(&path, &shown, &Node::symlink(target));
+                }
             },
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
                 self.device(&shown, &header, meta)?
@@ -412,19 +416,22 @@ impl Unpacking {
                 ));
             }
         };
-        if let Err(Excess { limit, unit }) = self.names.add(&self.root, &path, &node) {
-            return Err(TarError::Bomb {
-                member: shown,
-                limit,
-                unit,
-            });
-        }
+        self.count_names(&path, &shown, &node)?;
         self.root
             .insert(&path, node)
             .map_err(|source| TarError::Place {
                 member: shown,
                 source,
             })
+    }
+
+    fn count_names(&mut self, path: &str, shown: &str, node: &Node) -> Result<(), TarError> {
+        let added = self.names.add(&self.root, path, node);
+        added.map_err(|Excess { limit, unit }| TarError::Bomb {
+            member: shown.to_owned(),
+            limit,
+            unit,
+        })
     }
 
     /// Refuses a member below a symbolic link, which would end up elsewhere.

@@ -87,6 +87,7 @@ fn users_join_those_of_the_packages() {
         .unwrap();
     assert_eq!(again, root);
     let mut other = recipe();
+    other.rootfs.services.clear();
     other.rootfs.users[0].uid = 1001;
     let error = Alpine
         .complete(&other, &mut again, cache.blobs())

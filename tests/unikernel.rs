@@ -342,6 +342,23 @@ fn a_tender_gets_memory_devices_and_the_command_line() {
         said.ends_with("/kernel>\n<one>\n<two>\n<three>\n"),
         "{said}"
     );
+    // A prompt does not end its line, and is what was waited for all the same.
+    fs::write(
+        &tender,
+        "#!/bin/sh\nprintf 'begun\\nlogin: '\nexec sleep 600\n",
+    )
+    .unwrap();
+    let ran = bench.run(&[
+        "--tender",
+        tender.to_str().unwrap(),
+        "--attach",
+        "storage=text",
+        "--attach",
+        "service=tap7",
+        "--expect",
+        "login:",
+    ]);
+    assert_eq!(stdout(&ran), "begun\nlogin: \n", "{}", transcript(&ran));
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub(super) fn watch(
             watched,
             options,
             line: None,
+            unshown: None,
             page: None,
             page_failure: None,
             last: VecDeque::new(),
@@ -96,6 +97,8 @@ struct Watcher<'a> {
     watched: Watched<'a>,
     options: &'a Options,
     line: Option<String>,
+    /// What was expected came in a line that is not complete, and was not shown yet.
+    unshown: Option<String>,
     page: Option<String>,
     page_failure: Option<String>,
     last: VecDeque<String>,
@@ -116,6 +119,7 @@ impl<'env> Watcher<'env> {
             match self.next(incoming)? {
                 News::Line(line) => {
                     on_event(BootEvent::Line(&line));
+                    self.unshown = None;
                     let came = self.is_expected(&line);
                     if !came && is_panic(&line) {
                         let last = self.last();
@@ -131,6 +135,7 @@ impl<'env> Watcher<'env> {
                     }
                 }
                 News::Partial(line) if self.is_expected(&line) => {
+                    self.unshown = Some(line.clone());
                     self.line = Some(line);
                     ask_for_page(self);
                 }
@@ -143,6 +148,9 @@ impl<'env> Watcher<'env> {
                 && self.line.is_some() == self.options.expect.is_some()
                 && self.page.is_some() == self.options.http.is_some()
             {
+                if let Some(line) = self.unshown.take() {
+                    on_event(BootEvent::Line(&line));
+                }
                 return Ok(self.outcome());
             }
         }

@@ -10,11 +10,12 @@ mod users;
 mod yocto;
 
 use lunikernel_cache::artefact::{Devices, Overlay, Protocol};
-use lunikernel_cache::{BlobStore, CacheError, Rootfs, RootfsError};
+use lunikernel_cache::{BlobStore, CacheError, NodeKind, Rootfs, RootfsError};
 
 use crate::recipe::{FlavourName, Recipe};
 use crate::unikernel::KernelFlaw;
 pub use debian::guest::GuestError;
+use debian::guest::GuestFile;
 
 /// A flavour: what differs from one to the next.
 #[derive(Clone, Copy)]
@@ -50,6 +51,18 @@ pub trait Linux: Sync {
         root.underlay(&self.guest(recipe, blobs)?)?;
         Ok(())
     }
+}
+
+/// The flavour's own files as a root file system, their content in the store.
+fn laid(files: Vec<GuestFile>, blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
+    let mut root = Rootfs::new();
+    for file in files {
+        if let NodeKind::File { .. } = file.node.kind {
+            blobs.put(&file.content)?;
+        }
+        root.insert(&file.path, file.node)?;
+    }
+    Ok(root)
 }
 
 /// A single file, `kernel.from`, that is booted as it is.

@@ -56,12 +56,7 @@ impl Linux for Tinycore {
                 script,
             ));
         }
-        let mut root = Rootfs::new();
-        for file in files {
-            blobs.put(&file.content)?;
-            root.insert(&file.path, file.node)?;
-        }
-        Ok(root)
+        super::laid(files, blobs)
     }
 
     fn complete(

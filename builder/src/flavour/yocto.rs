@@ -4,7 +4,7 @@
 
 use lunikernel_cache::{BlobStore, Node, NodeKind, Rootfs};
 
-use super::debian::guest::{self, GuestError, GuestFile, SUPERVISE};
+use super::debian::guest::{self, GuestError, SUPERVISE};
 use super::{FlavourError, Linux, users};
 use crate::recipe::Recipe;
 
@@ -64,7 +64,7 @@ impl Linux for Yocto {
                 script,
             ));
         }
-        let mut root = folder_of(files, blobs)?;
+        let mut root = super::laid(files, blobs)?;
         for level in 2..=5 {
             let link = Node::symlink("../init.d/luni");
             root.insert(&format!("etc/rc{level}.d/S99luni"), link)?;
@@ -113,22 +113,13 @@ impl Linux for Yocto {
 /// What an image for a disk may lack, and a machine that runs from memory needs. It lies
 /// below what is there.
 fn surroundings(blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
-    let mut root = folder_of(vec![guest::file(INIT, 0o755, HANDOVER)], blobs)?;
+    let mut root = super::laid(vec![guest::file(INIT, 0o755, HANDOVER)], blobs)?;
     for (path, mode) in [("dev", 0o755), ("proc", 0o555), ("sys", 0o555)] {
         root.insert(path, Node::folder(mode))?;
     }
     // The kernel opens it for init before anything is mounted.
     let console = Node::of(0o600, NodeKind::CharDevice { major: 5, minor: 1 });
     root.insert("dev/console", console)?;
-    Ok(root)
-}
-
-fn folder_of(files: Vec<GuestFile>, blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
-    let mut root = Rootfs::new();
-    for file in files {
-        blobs.put(&file.content)?;
-        root.insert(&file.path, file.node)?;
-    }
     Ok(root)
 }
 

@@ -3,7 +3,7 @@
 
 pub mod guest;
 
-use lunikernel_cache::{BlobStore, NodeKind, Rootfs};
+use lunikernel_cache::{BlobStore, Rootfs};
 
 use super::{FlavourError, Linux};
 use crate::recipe::Recipe;
@@ -14,13 +14,6 @@ pub(super) struct Debian;
 
 impl Linux for Debian {
     fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
-        let mut root = Rootfs::new();
-        for file in guest::guest_files(recipe)? {
-            if let NodeKind::File { .. } = file.node.kind {
-                blobs.put(&file.content)?;
-            }
-            root.insert(&file.path, file.node)?;
-        }
-        Ok(root)
+        super::laid(guest::guest_files(recipe)?, blobs)
     }
 }

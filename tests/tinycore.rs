@@ -4,7 +4,6 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
 use fs_err as fs;
 use lunikernel_builder::assemble::archive;
@@ -14,6 +13,7 @@ use lunikernel_testing::{left_out, this_test};
 use md5::{Digest as _, Md5};
 use std::io::Read as _;
 use support::small::lock_of;
+use support::upstream::World;
 use support::{hello, luni, matches, project, transcript};
 
 /// Where the committed recipes have their extensions from: nowhere, as they are found
@@ -39,72 +39,18 @@ const EXTENSIONS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-struct World {
-    folder: tempfile::TempDir,
-    mirror: PathBuf,
-    /// The addresses of all mirrors that are known by hash.
-    mirrors: Vec<String>,
-}
-
 impl World {
     /// A recipe of this release in a folder of its own; `None` where there is no mirror.
-    fn new(release: &str) -> Option<Self> {
-        let Some(mirror) = std::env::var_os("LUNI_TEST_MIRROR").map(PathBuf::from) else {
-            let test = format!("tinycore::{}", this_test());
-            left_out(&test, "LUNI_TEST_MIRROR names no hashed mirror");
-            return None;
-        };
-        let folder = tempfile::tempdir().unwrap();
+    fn of(release: &str) -> Option<Self> {
+        let world = Self::empty(&format!("tinycore::{}", this_test()))?;
         let name = format!("tests/tinycore/core-{release}.yaml");
         let recipe = fs::read_to_string(project(&name)).unwrap();
-        fs::write(folder.path().join("recipe.yaml"), recipe).unwrap();
+        fs::write(world.path("recipe.yaml"), recipe).unwrap();
         let lock = project(&name).with_extension("lock");
         if let Ok(lock) = fs::read(lock) {
-            fs::write(folder.path().join("recipe.lock"), lock).unwrap();
+            fs::write(world.path("recipe.lock"), lock).unwrap();
         }
-        let mirrors = vec![format!("file://{}", mirror.display())];
-        Some(Self {
-            folder,
-            mirror,
-            mirrors,
-        })
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mirrors = self.mirrors.iter();
-        luni(self.folder.path())
-            .arg("--offline")
-            .args(mirrors.flat_map(|mirror| ["--mirror", mirror.as_str()]))
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", transcript(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    #[track_caller]
-    fn fails(&self, arguments: &[&str], expected: &[&str]) {
-        let output = self.run(arguments);
-        let text = transcript(&output);
-        assert!(!output.status.success(), "{text}");
-        for expected in expected {
-            assert!(text.contains(expected), "{expected} is not in {text}");
-        }
-    }
-
-    fn change(&self, path: &str, from: &str, to: &str) {
-        let text = fs::read_to_string(self.path(path)).unwrap();
-        assert!(text.contains(from), "{from} is not in {text}");
-        fs::write(self.path(path), text.replace(from, to)).unwrap();
+        Some(world)
     }
 
     /// A mirror of extensions as TinyCore lays it out, with the real extensions; the
@@ -156,7 +102,7 @@ fn has_golden_digest(world: &World) {
 /// After a change that was meant: `UPDATE=1 cargo test --test tinycore`.
 #[test]
 fn the_lock_is_what_a_mirror_of_extensions_gives() {
-    let Some(world) = World::new("7.2") else {
+    let Some(world) = World::of("7.2") else {
         return;
     };
     let upstream = world.upstream();
@@ -206,7 +152,7 @@ fn a_damaged_mirror_of_extensions_is_found_out_when_locking() {
         ),
     ];
     for (damage, expected) in damages {
-        let Some(world) = World::new("7.2") else {
+        let Some(world) = World::of("7.2") else {
             return;
         };
         let upstream = world.upstream();
@@ -218,7 +164,7 @@ fn a_damaged_mirror_of_extensions_is_found_out_when_locking() {
 /// Without its list, an extension depends on nothing; with a cycle, each is there once.
 #[test]
 fn lists_that_are_missing_or_run_in_circles_are_taken_as_they_are() {
-    let Some(world) = World::new("7.2") else {
+    let Some(world) = World::of("7.2") else {
         return;
     };
     let upstream = world.upstream();
@@ -239,7 +185,7 @@ fn lists_that_are_missing_or_run_in_circles_are_taken_as_they_are() {
 
 #[test]
 fn an_extension_that_is_no_longer_what_was_locked_is_refused() {
-    let Some(world) = World::new("7.2") else {
+    let Some(world) = World::of("7.2") else {
         return;
     };
     let upstream = world.upstream();
@@ -261,7 +207,7 @@ fn an_extension_that_is_no_longer_what_was_locked_is_refused() {
 
 #[test]
 fn extensions_are_merged_with_their_scripts_for_core_to_run() {
-    let Some(world) = World::new("7.2") else {
+    let Some(world) = World::of("7.2") else {
         return;
     };
     has_golden_digest(&world);
@@ -291,7 +237,7 @@ fn extensions_are_merged_with_their_scripts_for_core_to_run() {
 /// kernel nor its root file systems have: what Core reads is compared with what it wants.
 #[test]
 fn extensions_are_kept_where_core_looks_for_them() {
-    let Some(world) = World::new("7.2") else {
+    let Some(world) = World::of("7.2") else {
         return;
     };
     for file in ["recipe.yaml", "recipe.lock"] {
@@ -332,7 +278,7 @@ fn extensions_are_kept_where_core_looks_for_them() {
 
 #[test]
 fn core_is_the_same_whatever_varies() {
-    let Some(world) = World::new("7.2") else {
+    let Some(world) = World::of("7.2") else {
         return;
     };
     let report = world.succeeds(&["verify", "--json"]);
@@ -373,7 +319,7 @@ fn has_qemu() -> bool {
 
 #[test]
 fn core_7_boots_and_runs_bash() {
-    let Some(world) = World::new("7.2").filter(|_| has_qemu()) else {
+    let Some(world) = World::of("7.2").filter(|_| has_qemu()) else {
         return;
     };
     has_golden_digest(&world);
@@ -383,7 +329,7 @@ fn core_7_boots_and_runs_bash() {
 /// On a kernel of Debian, locked as in another recipe: that of Core 7 is too old.
 #[test]
 fn core_11_boots_and_runs_bash() {
-    let Some(mut world) = World::new("11.0").filter(|_| has_qemu()) else {
+    let Some(mut world) = World::of("11.0").filter(|_| has_qemu()) else {
         return;
     };
     let Some(debian) = hello::mirror("tinycore::core_11_boots_and_runs_bash") else {
@@ -402,7 +348,7 @@ fn core_11_boots_and_runs_bash() {
 
 #[test]
 fn a_root_that_is_no_core_is_told() {
-    let Some(world) = World::new("7.2") else {
+    let Some(world) = World::of("7.2") else {
         return;
     };
     world.change("recipe.yaml", "[rootfs, extensions]", "[extensions]");

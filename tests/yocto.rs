@@ -4,40 +4,24 @@
 mod support;
 
 use std::io::Read as _;
-use std::path::PathBuf;
-use std::process::Output;
 
 use fs_err as fs;
 use lunikernel_cache::artefact::{Artefact, SBOM};
 use lunikernel_testing::{left_out, this_test};
 use serde_json::Value;
 use support::small::lock_of;
-use support::{hello, luni, project, transcript};
+use support::upstream::World;
+use support::{hello, project, transcript};
 
 /// The image's manifest in the hashed mirror.
 const MANIFEST: &str = "08fb122c51d5764b0386084ccf3b9f6a6341153717b5b9c9da24e9856869b68f";
 
-struct World {
-    folder: tempfile::TempDir,
-    mirror: PathBuf,
-    /// The addresses of all mirrors that are known by hash.
-    mirrors: Vec<String>,
-}
-
 impl World {
     /// The recipe, locked, in a folder of its own; `None` where there is no mirror.
-    fn new() -> Option<Self> {
+    fn locked() -> Option<Self> {
         let test = format!("yocto::{}", this_test());
-        let Some(mirror) = std::env::var_os("LUNI_TEST_MIRROR").map(PathBuf::from) else {
-            left_out(&test, "LUNI_TEST_MIRROR names no hashed mirror");
-            return None;
-        };
-        let debian = hello::mirror(&test)?;
-        let world = Self {
-            folder: tempfile::tempdir().unwrap(),
-            mirrors: vec![format!("file://{}", mirror.display()), debian],
-            mirror,
-        };
+        let mut world = Self::empty(&test)?;
+        world.mirrors.push(hello::mirror(&test)?);
         let recipe = fs::read(project("tests/yocto/minimal-3.1.yaml")).unwrap();
         fs::write(world.path("recipe.yaml"), recipe).unwrap();
         // The kernel is that of another recipe.
@@ -48,52 +32,17 @@ impl World {
         Some(world)
     }
 
-    fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mirrors = self.mirrors.iter();
-        luni(self.folder.path())
-            .arg("--offline")
-            .args(mirrors.flat_map(|mirror| ["--mirror", mirror.as_str()]))
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", transcript(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    #[track_caller]
-    fn fails(&self, arguments: &[&str], expected: &[&str]) {
-        let output = self.run(arguments);
-        let text = transcript(&output);
-        assert!(!output.status.success(), "{text}");
-        for expected in expected {
-            assert!(text.contains(expected), "{expected} is not in {text}");
-        }
-    }
-
-    fn change(&self, from: &str, to: &str) {
-        let text = fs::read_to_string(self.path("recipe.yaml")).unwrap();
-        assert!(text.contains(from), "{from} is not in {text}");
-        fs::write(self.path("recipe.yaml"), text.replace(from, to)).unwrap();
-    }
-
     /// Takes the lists of packages from files beside the recipe.
     fn with_lists(&self, manifest: &[u8], licences: &[u8]) {
         fs::write(self.path("image.manifest"), manifest).unwrap();
         fs::write(self.path("license.manifest"), licences).unwrap();
         self.change(
+            "recipe.yaml",
             "sources:\n",
             "sources:\n  listed: {file: image.manifest}\n  licensed: {file: license.manifest}\n",
         );
         self.change(
+            "recipe.yaml",
             "  manifest: manifest\n",
             "  manifest: listed\n  licences: licensed\n",
         );
@@ -140,7 +89,7 @@ fn has_golden_digest(world: &World) {
 
 #[test]
 fn the_bill_of_materials_has_the_packages_of_the_manifest() {
-    let Some(world) = World::new() else {
+    let Some(world) = World::locked() else {
         return;
     };
     has_golden_digest(&world);
@@ -173,7 +122,7 @@ fn the_bill_of_materials_has_the_packages_of_the_manifest() {
 
 #[test]
 fn a_manifest_that_was_tampered_with_is_named() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = World::locked() else {
         return;
     };
     // What a mirror has under the manifest's name, with another version of a package.
@@ -212,7 +161,7 @@ fn a_manifest_that_was_tampered_with_is_named() {
 
 #[test]
 fn the_image_is_the_same_whatever_varies() {
-    let Some(world) = World::new() else {
+    let Some(world) = World::locked() else {
         return;
     };
     let report = world.succeeds(&["verify", "--json"]);
@@ -234,7 +183,7 @@ fn the_image_boots_by_its_own_init_and_runs_services() {
         left_out(&test, "qemu-system-x86_64 is not installed");
         return;
     }
-    let Some(world) = World::new() else {
+    let Some(world) = World::locked() else {
         return;
     };
     has_golden_digest(&world);
@@ -253,10 +202,14 @@ fn the_image_boots_by_its_own_init_and_runs_services() {
 
 #[test]
 fn what_is_no_image_is_told() {
-    let Some(world) = World::new() else {
+    let Some(world) = World::locked() else {
         return;
     };
-    world.change("from: [rootfs]\n  manifest", "from: [linux]\n  manifest");
+    world.change(
+        "recipe.yaml",
+        "from: [rootfs]\n  manifest",
+        "from: [linux]\n  manifest",
+    );
     world.fails(
         &["build"],
         &["`rootfs.from` makes no image of Yocto", "/sbin/init"],

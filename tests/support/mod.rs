@@ -12,6 +12,8 @@ pub(crate) mod hello;
 pub(crate) mod server;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod small;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

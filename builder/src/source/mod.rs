@@ -7,5 +7,6 @@ pub mod file;
 pub mod git;
 pub mod krate;
 pub mod oci;
+mod solve;
 pub mod tcz;
 pub mod url;

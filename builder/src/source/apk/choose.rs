@@ -7,14 +7,15 @@ use url::Url;
 
 use super::archive::{self, MAX_SIZE};
 use super::base::{self, Base};
-use super::catalogue::Catalogue;
 use super::error::ApkSourceError;
 use super::keys::Keys;
+use super::rules::{self, Catalogue};
 use super::solve::{Request, solve};
 use super::{VouchedIndex, below};
 use crate::assemble::apk::Checksum;
 use crate::fetch::Fetcher;
 use crate::recipe::{ApkSource, Arch};
+use crate::source::solve::SolveError;
 
 /// The largest key, in bytes.
 const MAX_KEY: u64 = 64 << 10;
@@ -104,7 +105,7 @@ pub async fn choose(fetcher: &Fetcher, asked: Asked<'_>) -> Result<Choice, ApkSo
         });
     }
     let task = fetcher.progress().start("solving", "packages", None);
-    let catalogue = Catalogue::new(packages);
+    let catalogue = rules::catalogue(packages).map_err(SolveError::from)?;
     let packages = find(&catalogue, asked)?;
     task.finish(&format!("{} of {}", packages.len(), catalogue.len()));
     Ok(Choice {

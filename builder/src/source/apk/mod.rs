@@ -8,17 +8,16 @@
 
 mod archive;
 mod base;
-mod catalogue;
 mod choose;
 mod dependency;
 mod error;
 pub mod fuzz;
-mod graph;
 mod index;
 mod keys;
 mod pin;
 #[cfg(test)]
 mod pin_tests;
+mod rules;
 mod solve;
 #[cfg(test)]
 mod test_repository;

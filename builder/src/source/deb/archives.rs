@@ -1,10 +1,11 @@
 //! The archives of this machine, as they were found during one run.
 
-use super::catalogue::Catalogue;
+use super::rules::Catalogue;
 use super::suites::{self, Suite};
 use super::{AptConfig, DebError, DebOptions, Download, ResolvedDebs, lists, locked, solve};
 use crate::fetch::Fetcher;
 use crate::recipe::{Arch, DebSource};
+use crate::source::solve::SolveError;
 
 /// The archives that this machine is configured with.
 ///
@@ -139,7 +140,7 @@ impl<'a> Archives<'a> {
         let what = format!("the package lists of {}", source.suite);
         let task = progress.start("reading", &what, None);
         let packages = lists::read(source, arch, &suites, download).await?;
-        let catalogue = Catalogue::new(packages);
+        let catalogue = Catalogue::new(packages).map_err(SolveError::from)?;
         task.finish(&format!("{} packages", catalogue.len()));
         Ok(Snapshot {
             key,

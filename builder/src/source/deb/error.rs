@@ -8,6 +8,7 @@ use url::Url;
 use super::packages::PackagesError;
 use super::release::ReleaseError;
 use crate::fetch::FetchError;
+use crate::source::solve::SolveError;
 
 /// Debian packages could not be locked.
 #[derive(Debug, thiserror::Error)]
@@ -157,12 +158,9 @@ pub enum DebError {
         /// The versions there are, newest first.
         found: Vec<String>,
     },
-    /// The packages cannot be installed together.
-    #[error("the packages cannot be installed together:\n{why}")]
-    Unsolvable {
-        /// The chain of reasons.
-        why: String,
-    },
+    /// The packages cannot be chosen.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
     /// The work was not done to its end.
     #[error("reading the lists of packages was interrupted")]
     Interrupted,
@@ -212,9 +210,9 @@ impl DebError {
                 None => return None,
             },
             Self::NoVersion { name, .. } => format!("write `{name}` for the newest version"),
-            Self::Unsolvable { .. } => {
-                "name another package or version, or take what is not needed as present with `without`".to_owned()
-            }
+            Self::Solve(error) => error.hint(
+                "name another package or version, or take what is not needed as present with `without`",
+            ),
             Self::ReadFile(_)
             | Self::Release { .. }
             | Self::WrongSuite { .. }

@@ -10,3 +10,5 @@ pub mod oci;
 mod solve;
 pub mod tcz;
 pub mod url;
+
+pub use solve::{Crowded, SolveError};

@@ -150,7 +150,8 @@ impl Versions {
             return version.is_empty().then_some(Self::Any);
         }
         if operator == "><" {
-            return (!version.is_empty()).then(|| Self::Checksum(version.into()));
+            let is_word = !version.is_empty() && version.chars().all(|c| c.is_ascii_graphic());
+            return is_word.then(|| Self::Checksum(version.into()));
         }
         let has = |c: char| operator.contains(c);
         let Some(version) = Version::parse(version) else {
@@ -279,7 +280,17 @@ mod tests {
             assert_eq!(Dependency::parse(word).unwrap().to_string(), word);
         }
         for bad in [
-            "", "!", "=1", "a=", "a=<1", "a@edge", "a>x", "a==1", "a><", "a\u{1}",
+            "",
+            "!",
+            "=1",
+            "a=",
+            "a=<1",
+            "a@edge",
+            "a>x",
+            "a==1",
+            "a><",
+            "a><Q1\u{1b}",
+            "a\u{1}",
         ] {
             assert!(Dependency::parse(bad).is_err(), "{bad}");
         }

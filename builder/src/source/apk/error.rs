@@ -136,6 +136,30 @@ pub enum ApkSourceError {
     /// The packages cannot be chosen.
     #[error(transparent)]
     Solve(#[from] SolveError),
+    /// An index is older than that of the lock.
+    #[error("the index of {repository} is of {found}, and the lock was made by that of {locked}")]
+    Older {
+        /// The repository.
+        repository: String,
+        /// What its maker calls it.
+        found: String,
+        /// What the maker called the one that the lock was made by.
+        locked: String,
+    },
+    /// A repository has only versions of a package that are older than that in the lock.
+    #[error(
+        "the lock has {package} {locked} of {repository}, and the newest that is there now is {found}"
+    )]
+    Withdrawn {
+        /// The repository.
+        repository: String,
+        /// The package.
+        package: String,
+        /// The newest version.
+        found: String,
+        /// The version in the lock.
+        locked: String,
+    },
     /// Packages come along with others without end.
     #[error(
         "packages that come along on their own bring others along, {rounds} times over; the last are {}", last.join(", ")
@@ -212,6 +236,11 @@ impl ApkSourceError {
                     "name another version or repository, a base of the same release as the \
                      repositories, or take what is not needed as present with `without`",
                 ));
+            }
+            Self::Older { .. } | Self::Withdrawn { .. } => {
+                "a mirror that lags behind looks like this, and so does one that holds security \
+                 updates back: try again or take another; if it is meant to go back, use \
+                 `luni lock --allow-downgrade`"
             }
             Self::Along { .. } => "leave one of them out with `without`",
             Self::NoBase { .. } => "name a source of the recipe that is an archive",

@@ -17,6 +17,7 @@ mod keys;
 mod pin;
 #[cfg(test)]
 mod pin_tests;
+mod rollback;
 mod rules;
 mod solve;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use error::ApkSourceError;
 pub use index::IndexError;
 pub use keys::{Keys, SignatureError, Voucher};
 pub use pin::pin;
+pub use rollback::Before;
 pub use version::Version;
 
 use crate::assemble::apk::Checksum;

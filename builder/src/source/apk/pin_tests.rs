@@ -10,7 +10,7 @@ use lunikernel_testing::left_out;
 use tempfile::TempDir;
 use url::Url;
 
-use super::{ApkSourceError, Asked, LockedApk, VouchedIndex, choose, pin};
+use super::{ApkSourceError, Asked, Before, LockedApk, VouchedIndex, choose, pin};
 use crate::fetch::{FetchOptions, Fetcher};
 use crate::recipe::{ApkScripts, ApkSource, Arch};
 
@@ -73,6 +73,7 @@ impl Place {
             folder: self.folder.path(),
             base,
             keep: &[],
+            before: Before::default(),
         };
         let choice = choose(&self.fetcher, asked).await?;
         pin(&self.fetcher, choice, before).await
@@ -133,6 +134,82 @@ async fn packages_are_pinned_and_not_fetched_again() {
         );
         assert!(said.contains("needed by the recipe: `hello`"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn an_index_that_goes_back_in_time_needs_consent() {
+    let place = Place::new(&hello(), &["hello"]);
+    let entries: String = hello().iter().map(Apk::entry).collect();
+    let call = |text: &str, description: &str| {
+        let signer = testing::signer();
+        let index = testing::described(text, description, signer, SIGNER, Hash::Sha1);
+        fs::write(place.file("APKINDEX.tar.gz"), index).unwrap();
+    };
+    let lock = |before: (Vec<VouchedIndex>, Vec<LockedApk>)| {
+        let place = &place;
+        async move {
+            let asked = Asked {
+                source: &place.source,
+                arch: Arch::X86_64,
+                folder: place.folder.path(),
+                base: None,
+                keep: &[],
+                before: Before {
+                    indexes: &before.0,
+                    packages: &before.1,
+                },
+            };
+            choose(&place.fetcher, asked).await.map(drop)
+        }
+    };
+    call(&entries, "v3.20.3-47-g18457f49f1");
+    let locked = place.lock(&[]).await.unwrap();
+    lock(locked.clone()).await.unwrap();
+    call(&entries, "v3.20.3-48-g0");
+    lock(locked.clone()).await.unwrap();
+    call(&entries, "v3.20.3-9-g0");
+    let error = lock(locked.clone()).await.unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains("is of v3.20.3-9-g0, and the lock was made by that of v3.20.3-47-g"),
+        "{said}"
+    );
+    assert!(error.hint().unwrap().contains("--allow-downgrade"));
+    // What has no such name is known by a package that has gone back.
+    call(&entries.replace("V:2.1-r3", "V:2.1-r2"), "of a test");
+    let said = lock(locked.clone()).await.unwrap_err().to_string();
+    assert!(
+        said.contains("the lock has libgreet 2.1-r3")
+            && said.contains("the newest that is there now is 2.1-r2"),
+        "{said}"
+    );
+    // A newer one beside it is enough, and a repository may drop what it had.
+    let newer = entries.replace("V:2.1-r3", "V:2.2-r0");
+    call(&format!("{newer}{entries}"), "of a test");
+    lock(locked.clone()).await.unwrap();
+    lock((Vec::new(), Vec::new())).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_index_that_unpacks_to_more_than_any_is_refused() {
+    let place = Place::new(&hello(), &["hello"]);
+    // Two hundred megabytes of nothing, a few hundred kilobytes as they are served.
+    place.index(&"\n".repeat(200 << 20));
+    let said = place.refusal().await;
+    assert!(
+        said.contains("it unpacks to more than 134217728 bytes"),
+        "{said}"
+    );
+    // A million names in one line, and a version that is one line.
+    let entry = hello()[0].entry();
+    let many = format!("{entry}p:{}\n\n", "a ".repeat(3 << 20));
+    place.index(&many);
+    let said = place.refusal().await;
+    assert!(said.contains("it is longer than 4194304 bytes"), "{said}");
+    let long = format!("V:{}", "1".repeat(100_000));
+    place.index(&entry.replace("V:1.0-r0", &long));
+    let said = place.refusal().await;
+    assert!(said.contains("has `hello`"), "{said}");
 }
 
 fn flip(path: &Path, at: usize) {

@@ -10,7 +10,7 @@ use resolvo::Requirement;
 use super::dependency::Dependency;
 use super::error::ApkSourceError;
 use super::rules::{Apk, Catalogue};
-use crate::source::solve::{self, Graph, Preferences, Reason};
+use crate::source::solve::{self, Graph, MAX_STEPS, Preferences, Reason, SolveError};
 
 /// How often packages may bring along others that bring along others. Those of the
 /// documentation and the translations of what came along are the fourth.
@@ -38,9 +38,10 @@ pub(super) fn solve(
     let wanted = wanted(catalogue, request)?;
     let mut along = BTreeMap::new();
     let mut last: Vec<usize> = Vec::new();
+    let mut steps = MAX_STEPS;
     for _ in 0..MAX_ROUNDS {
         let solution = solve_with(catalogue, request, &wanted, &along)?;
-        let mut more = coming_along(catalogue, request, &solution);
+        let mut more = coming_along(catalogue, request, &solution, &mut steps)?;
         more.retain(|number| !along.contains_key(number));
         if more.is_empty() {
             return Ok(solution
@@ -121,7 +122,8 @@ fn coming_along(
     catalogue: &Catalogue,
     request: Request<'_>,
     solution: &BTreeMap<usize, Reason>,
-) -> BTreeSet<usize> {
+    steps: &mut u64,
+) -> Result<BTreeSet<usize>, SolveError> {
     let names: BTreeSet<&str> = solution
         .keys()
         .filter_map(|number| catalogue.get(*number))
@@ -142,13 +144,21 @@ fn coming_along(
         let Ok(conditions) = Dependency::list(&package.install_if) else {
             continue;
         };
-        let met = |condition: &Dependency| {
-            let fitting = catalogue.satisfying(&Apk, condition);
-            fitting.iter().any(|number| solution.contains_key(number)) != condition.conflict
+        let mut met = |condition: &Dependency| {
+            let provided = catalogue.provisions(&condition.name).len();
+            *steps = steps.saturating_sub(1 + provided as u64);
+            if *steps == 0 {
+                return false;
+            }
+            let mut fitting = catalogue.satisfying(&Apk, condition);
+            fitting.any(|number| solution.contains_key(&number)) != condition.conflict
         };
-        if conditions.iter().all(met) {
+        if conditions.iter().all(&mut met) {
             along.insert(number);
         }
+        if *steps == 0 {
+            return Err(SolveError::Endless);
+        }
     }
-    along
+    Ok(along)
 }

@@ -2,7 +2,9 @@
 
 use super::rules::Catalogue;
 use super::suites::{self, Suite};
-use super::{AptConfig, DebError, DebOptions, Download, ResolvedDebs, lists, locked, solve};
+use super::{
+    AptConfig, DebError, DebOptions, Download, ResolvedDebs, lists, locked, rollback, solve,
+};
 use crate::fetch::Fetcher;
 use crate::recipe::{Arch, DebSource};
 use crate::source::solve::SolveError;
@@ -74,6 +76,7 @@ impl<'a> Archives<'a> {
     ) -> Result<ResolvedDebs, DebError> {
         let snapshot = self.snapshot(source, arch, download, options).await?;
         let (suites, catalogue) = (&snapshot.suites, &snapshot.catalogue);
+        rollback::check(suites, options.before)?;
         let arch = super::debian_name(arch);
         let request = solve::Request {
             suite: &source.suite,

@@ -20,6 +20,7 @@ mod packages;
 pub mod places;
 mod relation;
 mod release;
+mod rollback;
 mod rules;
 mod solve;
 mod suites;
@@ -56,6 +57,9 @@ pub struct DebOptions<'a> {
     pub allow_expired: bool,
     /// Names and versions that are preferred to newer ones, from an earlier lock.
     pub keep: &'a [(String, String)],
+    /// The release files of that lock, where it was of the same suite: older ones are
+    /// refused.
+    pub before: &'a [Vouched],
 }
 
 /// The exact packages that a recipe's source stands for.

@@ -18,7 +18,7 @@ use super::{Catalogue, Package, Relation, Rules};
 /// belong to a set, and [`ROUND`] for each round of the solver. The largest real ones take
 /// some hundred thousand. Steps are counted, as time would let a search end on one machine
 /// and not on another.
-pub(super) const MAX_STEPS: u64 = 100_000_000;
+pub(in crate::source) const MAX_STEPS: u64 = 100_000_000;
 /// How many steps a round of the solver counts for.
 pub(super) const ROUND: u64 = 100;
 
@@ -396,7 +396,7 @@ impl<'a, R: Rules> Graph<'a, R> {
     pub(super) fn constraints(&self, package: &R::Package) -> Result<Vec<VersionSetId>, String> {
         let mut constraints = Vec::new();
         for relation in self.rules.conflicts(package)? {
-            let excluded = self.catalogue.satisfying(self.rules, &relation);
+            let excluded = self.catalogue.satisfying(self.rules, &relation).collect();
             let shown = format!("other than {relation}");
             constraints.extend(self.all_but(package, &excluded, &shown));
         }
@@ -447,13 +447,13 @@ impl<'a, R: Rules> Graph<'a, R> {
 }
 
 impl<P: Package> Catalogue<P> {
-    /// The packages that satisfy a relation, by number: those of its name, and those that
+    /// The packages that satisfy a relation, by number: those of its name, then those that
     /// provide it.
     pub(in crate::source) fn satisfying<R: Rules<Package = P>>(
         &self,
         rules: &R,
         relation: &R::Relation,
-    ) -> BTreeSet<usize> {
+    ) -> impl Iterator<Item = usize> {
         let own = self.versions(relation.name());
         let own = own.filter(|(_, package)| rules.means(relation, package));
         let provisions = self.provisions(relation.name()).iter();
@@ -464,7 +464,6 @@ impl<P: Package> Catalogue<P> {
         });
         own.map(|(number, _)| number)
             .chain(others.map(|provision| provision.package))
-            .collect()
     }
 }
 

@@ -20,9 +20,8 @@ use std::fmt::Display;
 use resolvo::{Problem, Requirement, Solver, UnsolvableOrCancelled};
 
 pub(super) use catalogue::Catalogue;
-pub(super) use catalogue::Crowded;
-use graph::MAX_STEPS;
-pub(super) use graph::{Graph, Preferences, Reason};
+pub use catalogue::Crowded;
+pub(super) use graph::{Graph, MAX_STEPS, Preferences, Reason};
 
 /// A package that can be chosen.
 pub(super) trait Package {

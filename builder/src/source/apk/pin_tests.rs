@@ -15,14 +15,14 @@ use crate::fetch::{FetchOptions, Fetcher};
 use crate::recipe::{ApkScripts, ApkSource, Arch};
 
 /// A repository in a folder, and a recipe that asks for what is in it.
-struct Place {
-    folder: TempDir,
-    source: ApkSource,
-    fetcher: Fetcher,
+pub(super) struct Place {
+    pub(super) folder: TempDir,
+    pub(super) source: ApkSource,
+    pub(super) fetcher: Fetcher,
 }
 
 impl Place {
-    fn new(packages: &[Apk], wanted: &[&str]) -> Self {
+    pub(super) fn new(packages: &[Apk], wanted: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         testing::repository(folder.path(), packages);
         Self::in_folder(folder, wanted)
@@ -46,7 +46,7 @@ impl Place {
         }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join("x86_64").join(name)
     }
 
@@ -55,7 +55,7 @@ impl Place {
         fs::write(self.file("APKINDEX.tar.gz"), index).unwrap();
     }
 
-    async fn lock(
+    pub(super) async fn lock(
         &self,
         before: &[LockedApk],
     ) -> Result<(Vec<VouchedIndex>, Vec<LockedApk>), ApkSourceError> {
@@ -92,7 +92,7 @@ impl Place {
     }
 }
 
-fn hello() -> Vec<Apk> {
+pub(super) fn hello() -> Vec<Apk> {
     vec![
         Apk::new("hello", "1.0-r0")
             .depends("so:libgreet.so.1")
@@ -134,60 +134,6 @@ async fn packages_are_pinned_and_not_fetched_again() {
         );
         assert!(said.contains("needed by the recipe: `hello`"), "{said}");
     }
-}
-
-#[tokio::test]
-async fn an_index_that_goes_back_in_time_needs_consent() {
-    let place = Place::new(&hello(), &["hello"]);
-    let entries: String = hello().iter().map(Apk::entry).collect();
-    let call = |text: &str, description: &str| {
-        let signer = testing::signer();
-        let index = testing::described(text, description, signer, SIGNER, Hash::Sha1);
-        fs::write(place.file("APKINDEX.tar.gz"), index).unwrap();
-    };
-    let lock = |before: (Vec<VouchedIndex>, Vec<LockedApk>)| {
-        let place = &place;
-        async move {
-            let asked = Asked {
-                source: &place.source,
-                arch: Arch::X86_64,
-                folder: place.folder.path(),
-                base: None,
-                keep: &[],
-                before: Before {
-                    indexes: &before.0,
-                    packages: &before.1,
-                },
-            };
-            choose(&place.fetcher, asked).await.map(drop)
-        }
-    };
-    call(&entries, "v3.20.3-47-g18457f49f1");
-    let locked = place.lock(&[]).await.unwrap();
-    lock(locked.clone()).await.unwrap();
-    call(&entries, "v3.20.3-48-g0");
-    lock(locked.clone()).await.unwrap();
-    call(&entries, "v3.20.3-9-g0");
-    let error = lock(locked.clone()).await.unwrap_err();
-    let said = error.to_string();
-    assert!(
-        said.contains("is of v3.20.3-9-g0, and the lock was made by that of v3.20.3-47-g"),
-        "{said}"
-    );
-    assert!(error.hint().unwrap().contains("--allow-downgrade"));
-    // What has no such name is known by a package that has gone back.
-    call(&entries.replace("V:2.1-r3", "V:2.1-r2"), "of a test");
-    let said = lock(locked.clone()).await.unwrap_err().to_string();
-    assert!(
-        said.contains("the lock has libgreet 2.1-r3")
-            && said.contains("the newest that is there now is 2.1-r2"),
-        "{said}"
-    );
-    // A newer one beside it is enough, and a repository may drop what it had.
-    let newer = entries.replace("V:2.1-r3", "V:2.2-r0");
-    call(&format!("{newer}{entries}"), "of a test");
-    lock(locked.clone()).await.unwrap();
-    lock((Vec::new(), Vec::new())).await.unwrap();
 }
 
 #[tokio::test]

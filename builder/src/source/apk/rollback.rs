@@ -37,7 +37,7 @@ pub(super) fn check(
     let locked = locked.find(|index| index.repository == repository);
     let called = locked.and_then(|index| index.description.as_deref());
     if let (Some(called), Some(description)) = (called, description)
-        && let (Some(then), Some(now)) = (Place::of(called), Place::of(description))
+        && let (Some(then), Some(now)) = (Described::of(called), Described::of(description))
         && now < then
     {
         return Err(ApkSourceError::Older {
@@ -71,12 +71,12 @@ pub(super) fn check(
 /// Where in a repository's history something is that is called as `git describe` does it:
 /// `v3.20.3-47-g18457f49f1` is 47 commits behind the tag `v3.20.3`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Described {
     tag: Version,
     commits: u64,
 }
 
-impl Place {
+impl Described {
     fn of(text: &str) -> Option<Self> {
         let text = text.strip_prefix('v')?;
         let described = text.rsplit_once("-g").and_then(|(rest, hash)| {
@@ -92,25 +92,5 @@ impl Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_called_so_has_a_place_in_time() {
-        let order = [
-            "v3.7.0",
-            "v3.7.0-9-g18457f49f1",
-            "v3.7.0-47-g08457f49f1",
-            "v3.7.1",
-            "v3.20.3-1-gabc",
-            "v20240807-12-gabc",
-            "v20240807-100-g0",
-        ];
-        let places: Vec<Place> = order.iter().filter_map(|text| Place::of(text)).collect();
-        assert_eq!(places.len(), order.len());
-        assert!(places.is_sorted_by(|a, b| a < b), "{places:?}");
-        for text in ["", "of a test", "3.7.0", "v", "v3.7.0-x-gabc", "vx-1-gabc"] {
-            assert_eq!(Place::of(text), None, "{text}");
-        }
-    }
-}
+#[path = "rollback_tests.rs"]
+mod tests;

@@ -37,3 +37,7 @@ pub(super) fn check(found: &[Suite], before: &[Vouched]) -> Result<(), DebError>
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "rollback_tests.rs"]
+mod tests;

@@ -13,7 +13,7 @@ use super::test_archive::{DATE, Files, TestSuite, package, public, signer, write
 use super::*;
 use crate::recipe::DebSource;
 
-fn source(packages: &[&str]) -> DebSource {
+pub(super) fn source(packages: &[&str]) -> DebSource {
     DebSource {
         suite: "calm".to_owned(),
         components: vec!["main".to_owned()],
@@ -22,7 +22,7 @@ fn source(packages: &[&str]) -> DebSource {
     }
 }
 
-const OPTIONS: DebOptions<'_> = DebOptions {
+pub(super) const OPTIONS: DebOptions<'_> = DebOptions {
     now: DATE + 3600,
     allow_expired: false,
     keep: &[],
@@ -30,7 +30,7 @@ const OPTIONS: DebOptions<'_> = DebOptions {
 };
 
 /// A machine with the archive `root`/debian, configured for these suites.
-fn machine(root: &Path, suites: &str) -> AptConfig {
+pub(super) fn machine(root: &Path, suites: &str) -> AptConfig {
     let uri = Url::from_file_path(root.join("debian")).unwrap();
     let sources = format!(
         "Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\n\
@@ -46,7 +46,7 @@ fn machine(root: &Path, suites: &str) -> AptConfig {
     AptConfig::read(root).unwrap()
 }
 
-fn resolve_test(
+pub(super) fn resolve_test(
     source: &DebSource,
     apt: &AptConfig,
     options: DebOptions<'_>,
@@ -65,7 +65,7 @@ fn names(resolved: &ResolvedDebs) -> Vec<String> {
         .collect()
 }
 
-fn three_suites(root: &Path) {
+pub(super) fn three_suites(root: &Path) {
     let root = root.join("debian");
     TestSuite::new(
         "calm",
@@ -220,44 +220,6 @@ fn an_expired_release_needs_consent() {
         &BTreeMap::from([("etc/apt/apt.conf.d/99frozen", conf)]),
     );
     resolve_test(&source(&["app"]), &AptConfig::read(root).unwrap(), late).unwrap();
-}
-
-#[test]
-fn a_release_that_goes_back_in_time_needs_consent() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    three_suites(root);
-    let apt = machine(root, "calm calm-updates calm-security");
-    let locked = resolve_test(&source(&["app"]), &apt, OPTIONS).unwrap();
-    let again = DebOptions {
-        before: &locked.releases,
-        ..OPTIONS
-    };
-    assert_eq!(
-        resolve_test(&source(&["app"]), &apt, again).unwrap(),
-        locked
-    );
-    // A release of an hour before, as well signed as the other.
-    let mut older = TestSuite::new("calm-security", package("lib", "1.0-1", ""));
-    older.date = "Sat, 11 Jul 2026 09:16:37 UTC";
-    older.write(&root.join("debian"));
-    let error = resolve_test(&source(&["app"]), &apt, again).unwrap_err();
-    let said = error.to_string();
-    assert!(
-        said.contains("calm-security") && said.contains("is of 2026-07-11 09:16:37 UTC"),
-        "{said}"
-    );
-    assert!(said.contains("by one of 2026-07-11 10:16:37 UTC"), "{said}");
-    assert!(error.hint().unwrap().contains("--allow-downgrade"));
-    resolve_test(&source(&["app"]), &apt, OPTIONS).unwrap();
-    // One that is hidden altogether.
-    fs::remove_dir_all(root.join("debian/dists/calm-security")).unwrap();
-    let error = resolve_test(&source(&["app"]), &apt, again).unwrap_err();
-    assert!(
-        matches!(&error, DebError::Gone { suite, .. } if suite == "calm-security"),
-        "{error}"
-    );
-    resolve_test(&source(&["app"]), &apt, OPTIONS).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::Package;
+use super::{Package, Relation as _, Rules};
 
 /// How many versions of one package there may be. Archives have a handful of each.
 const MAX_VERSIONS: usize = 10_000;
@@ -150,5 +150,24 @@ impl<P: Package> Catalogue<P> {
     /// Who provides a name.
     pub(in crate::source) fn provisions(&self, name: &str) -> &[Provision<P::Version>] {
         self.provisions.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The packages that satisfy a relation, by number: those of its name, then those that
+    /// provide it.
+    pub(in crate::source) fn satisfying<R: Rules<Package = P>>(
+        &self,
+        rules: &R,
+        relation: &R::Relation,
+    ) -> impl Iterator<Item = usize> {
+        let own = self.versions(relation.name());
+        let own = own.filter(|(_, package)| rules.means(relation, package));
+        let provisions = self.provisions(relation.name()).iter();
+        let others = provisions.filter(|provision| {
+            let version = provision.version.as_ref();
+            self.get(provision.package)
+                .is_some_and(|package| rules.means_provided(relation, package, version))
+        });
+        own.map(|(number, _)| number)
+            .chain(others.map(|provision| provision.package))
     }
 }

@@ -7,11 +7,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt::{self, Display};
 
-use resolvo::utils::{Pool, VersionSet};
+use resolvo::utils::Pool;
 use resolvo::{Requirement, SolvableId, VersionSetId};
 
+use super::sets::{Members, Record};
 use super::{Catalogue, Package, Relation, Rules};
 
 /// How many steps a search may take: packages that are looked at to tell whether they
@@ -21,38 +21,6 @@ use super::{Catalogue, Package, Relation, Rules};
 pub(in crate::source) const MAX_STEPS: u64 = 100_000_000;
 /// How many steps a round of the solver counts for.
 pub(super) const ROUND: u64 = 100;
-
-/// A set of versions of one package, and how it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Members {
-    pub(super) shown: String,
-    /// In the order of the catalogue, which is that of their ids, too.
-    pub(super) solvables: Vec<SolvableId>,
-}
-
-impl VersionSet for Members {
-    type V = Record;
-}
-
-impl Display for Members {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
-    }
-}
-
-/// A version of a package.
-#[derive(Debug, Clone)]
-pub(super) struct Record {
-    /// Its number in the catalogue.
-    pub(super) number: usize,
-    pub(super) shown: String,
-}
-
-impl Display for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
-    }
-}
 
 /// Why a package is there: who needs it, and in which words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -443,27 +411,6 @@ impl<'a, R: Rules> Graph<'a, R> {
                 })
             })
             .collect()
-    }
-}
-
-impl<P: Package> Catalogue<P> {
-    /// The packages that satisfy a relation, by number: those of its name, then those that
-    /// provide it.
-    pub(in crate::source) fn satisfying<R: Rules<Package = P>>(
-        &self,
-        rules: &R,
-        relation: &R::Relation,
-    ) -> impl Iterator<Item = usize> {
-        let own = self.versions(relation.name());
-        let own = own.filter(|(_, package)| rules.means(relation, package));
-        let provisions = self.provisions(relation.name()).iter();
-        let others = provisions.filter(|provision| {
-            let version = provision.version.as_ref();
-            self.get(provision.package)
-                .is_some_and(|package| rules.means_provided(relation, package, version))
-        });
-        own.map(|(number, _)| number)
-            .chain(others.map(|provision| provision.package))
     }
 }
 

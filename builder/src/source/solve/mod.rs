@@ -10,6 +10,7 @@ mod catalogue;
 mod graph;
 mod near;
 mod provider;
+mod sets;
 #[cfg(test)]
 mod tests;
 

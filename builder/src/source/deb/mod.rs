@@ -18,6 +18,7 @@ pub mod keyring;
 mod lists;
 mod packages;
 pub mod places;
+mod refusal;
 mod relation;
 mod release;
 mod rollback;

@@ -42,6 +42,7 @@ mod network;
 mod outputs;
 mod own_engine;
 mod surroundings;
+mod tls;
 mod traced;
 mod users;
 

@@ -41,6 +41,7 @@ mod mixed;
 mod network;
 mod outputs;
 mod own_engine;
+mod restarted;
 mod surroundings;
 mod tls;
 mod traced;

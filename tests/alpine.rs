@@ -13,6 +13,7 @@ use lunikernel_cache::Rootfs;
 use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 use lunikernel_testing::apk::{self as testing, Apk};
 use lunikernel_testing::left_out;
+use serde_json::Value;
 use support::server::{Server, respond};
 use support::{hello, project, transcript};
 
@@ -518,6 +519,81 @@ fn triggers_are_told_of_folders_and_what_is_unpacked_is_remembered() {
         assert!(
             said.contains(expected) && said.contains("the .post-install script of asking 1.0-r0"),
             "{asked}: {said}"
+        );
+    }
+}
+
+/// Verifies a recipe with a package of our own that has this script: the exit code and
+/// the report. `None` where the test `name` is left out.
+fn verified_with(name: &str, script: &str) -> Option<(Option<i32>, Value)> {
+    let mirror = artefacts(name)?;
+    let debian = hello::mirror(name)?;
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("#!/bin/sh\n{script}\n");
+    let touchy = vec![Apk::new("touchy", "1-r0").script(".post-install", &script)];
+    // Without modules, which take most of a build's time.
+    let kernel = KERNEL
+        .replace("[cloud]", "[]")
+        .replace("boot: {net: true}\n", "");
+    let recipe = own(folder.path(), &mirror, &touchy, "touchy", &kernel);
+    lock_kernel(&recipe);
+    let run = |arguments: &[&str]| {
+        let mut command = hello::luni(&folder.path().join("cache"));
+        command.args(["--offline", "--mirror", &debian]);
+        command.args(arguments).arg(&recipe).output().unwrap()
+    };
+    let locked = run(&["lock"]);
+    assert!(locked.status.success(), "{}", transcript(&locked));
+    let output = run(&["verify", "--json", "--vary", "umask,time-zone"]);
+    let report = serde_json::from_slice(&output.stdout);
+    let report = report.unwrap_or_else(|_| panic!("{}", transcript(&output)));
+    Some((output.status.code(), report))
+}
+
+#[test]
+fn a_script_that_fails_in_a_round_is_named() {
+    let name = "alpine::a_script_that_fails_in_a_round_is_named";
+    let Some((code, report)) = verified_with(name, "test $TZ = UTC || exit 7") else {
+        return;
+    };
+    assert_eq!(code, Some(11), "{report:#}");
+    let failure = &report["failure"];
+    assert_eq!(failure["round"], 2, "{report:#}");
+    let what = "the .post-install script of touchy 1-r0";
+    assert_eq!(failure["script"], what);
+    let message = format!("{what} failed: it ended with exit code 7");
+    assert_eq!(failure["message"], message);
+    assert!(
+        failure["hint"]
+            .as_str()
+            .unwrap()
+            .contains("`scripts: skip`")
+    );
+}
+
+#[test]
+fn a_script_that_fails_in_a_trial_is_named_and_ends_no_search() {
+    let name = "alpine::a_script_that_fails_in_a_trial_is_named_and_ends_no_search";
+    // Only where the one is varied and the other is not.
+    let script = "test $(umask)$TZ != 0002UTC || exit 7\nmkdir -p /srv\necho $TZ > /srv/zone";
+    let Some((code, report)) = verified_with(name, script) else {
+        return;
+    };
+    assert_eq!(code, Some(10), "{report:#}");
+    assert_eq!(report["causes"][0]["class"], "time-zone", "{report:#}");
+    let trials = report["bisection"]["trials"].as_array().unwrap();
+    let failed: Vec<_> = trials
+        .iter()
+        .filter(|trial| trial["failed"].is_string())
+        .collect();
+    assert!(!failed.is_empty(), "{report:#}");
+    for trial in failed {
+        assert_eq!(trial["varied"], serde_json::json!(["umask"]), "{report:#}");
+        assert!(trial["artefact"].is_null());
+        let text = trial["failed"].as_str().unwrap();
+        assert!(
+            text.starts_with("the .post-install script of touchy 1-r0 failed"),
+            "{text}"
         );
     }
 }

@@ -54,6 +54,7 @@ pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
+pub mod vmlinux;
 mod zeros;
 
 pub use blocks::BlockMap;

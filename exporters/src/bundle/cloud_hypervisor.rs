@@ -26,7 +26,7 @@ fn script(guest: &Guest<'_>, loaded: &Loaded) -> String {
     let (net, tap) = match about.devices.net {
         true => (
             r#" --net "tap=${TAP:-tap0}""#,
-            " TAP names its network\n# interface, where that is not tap0.",
+            "\n# TAP names its network interface, where that is not tap0.",
         ),
         false => ("", ""),
     };

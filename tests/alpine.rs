@@ -13,6 +13,7 @@ use lunikernel_cache::Rootfs;
 use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 use lunikernel_testing::apk::{self as testing, Apk};
 use lunikernel_testing::left_out;
+use support::exported::Site;
 use support::server::{Server, respond};
 use support::{hello, project, transcript};
 
@@ -194,6 +195,20 @@ fn bash_boots_and_apk_knows_what_is_installed() {
         "changed files: 0",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");
+    }
+}
+
+/// After a change that was meant: `UPDATE=1 cargo test --test alpine exports`.
+#[test]
+fn exports_are_the_committed_ones() {
+    let name = "alpine::exports_are_the_committed_ones";
+    let folder = tempfile::tempdir().unwrap();
+    let Some((zip, _)) = built(name, folder.path()) else {
+        return;
+    };
+    if let Some(site) = Site::of_hello(name) {
+        let more = "cloud-hypervisor,firecracker,pxe,xen";
+        site.has_golden_exports(&zip, more, "alpine-bash-exports.sha256");
     }
 }
 

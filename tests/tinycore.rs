@@ -304,7 +304,7 @@ fn exports_are_the_committed_ones() {
     };
     let zip = world.path("core.luni.zip");
     site.has_golden_exports(&zip, "firecracker,pxe", "tinycore-core-exports.sha256");
-    // PVH came to Linux two years after its kernel.
+    // Its kernel is older than PVH is in Linux.
     for format in ["cloud-hypervisor", "xen"] {
         let mut export = site.export_of(&zip, world.folder.path(), format);
         let output = export.arg("--force").output().unwrap();

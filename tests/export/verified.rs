@@ -36,7 +36,10 @@ fn rounds_are_exported_and_compared() {
     assert_eq!(one.as_object().unwrap().len(), 9, "{said}");
 
     luni("build", &["recipe", "-o", "small.luni.zip"]);
-    luni("export", &["small.luni.zip", "--to", "azure,ec2,kvm,pxe,uki"]);
+    luni(
+        "export",
+        &["small.luni.zip", "--to", "azure,ec2,kvm,pxe,uki"],
+    );
     let manifest = fs::read(small.path("small.export.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     for (file, digest) in one.as_object().unwrap() {

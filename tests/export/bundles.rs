@@ -445,3 +445,45 @@ fn what_cannot_be_started_is_refused_with_the_reason() {
         assert!(text.contains("`--to bundle`"), "{text}");
     }
 }
+
+/// The remedies help: with the drivers that docs/export.md lists, nothing is missing
+/// anywhere.
+#[test]
+fn with_the_drivers_that_are_asked_for_nothing_is_said() {
+    let name = "export::bundles::with_the_drivers_that_are_asked_for_nothing_is_said";
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe");
+    fs::create_dir_all(recipe.join("files")).unwrap();
+    let shipped = project("recipes/debian/hello");
+    for file in ["recipe.yaml", "recipe.lock", "files/hello.c"] {
+        fs::copy(shipped.join(file), recipe.join(file)).unwrap();
+    }
+    let page = fs::read_to_string(project("docs/export.md")).unwrap();
+    let begin = page.find("modules: [cloud, ").unwrap();
+    let (wanted, _) = page[begin..].split_once('\n').unwrap();
+    let text = fs::read_to_string(recipe.join("recipe.yaml")).unwrap();
+    let text = text.replace("modules: [cloud]", wanted);
+    fs::write(recipe.join("recipe.yaml"), text).unwrap();
+    let zip = folder.path().join("all.luni.zip");
+    let mut build = site.luni(&folder.path().join("cache"));
+    printed(
+        &build
+            .arg("build")
+            .arg(&recipe)
+            .arg("-o")
+            .arg(&zip)
+            .output()
+            .unwrap(),
+    );
+    let formats = format!("azure,ec2,gce,kvm,{ALL}");
+    let mut export = site.export_of(&zip, folder.path(), &formats);
+    let output = export.args(["--append", "console=hvc0"]).output().unwrap();
+    let text = transcript(&output);
+    assert!(
+        output.status.success() && !text.contains("warning: "),
+        "{text}"
+    );
+}

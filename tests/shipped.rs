@@ -143,7 +143,10 @@ mod tiny {
             ("VIRTIO_BLK", &["BLK_DEV", "BLOCK"]),
             ("SCSI_VIRTIO", &["SCSI", "SCSI_LOWLEVEL", "BLK_DEV_SD"]),
             ("BLK_DEV_NVME", &["BLOCK", "PCI"]),
-            ("ENA_ETHERNET", &["ETHERNET", "NET_VENDOR_AMAZON", "PCI_MSI"]),
+            (
+                "ENA_ETHERNET",
+                &["ETHERNET", "NET_VENDOR_AMAZON", "PCI_MSI"],
+            ),
             ("GVE", &["ETHERNET", "NET_VENDOR_GOOGLE", "PCI_MSI"]),
             ("SERIAL_8250_CONSOLE", &["SERIAL_8250", "TTY", "PRINTK"]),
             ("EFI_STUB", &["EFI", "RELOCATABLE", "ACPI"]),

@@ -397,3 +397,127 @@ fn a_package_of_our_own_serves_what_its_scripts_left() {
     assert!(run("lock").status.success());
     hello::built_digest(&run("build"));
 }
+
+/// Puts other bytes in place of a blob, which nobody may write to.
+fn replace(blob: &Path, bytes: &[u8]) {
+    fs::remove_file(blob).unwrap();
+    fs::write(blob, bytes).unwrap();
+}
+
+/// A package whose trigger says what it is told, and one whose script asks for `asked`.
+fn watching(asked: &str) -> Vec<Apk> {
+    vec![
+        Apk::new("watcher", "1.0-r0")
+            .file("srv/", 0o755, "")
+            .file("srv/www/", 0o755, "")
+            .file("srv/www/index.html", 0o644, "")
+            .line("triggers = /etc/apk/* /srv/[a-w]?? +/etc/* +/srv")
+            .script(".trigger", "#!/bin/sh\necho \"$@\" > /srv/www/told\n"),
+        Apk::new("asking", "1.0-r0").script(
+            ".post-install",
+            &format!("#!/bin/sh\n{asked} 2>/dev/null\nexit 0\n"),
+        ),
+    ]
+}
+
+#[test]
+fn triggers_are_told_of_folders_and_what_is_unpacked_is_remembered() {
+    let name = "alpine::triggers_are_told_of_folders_and_what_is_unpacked_is_remembered";
+    let Some(mirror) = artefacts(name) else {
+        return;
+    };
+    let Some(debian) = hello::mirror(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let run = |verb: &str, asked: &str| {
+        let packages = watching(asked);
+        let recipe = own(folder.path(), &mirror, &packages, "watcher, asking", KERNEL);
+        if verb == "lock" {
+            lock_kernel(&recipe);
+        }
+        let mut command = hello::luni(&folder.path().join("cache"));
+        command
+            .args(["--offline", "--mirror", &debian, verb])
+            .arg(&recipe);
+        command
+    };
+    let done = |asked: &str| {
+        let locked = run("lock", asked).output().unwrap();
+        assert!(locked.status.success(), "{}", transcript(&locked));
+        let zip = folder.path().join("own.luni.zip");
+        run("build", asked).arg("-o").arg(&zip).output().unwrap()
+    };
+    let built = done("true");
+    hello::built_digest(&built);
+    let zip = folder.path().join("own.luni.zip");
+    let root = root_of(&zip);
+    assert!(root.get("etc/apk/keys").is_some() && root.get("srv/www/told").is_some());
+    let artefact = Artefact::open(&zip).unwrap();
+    let mut initramfs = Vec::new();
+    let mut entry = artefact.entry(INITRAMFS).unwrap();
+    entry.read_to_end(&mut initramfs).unwrap();
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(&*initramfs)
+        .read_to_end(&mut plain)
+        .unwrap();
+    let told = String::from_utf8_lossy(&plain);
+    // Folders of the base, whether anything in them is new or not; none of `+/etc/*`.
+    let expected = "/etc/apk/keys /etc/apk/protected_paths.d /srv /srv/www\n";
+    assert!(
+        told.contains(expected),
+        "the trigger was told other folders"
+    );
+
+    // What was in a package is remembered: another recipe is built of it, although the
+    // package itself could not be unpacked any more.
+    let recipe = folder.path().join("own");
+    let lock = fs::read_to_string(recipe.join("recipe.lock")).unwrap();
+    let watcher = &lock[lock.find("name: watcher").unwrap()..];
+    let begin = watcher.find("sha256:").unwrap();
+    let hex = watcher[begin..]
+        .split(|c: char| !c.is_ascii_hexdigit())
+        .find(|word| word.len() == 64)
+        .unwrap();
+    let blob = folder
+        .path()
+        .join(format!("cache/cas-v1/{}/{hex}", &hex[..2]));
+    let honest = fs::read(&blob).unwrap();
+    let mut broken = honest.clone();
+    let middle = broken.len() / 2;
+    broken[middle] ^= 1;
+    replace(&blob, &broken);
+    let yaml = fs::read_to_string(recipe.join("recipe.yaml")).unwrap();
+    fs::write(
+        recipe.join("recipe.yaml"),
+        yaml.replace("boot: {net: true}", "boot: {net: false}"),
+    )
+    .unwrap();
+    let mut again = hello::luni(&folder.path().join("cache"));
+    again.args(["--offline", "--mirror", &debian, "build"]);
+    let again = again.arg(&recipe).arg("-o").arg(&zip).output().unwrap();
+    hello::built_digest(&again);
+    replace(&blob, &honest);
+
+    // What a script asks for and cannot be kept is told, though the script goes on.
+    for (asked, expected) in [
+        (
+            "mknod /srv/www/null c 1 3",
+            "asks for `mknod /srv/www/null c 1 3`",
+        ),
+        (
+            "chown --from=0 1 /srv/www",
+            "asks for `chown: what --from=0",
+        ),
+        (
+            "chown nobodys /srv/www",
+            "`chown nobodys` by the .post-install script of asking 1.0-r0",
+        ),
+    ] {
+        let said = transcript(&done(asked));
+        assert!(
+            said.contains(expected) && said.contains("the .post-install script of asking 1.0-r0"),
+            "{asked}: {said}"
+        );
+    }
+}

@@ -103,6 +103,8 @@ pub enum BuildError {
         name: String,
         /// What was asked for.
         path: String,
+        /// Whether it is a step.
+        of_step: bool,
     },
     /// Extensions cannot be laid out.
     #[error("could not lay out the extensions of `{source_name}`")]
@@ -260,8 +262,16 @@ impl BuildError {
                 "paths are absolute and name what a package of `rootfs.from` has: `/usr/share/doc`"
                     .to_owned(),
             ),
-            Self::NoSuchPart { name, .. } => Some(format!(
+            Self::NoSuchPart {
+                name,
+                of_step: true,
+                ..
+            } => Some(format!(
                 "a step keeps only what its `outputs` list; see what `{name}` makes there"
+            )),
+            Self::NoSuchPart { name, .. } => Some(format!(
+                "paths are relative to the top of the source, without links among their folders; \
+                 another version of `{name}` may have it elsewhere"
             )),
             Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))

@@ -9,6 +9,7 @@ use lunikernel_cache::{BlobStore, Digest, HashingReader, NodeKind, Rootfs};
 use super::error::ApkSourceError;
 use super::index::{self, Package};
 use super::keys::Keys;
+use crate::assemble::apk::Installed;
 use crate::assemble::codec::Codec;
 use crate::assemble::tarball::{self, Keep, KeepError, Limits};
 
@@ -82,8 +83,13 @@ pub(super) fn read(blobs: &BlobStore, name: &str, digest: &Digest) -> Result<Bas
             .ok_or_else(|| wrong(path, "it was not found again".to_owned()))?;
         if path == database {
             let text = str::from_utf8(bytes).map_err(|error| wrong(path, error.to_string()))?;
-            base.installed =
-                index::parse(text, None).map_err(|error| wrong(path, error.to_string()))?;
+            let installed =
+                Installed::parse(text).map_err(|error| wrong(path, error.to_string()))?;
+            for (package, head) in installed.heads() {
+                let entry = index::parse(head, None)
+                    .map_err(|error| wrong(path, format!("the entry of `{package}`: {error}")))?;
+                base.installed.extend(entry);
+            }
         } else if let Some(key) = path.strip_prefix(KEYS) {
             base.keys.push((key.to_owned(), bytes.clone()));
         }

@@ -15,8 +15,9 @@ use crate::fetch::FetchError;
 
 /// The largest list that is fetched; Debian's has 9 MB, compressed.
 const MAX_COMPRESSED: u64 = 256 << 20;
-/// The largest list that is read; Debian's has 45 MB.
-const MAX_PLAIN: u64 = 2 << 30;
+/// The largest list that is read; Debian's has 45 MB. What is of interest in it is held in
+/// memory.
+const MAX_PLAIN: u64 = 512 << 20;
 /// How much memory an xz stream may ask for, in KiB. Archives use presets that need
 /// 64 MiB at the most.
 const XZ_MEMORY_KIB: u32 = 100 << 10;

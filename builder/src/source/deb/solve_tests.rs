@@ -5,7 +5,7 @@ use super::*;
 fn catalogue(paragraphs: &[String]) -> Catalogue {
     let mut read = Vec::new();
     packages::read(paragraphs.concat().as_bytes(), "amd64", 0, &mut read).unwrap();
-    Catalogue::new(read)
+    Catalogue::new(read).unwrap()
 }
 
 struct Case {
@@ -344,21 +344,4 @@ fn errors_name_what_was_meant_and_what_there_is() {
     hint: name another package or version, or take what is not needed as present with `without`
     "
     );
-}
-
-#[test]
-fn what_a_solver_leaves_without_need_is_dropped() {
-    let catalogue = catalogue(&[
-        package("app", "1", "Depends: lib | other"),
-        package("lib", "1", ""),
-        package("other", "1", "Depends: stray"),
-        package("stray", "1", ""),
-    ]);
-    let graph = Graph::new(&catalogue, "amd64", BTreeSet::new(), BTreeMap::new());
-    let root = graph.root("app", None);
-    let solution: Vec<_> = ["app", "lib", "other", "stray"]
-        .iter()
-        .flat_map(|name| graph.solvables(name))
-        .collect();
-    assert_eq!(graph.reachable(&[root], &solution), [0, 1]);
 }

@@ -258,3 +258,31 @@ fn a_frozen_switch_is_fetched_once_and_builds_without_network() {
     let report = world.succeeds(&["--offline", "verify", "recipe"]);
     assert!(report.starts_with("GOOD "), "{report}");
 }
+
+#[test]
+fn the_template_is_built_and_runs_by_its_own_tender() {
+    let test = format!("mirage::{}", this_test());
+    let solo5 = project("recipes/mirage/solo5-hello");
+    let Some(mirror) = hello::mirror_of(&test, "solo5-hello", &solo5) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let luni = |arguments: &[&str]| {
+        let mut command = hello::luni(&folder.path().join("cache"));
+        command.current_dir(folder.path());
+        command
+            .args(["--offline", "--mirror", &mirror])
+            .args(arguments);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", transcript(&output));
+        transcript(&output)
+    };
+    luni(&["new", "web", "--flavour", "mirage"]);
+    // It wants the packages and the crate that the shipped recipe has locked.
+    let lock = lock_of(&solo5.join("recipe.lock"), |_| true);
+    fs::write(folder.path().join("web/recipe.lock"), lock).unwrap();
+    luni(&["lock", "web"]);
+    luni(&["build", "web"]);
+    let console = luni(&["run", "web.luni.zip", "--own-tender", "--test"]);
+    assert!(console.contains("web: hello from web"), "{console}");
+}

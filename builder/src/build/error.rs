@@ -17,7 +17,7 @@ use crate::assemble::yocto::ListFlaw;
 use crate::fetch::FetchError;
 use crate::flavour::FlavourError;
 use crate::lock::LockError;
-use crate::recipe::quoted;
+use crate::recipe::{nearest, quoted};
 use crate::sandbox::{Failure, SandboxError};
 use crate::source::git::GitError;
 use crate::source::tcz::TczError;
@@ -103,6 +103,8 @@ pub enum BuildError {
         name: String,
         /// What was asked for.
         path: String,
+        /// What there is in the folder where it would be, as references.
+        there: Vec<String>,
     },
     /// Extensions cannot be laid out.
     #[error("could not lay out the extensions of `{source_name}`")]
@@ -238,6 +240,31 @@ fn told(differences: Option<&[String]>) -> String {
     lines.map(|line| format!("\n  {line}")).collect()
 }
 
+/// What there is instead of `path` in `name`.
+fn instead(name: &str, path: &str, there: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let last = |path: &str| {
+        path.rsplit_once('/')
+            .map_or(path, |(_, name)| name)
+            .to_owned()
+    };
+    let names: Vec<String> = there.iter().map(|one| last(one)).collect();
+    let near = nearest(&last(path), names.iter().map(String::as_str));
+    if let Some(near) = near.and_then(|near| there.iter().find(|one| last(one) == near)) {
+        return format!("did you mean `{near}`?");
+    }
+    if there.is_empty() {
+        return format!("nothing is there; of what a step makes, its `outputs` are kept: `{name}`");
+    }
+    let shown = there.iter().take(SHOWN).map(|one| format!("`{one}`"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = match there.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("there are {shown}{more}; of what a step makes, only its `outputs` are kept")
+}
+
 impl BuildError {
     /// What the user can do about it.
     #[must_use]
@@ -260,9 +287,7 @@ impl BuildError {
                 "paths are absolute and name what a package of `rootfs.from` has: `/usr/share/doc`"
                     .to_owned(),
             ),
-            Self::NoSuchPart { name, .. } => Some(format!(
-                "a step keeps only what its `outputs` list; see what `{name}` makes there"
-            )),
+            Self::NoSuchPart { name, path, there } => Some(instead(name, path, there)),
             Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }

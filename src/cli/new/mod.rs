@@ -146,9 +146,11 @@ fn next_steps(template: &Template, folder: &Path, files: &[PathBuf], name: &str)
         ("luni build".to_owned(), "build it"),
         (format!("luni run {name}.luni.zip{more}"), running),
     ]);
+    let widths = commands.iter().map(|(command, _)| command.len());
+    let width = widths.max().unwrap_or_default();
     text += "\nnext:\n";
     for (command, what) in commands {
-        text += format!("  {command:<30} {what}").trim_end();
+        text += format!("  {command:<width$}  {what}").trim_end();
         text.push('\n');
     }
     text

@@ -25,12 +25,17 @@ fn wanted() -> bool {
 /// Writes to standard error, painted where that is wanted. There is nobody left to
 /// tell where that cannot be written to.
 pub(crate) fn tell(text: &str) {
+    told(text);
+}
+
+/// The same for those who want to know whether that went well.
+pub(crate) fn told(text: &str) -> bool {
     let text = if wanted() {
         paint(text)
     } else {
         text.to_owned()
     };
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::io::stderr().write_all(text.as_bytes()).is_ok()
 }
 
 /// Shows several texts on standard error, with an empty line after each.

@@ -11,7 +11,7 @@ pub mod apt_config;
 mod apt_sources;
 mod archives;
 mod catalogue;
-pub(crate) mod date;
+pub mod date;
 mod error;
 pub mod fuzz;
 mod graph;

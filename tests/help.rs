@@ -42,6 +42,8 @@ fn every_verb_has_a_manual_page() {
     let page = |name: &str| fs_err::read_to_string(folder.path().join(name)).unwrap();
     let all = page("luni.1");
     assert!(all.contains(".TH luni 1"), "{all}");
+    assert!(all.contains(".SH ENVIRONMENT"), "{all}");
+    assert!(all.contains("LUNI_IDLE_TIMEOUT"), "{all}");
     let verbs = [
         "new",
         "check",

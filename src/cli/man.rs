@@ -6,6 +6,7 @@ use clap::Command;
 use clap_mangen::Man;
 use serde_json::json;
 
+use super::environment::VARIABLES;
 use super::{Context, output};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -45,13 +46,30 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 fn write(folder: &Path, command: &Command, written: &mut Vec<String>) -> Result<(), Failure> {
     let man = Man::new(command.clone());
     let path = folder.join(man.get_filename());
-    output::write_by(&path, |file| man.render(&mut &mut *file).map_err(unwritten))?;
+    let is_first = written.is_empty();
+    output::write_by(&path, |file| {
+        let rendered = man.render(&mut &mut *file);
+        let more = || match is_first {
+            true => file.write_all(environment().as_bytes()),
+            false => Ok(()),
+        };
+        rendered.and_then(|()| more()).map_err(unwritten)
+    })?;
     written.push(man.get_filename());
     let below = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     for verb in below {
         write(folder, verb, written)?;
     }
     Ok(())
+}
+
+/// The section on variables, in roff, for the page of luni itself.
+fn environment() -> String {
+    let mut text = ".SH ENVIRONMENT\n".to_owned();
+    for (name, about) in VARIABLES {
+        text += &format!(".TP\n\\fB{name}\\fR\n{}\n", about.replace('-', "\\-"));
+    }
+    text
 }
 
 fn unwritten(error: std::io::Error) -> Failure {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lunikernel_builder::fetch::shown;
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Sha256, Silent};
@@ -58,11 +59,26 @@ impl Subject {
 /// The Lunikernel that `named` stands for: a file, an address, or a digest in the cache.
 pub(in crate::cli) fn artefact(named: &Path, context: &Context) -> Result<Artefact, Failure> {
     let Named { path, digest } = find(named, context)?;
-    let artefact = Artefact::open(&path)?;
+    let artefact = match address(named) {
+        None => Artefact::open(&path)?,
+        Some(url) => Artefact::open(&path).map_err(|error| {
+            let message = format!("what is at {} is no Lunikernel", shown(&url));
+            let hint = "see what is there: it may be a page of a server that wants you to log in";
+            Failure::new(Exit::BadInput, message)
+                .caused_by(&error)
+                .with_hint(hint)
+        })?,
+    };
     if let Some(digest) = digest {
         undamaged(&artefact, &digest)?;
     }
     Ok(artefact)
+}
+
+/// The address that `named` is, where it is one.
+fn address(named: &Path) -> Option<Url> {
+    let url = Url::parse(named.to_str()?).ok()?;
+    matches!(url.scheme(), "file" | "http" | "https").then_some(url)
 }
 
 /// What a Lunikernel, or another file, was named by.
@@ -76,15 +92,12 @@ pub(in crate::cli) struct Named {
 
 /// Where the file is that `named` stands for. The cache is opened only where it is asked.
 pub(in crate::cli) fn find(named: &Path, context: &Context) -> Result<Named, Failure> {
-    let is_address = |url: &Url| matches!(url.scheme(), "file" | "http" | "https");
-    let url = named.to_str().and_then(|text| Url::parse(text).ok());
-    if let Some(url) = url.filter(is_address) {
+    if let Some(url) = address(named) {
         let cache = context.cache()?;
         let fetcher = workshop::fetcher(context, &cache)?;
-        let name = named.to_string_lossy();
         let fetched = context
             .runtime()?
-            .block_on(fetcher.fetch_unpinned(&name, &url))?;
+            .block_on(fetcher.fetch_unpinned(&shown(&url), &url))?;
         return Ok(Named {
             path: cache.blobs().path(&fetched.sha256),
             digest: None,

@@ -287,6 +287,8 @@ fn a_lunikernel_in_place_of_a_recipe_is_told_from_one() {
             &["is a zip, as Lunikernels are", "inspect base.zip"],
         );
     }
+    let output = run(folder.path(), &["build", "base.zip", "-o", "./base.zip"]);
+    ends(&output, 3, &["would be replaced", "with `-o FILE`"]);
     let help = run(folder.path(), &["lock", "--help"]);
     ends(&help, 0, &["with --check also a Lunikernel"]);
 }

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if let Some(path) = &args.output {
-        output::writable(path)?;
+        keeps(&args.recipe, path)?;
     }
     let cache = context.cache()?;
     let given = given(args)?;
@@ -43,7 +43,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Some(path) => path.clone(),
         None => PathBuf::from(Built::file_name(&locked)),
     };
-    output::writable(&path)?;
     keeps(&args.recipe, &path)?;
     let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
     builder.network_steps = args.network.allowed(&args.recipe);
@@ -84,8 +83,10 @@ fn given(args: &Args) -> Result<Option<Digest>, Failure> {
     Ok(checked.map(|checked| checked.digest))
 }
 
-/// Refuses to write over what is built from: who compares the two wants both.
+/// Refuses what cannot be written, and to write over what is built from: who compares
+/// the two wants both.
 fn keeps(recipe: &RecipeArg, path: &Path) -> Result<(), Failure> {
+    output::writable(path)?;
     let real = |path: &Path| fs_err::canonicalize(path).ok();
     let from = recipe.path();
     if real(path).is_none_or(|there| real(&from) != Some(there)) {

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use lunikernel_builder::inspect::inspect;
 
-/// Show what is in a Lunikernel, and check every digest.
+/// Show what is in a Lunikernel; check all of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the

@@ -13,9 +13,9 @@ use super::{Context, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Lay a zip or folder over a Lunikernel, without a build.
+/// Lay a zip or folder over a Lunikernel.
 ///
-/// What an overlay has at a path is there when the machine boots; an empty file .wh.NAME
+/// Nothing is built for it. What an overlay has at a path is there when the machine boots; an empty file .wh.NAME
 /// removes NAME. Several overlays are laid over each other in the order given. The
 /// result depends on the base and on the names, modes and contents of what is laid over
 /// it, not on the tool that made the zip. On standard output: the SHA-256 and the file,

@@ -24,7 +24,8 @@ use crate::paint;
 /// Boot a Lunikernel in QEMU or by Solo5's tender.
 ///
 /// Ends when the machine does, or when all that is expected of it has come. The
-/// machine reaches nothing outside; with `--net` its ports are reached from here.
+/// machine reaches nothing outside; with `--net` its ports are reached from here. Its
+/// console is shown and takes no input. It is stopped where nobody reads on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the

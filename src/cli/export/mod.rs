@@ -89,8 +89,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
-    // What has no disk is started by nothing that is put around it.
-    let firmware = match formats.iter().any(|it| it.has_disk()) {
+    // Else no firmware starts it, or, an EFI program, UEFI alone.
+    let firmware = match formats.iter().any(|it| it.boots() && *it != Format::Uki) {
         true => args.firmware.map(|it| it.0),
         false => Some(Firmware::Uefi),
     };

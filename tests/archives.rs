@@ -171,6 +171,7 @@ fn what_is_no_root_and_no_kernel_is_told() {
         &[
             "`release` has no file or folder `boot/rootfs/etc/none`",
             "hint: there are `release/boot/rootfs/etc/motd`",
+            "; paths are relative to the top of the source",
         ],
     );
     says(

@@ -9,6 +9,7 @@ use lunikernel_builder::recipe;
 use serde::Serialize;
 
 use super::Context;
+use super::output::lossy;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use template::Template;
@@ -58,8 +59,8 @@ impl Flavour {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Written {
-    folder: PathBuf,
-    files: Vec<PathBuf>,
+    folder: String,
+    files: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -81,7 +82,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     write(&folder, &files)?;
     let files: Vec<PathBuf> = files.iter().map(|(path, _)| folder.join(path)).collect();
     if context.json() {
-        context.print_json(&Written { folder, files })?;
+        context.print_json(&Written {
+            folder: lossy(&folder),
+            files: files.iter().map(|file| lossy(file)).collect(),
+        })?;
     } else if !context.quiet() {
         context.print(&next_steps(template, &folder, &files, &args.name))?;
     }

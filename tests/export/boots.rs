@@ -13,7 +13,7 @@ use super::support::exported::{Site, need};
 /// How long one boot may take: under emulation it takes about 20 s on two idle processors.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What tells that the Lunikernel's init runs.
-const UP: &str = "luni: hello 1.0.0 is up";
+pub(crate) const UP: &str = "luni: hello 1.0.0 is up";
 /// Where Debian's package `ovmf` has UEFI firmware.
 const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 

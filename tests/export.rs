@@ -3,6 +3,8 @@
 
 #[path = "export/boots.rs"]
 mod boots;
+#[path = "export/once.rs"]
+mod once;
 #[path = "export/refused.rs"]
 mod refused;
 #[path = "export/stopped.rs"]

@@ -188,7 +188,7 @@ impl Export<'_> {
     }
 
     fn write_uki(&self, name: &str, files: &mut Files<'_>) -> Result<(), ExportError> {
-        let program = whole(self.system.uki(self.loaders()?)?)?;
+        let program = whole(self.system.uki(self.loaders()?)?.program)?;
         files.add(&format!("{name}.efi"), None, |out| {
             raw::write(&program, out)
         })?;

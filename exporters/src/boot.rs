@@ -3,6 +3,7 @@
 
 mod beside;
 mod commands;
+mod disc;
 mod multiboot;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::manifest::BootPiece;
 use crate::uki::{self, Uki, UkiError};
 
 pub use beside::{Beside, Device, Module};
+use commands::Within;
 
 /// Where UEFI looks for what it starts (UEFI 2.10, 3.5.1.1).
 const EFI_PROGRAM: &str = "EFI/BOOT/BOOTX64.EFI";
@@ -58,6 +60,9 @@ pub struct Loaders {
     /// GRUB's `core.img`, made by `grub-mkimage` to run `grub.cfg` in the folder `boot/grub`
     /// of the second partition.
     pub core_img: Piece,
+    /// `cdboot.img` and a core.img in one, made by `grub-mkimage` to run `grub.cfg` in the
+    /// folder `boot/grub` of the disc or disk that it was started from.
+    pub eltorito_img: Piece,
     /// systemd's `linuxx64.efi.stub`.
     pub stub: Piece,
 }
@@ -232,7 +237,7 @@ impl System {
             Firmware::Uefi | Firmware::Hybrid => Some(self.uki(loaders)?),
         };
         if self.firmware != Firmware::Uefi {
-            let commands = self.commands(uki.as_ref())?;
+            let commands = self.commands(uki.as_ref().map(Within::a_disk))?;
             for (path, content) in commands.files {
                 files.add(&path, content)?;
             }

@@ -98,6 +98,10 @@ impl Export<'_> {
                 self.write_image(*format, &image, &mut files)?;
             }
         }
+        if self.formats.contains(&Format::Iso) {
+            let disc = self.system.disc(self.loaders()?)?.compose(&identity)?;
+            files.add(&format!("{name}.iso"), None, |out| raw::write(&disc, out))?;
+        }
         if self.formats.contains(&Format::Uki) {
             self.write_uki(name, &mut files)?;
         }
@@ -150,7 +154,7 @@ impl Export<'_> {
         } = *image;
         let file = |ending: &str| format!("{name}.{ending}");
         match format {
-            Format::Bundle | Format::Uki => Ok(()),
+            Format::Bundle | Format::Iso | Format::Uki => Ok(()),
             Format::Raw => self.write_raw(image, files),
             Format::Ec2 => {
                 self.write_raw(image, files)?;
@@ -217,8 +221,13 @@ impl Export<'_> {
         let mut options = BTreeMap::from([("cmdline", self.system.cmdline().to_owned())]);
         let mut boot = BTreeSet::new();
         if map.is_some() {
-            options.insert("firmware", self.system.firmware().name().to_owned());
             boot.extend(self.system.pieces(self.loaders()?));
+        }
+        if self.formats.contains(&Format::Iso) {
+            boot.extend(self.system.disc_pieces(self.loaders()?));
+        }
+        if map.is_some() || self.formats.contains(&Format::Iso) {
+            options.insert("firmware", self.system.firmware().name().to_owned());
         }
         if self.formats.contains(&Format::Kvm) {
             let compressed = self.clusters == Clusters::Compressed;

@@ -13,6 +13,8 @@ pub enum Format {
     Ec2,
     /// For Google Compute Engine: the disk in a sparse archive.
     Gce,
+    /// A disc.
+    Iso,
     /// For QEMU and libvirt: a qcow2 image, a domain, and a script.
     Kvm,
     /// The disk as it is.
@@ -31,10 +33,11 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of their names.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Bundle,
         Self::Ec2,
         Self::Gce,
+        Self::Iso,
         Self::Kvm,
         Self::Raw,
         Self::Uki,
@@ -51,6 +54,7 @@ impl Format {
             Self::Bundle => "bundle",
             Self::Ec2 => "ec2",
             Self::Gce => "gce",
+            Self::Iso => "iso",
             Self::Kvm => "kvm",
             Self::Raw => "raw",
             Self::Uki => "uki",
@@ -76,7 +80,7 @@ impl Format {
     /// Whether it holds a disk.
     #[must_use]
     pub fn has_disk(self) -> bool {
-        !matches!(self, Self::Bundle | Self::Uki)
+        !matches!(self, Self::Bundle | Self::Iso | Self::Uki)
     }
 
     /// Whether boot loaders are a part of it.

@@ -13,6 +13,8 @@ use crate::grub::{self, GrubError};
 use crate::identity::Identity;
 use crate::iso::{self, BIOS_BLOCK, BLOCK, IsoError};
 
+/// The file that a BIOS starts.
+const BIOS_IMAGE: &str = "boot/grub/eltorito.img";
 /// The file that is the file system from which UEFI starts.
 pub const EFI_IMAGE: &str = "efi.img";
 
@@ -91,7 +93,8 @@ impl Disc {
         };
         let mut boot_code = Vec::new();
         if let Some(bios) = &self.bios {
-            volume.bios = Some(grub::disc_image(&bios.eltorito_img, BIOS_BLOCK)?);
+            let image = grub::disc_image(&bios.eltorito_img, BIOS_BLOCK)?;
+            volume.bios = Some((BIOS_IMAGE.to_owned(), Content::bytes(image)));
             let core = grub::core_of_disc_image(BIOS_BLOCK);
             boot_code = grub::boot_code(&bios.boot_img, core)?;
         }

@@ -14,13 +14,13 @@ use super::support::exported::{Site, need, printed};
 /// How long one boot may take: under emulation it takes about 20 s on two idle processors.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What tells that the Lunikernel's init runs.
-const UP: &str = "luni: hello 1.0.0 is up";
+pub(super) const UP: &str = "luni: hello 1.0.0 is up";
 /// What GRUB adds to the command line of a kernel that it takes out of an EFI program, and
 /// to that of one in a file.
-const WITHIN: &str = "Command line: BOOT_IMAGE=(uki)";
+pub(super) const WITHIN: &str = "Command line: BOOT_IMAGE=(uki)";
 const IN_A_FILE: &str = "Command line: BOOT_IMAGE=/vmlinuz ";
 /// Where Debian's package `ovmf` has UEFI firmware.
-const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+pub(super) const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 
 /// A machine; ended when this goes.
 struct Machine(Child);
@@ -122,7 +122,7 @@ pub(crate) fn machine(qemu: &PathBuf) -> Command {
     command
 }
 
-fn has_ovmf(name: &str) -> bool {
+pub(super) fn has_ovmf(name: &str) -> bool {
     let there = Path::new(OVMF).exists();
     if !there {
         lunikernel_testing::left_out(name, &format!("there is no {OVMF}"));

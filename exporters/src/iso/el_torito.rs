@@ -19,8 +19,9 @@ pub(super) fn boot_record(catalogue: u32) -> Vec<u8> {
     whole(record)
 }
 
-/// The catalogue: what a BIOS starts and what UEFI starts from, by their first blocks.
-pub(super) fn catalogue(bios: Option<u32>, efi: Option<u32>) -> Vec<u8> {
+/// The catalogue: what a BIOS starts and what UEFI starts from, by their first blocks. There
+/// is none without an entry.
+pub(super) fn catalogue(bios: Option<u32>, efi: Option<u32>) -> Option<Vec<u8>> {
     let entries = [(X86, BIOS_SECTORS, bios), (EFI, EFI_SECTORS, efi)];
     let entries = entries.map(|(platform, sectors, block)| Some((platform, sectors, block?)));
     let mut catalogue = Vec::new();
@@ -36,7 +37,7 @@ pub(super) fn catalogue(bios: Option<u32>, efi: Option<u32>) -> Vec<u8> {
         bytes.extend_from_slice(&block.to_le_bytes());
         catalogue.extend(entry(&bytes));
     }
-    whole(catalogue)
+    (!catalogue.is_empty()).then(|| whole(catalogue))
 }
 
 /// What the catalogue begins with: the sum of its words is 0.

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::record::{self, Entry, Own};
 use super::{BLOCK, IsoError, MAX_DEPTH, MAX_NAME};
 
+/// What is behind the name of a file that has no extension.
+const NO_EXTENSION: &str = ".;1";
+
 /// Where something is: its first block, and its size in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -22,8 +25,8 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Folders {
     all: Vec<Folder>,
-    /// The sizes of files, in the order in which they came.
-    files: Vec<u64>,
+    /// How many files there are.
+    files: usize,
     /// Where folders are, in the order of the path table, as far as that is known.
     placed: Vec<Place>,
 }
@@ -55,7 +58,7 @@ impl Folders {
     pub(super) fn new() -> Self {
         Self {
             all: vec![Folder::default()],
-            files: Vec::new(),
+            files: 0,
             placed: Vec::new(),
         }
     }
@@ -84,8 +87,8 @@ impl Folders {
             at = self.folder(at, folder).ok_or_else(twice)?;
         }
         let identifier = file_identifier(name);
-        let what = What::File(self.files.len());
-        self.files.push(len);
+        let what = What::File(self.files);
+        self.files += 1;
         self.child(at, identifier, name, what).ok_or_else(twice)
     }
 
@@ -111,12 +114,15 @@ impl Folders {
         Some(number)
     }
 
-    /// `None` where there is one already: of the same identifier, or of one that differs in
-    /// what files have behind it.
+    /// `None` where there is one of that identifier, or of one that readers show alike: a
+    /// file's without an extension is a folder's with something behind it.
     fn child(&mut self, at: usize, identifier: String, name: &str, what: What) -> Option<()> {
         let children = &mut self.all.get_mut(at)?.children;
-        let shown = |it: &str| it.trim_end_matches(";1").trim_end_matches('.').to_owned();
-        if children.keys().any(|it| shown(it) == shown(&identifier)) {
+        let alike = match identifier.strip_suffix(NO_EXTENSION) {
+            Some(stem) => stem.to_owned(),
+            None => identifier.clone() + NO_EXTENSION,
+        };
+        if children.contains_key(&identifier) || children.contains_key(&alike) {
             return None;
         }
         let name = name.to_owned();
@@ -142,11 +148,6 @@ impl Folders {
 
     fn in_order(&self) -> impl Iterator<Item = &Folder> {
         (self.order().into_iter()).filter_map(|number| self.all.get(number))
-    }
-
-    /// The sizes of files, in the order in which they came.
-    pub(super) fn file_lens(&self) -> Vec<u64> {
-        self.files.clone()
     }
 
     /// The sizes of the folders' listings, in the order of the path table.

@@ -6,13 +6,13 @@
 //! | 0 to 15 | free: a partition table, for example |
 //! | 16 to 18 | volume descriptors: the primary, the boot record, the end |
 //! | 19 | boot catalogue |
-//! | from 20 on | what a BIOS starts |
+//! | from 20 on | the file that a BIOS starts |
 //! | then | path tables, folders, files |
-//! | at last | what UEFI starts from |
+//! | at last | the file that UEFI starts from |
 //!
-//! What a BIOS starts has to know where it is, and is at a place that depends on nothing.
-//! What UEFI starts from has to be last: its size fits the boot catalogue in small ones
-//! alone, and else it is what is left of the disc (UEFI 2.10, 13.3.2.1).
+//! What a BIOS starts has to know where it is, so its place depends on nothing. What UEFI
+//! starts from has to be last: few sizes fit the boot catalogue, and without one it is
+//! what is left of the disc (UEFI 2.10, 13.3.2.1).
 
 mod descriptors;
 mod el_torito;
@@ -44,8 +44,8 @@ pub struct Volume {
     pub label: String,
     /// Files by their paths. Their content is on the disc in this order.
     pub files: Vec<(String, Content)>,
-    /// What a BIOS starts, which is no file.
-    pub bios: Option<Vec<u8>>,
+    /// The file, by its path, that a BIOS starts.
+    pub bios: Option<(String, Content)>,
     /// The file, by its path, that is the file system from which UEFI starts, and its size
     /// in bytes.
     pub efi: Option<(String, u64)>,
@@ -113,52 +113,53 @@ impl Volume {
     /// # Errors
     /// [`IsoError`] where something cannot be on a disc.
     pub fn write(&self) -> Result<Written, IsoError> {
-        let mut folders = Folders::new();
-        for (path, content) in &self.files {
+        let (mut folders, mut places) = (Folders::new(), Vec::new());
+        let contents: Vec<_> = self.bios.iter().chain(&self.files).collect();
+        for (path, content) in &contents {
             folders.add(path, content.len())?;
         }
         if let Some((path, size)) = &self.efi {
             folders.add(path, *size)?;
         }
-        let bios = self.bios.as_deref().unwrap_or_default();
         let mut next = Blocks(u64::from(BIOS_BLOCK));
-        next.take(bios.len() as u64)?;
+        if let Some((_, image)) = &self.bios {
+            places.push(next.take(image.len())?);
+        }
         let table_len = folders.path_table_len();
         let tables = [next.take(table_len)?, next.take(table_len)?];
         for len in folders.listing_lens() {
             folders.place_next(next.take(len)?);
         }
-        let files = folders.file_lens();
-        let files: Vec<Place> = (files.into_iter())
-            .map(|len| next.take(len))
-            .collect::<Result<_, _>>()?;
+        for (_, content) in &self.files {
+            places.push(next.take(content.len())?);
+        }
+        let efi = (self.efi.as_ref()).map(|(_, size)| next.take(*size));
+        let efi = efi.transpose()?;
+        places.extend(efi);
         let end = next.take(self.free_at_end)?;
         let blocks = end.block + end.blocks();
 
-        let efi = self.efi.as_ref().and(files.last()).copied();
         let mut disk = Disk::new(u64::from(blocks) * BLOCK)?;
         let mut put = |block: u32, content: Content| disk.put(u64::from(block) * BLOCK, content);
         let root = folders.root();
         let mut start = descriptors::primary(&self.label, blocks, table_len, tables, root);
-        start.extend(el_torito::boot_record(CATALOGUE));
-        start.extend(descriptors::end());
         let bios_at = self.bios.as_ref().map(|_| BIOS_BLOCK);
-        start.extend(el_torito::catalogue(bios_at, efi.map(|place| place.block)));
+        let efi_at = efi.map(|place| place.block);
+        if let Some(catalogue) = el_torito::catalogue(bios_at, efi_at) {
+            start.extend(el_torito::boot_record(CATALOGUE));
+            put(CATALOGUE, Content::bytes(catalogue))?;
+        }
+        start.extend(descriptors::end());
         put(DESCRIPTORS as u32, Content::bytes(start))?;
-        put(BIOS_BLOCK, Content::bytes(bios))?;
-        let [little, big] = tables;
-        put(
-            little.block,
-            Content::bytes(folders.path_table(u16::to_le_bytes, u32::to_le_bytes)),
-        )?;
-        put(
-            big.block,
-            Content::bytes(folders.path_table(u16::to_be_bytes, u32::to_be_bytes)),
-        )?;
-        for (place, listing) in folders.listings(&files) {
+        let little_endian = folders.path_table(u16::to_le_bytes, u32::to_le_bytes);
+        let big_endian = folders.path_table(u16::to_be_bytes, u32::to_be_bytes);
+        for (place, table) in tables.into_iter().zip([little_endian, big_endian]) {
+            put(place.block, Content::bytes(table))?;
+        }
+        for (place, listing) in folders.listings(&places) {
             put(place.block, Content::bytes(listing))?;
         }
-        for ((_, content), place) in self.files.iter().zip(&files) {
+        for ((_, content), place) in contents.into_iter().zip(places) {
             put(place.block, content.clone())?;
         }
         Ok(Written {
@@ -187,3 +188,5 @@ impl Blocks {
         }
     }
 }
+#[cfg(test)]
+mod tests;

@@ -25,9 +25,9 @@ pub(super) fn of(guest: &Guest, formats: &BTreeSet<Format>, firmware: Firmware) 
     let mut found: Vec<Finding> = Vec::new();
     for format in formats {
         // An EFI program is started by UEFI alone, whatever starts the disks.
-        let firmware = match format.has_disk() {
-            true => firmware,
-            false => Firmware::Uefi,
+        let firmware = match format {
+            Format::Uki => Firmware::Uefi,
+            _ => firmware,
         };
         for said in checks::check(guest, format.target(), firmware) {
             match found.iter_mut().find(|it| it.problem == said.problem) {

@@ -30,7 +30,8 @@ pub(super) use rounds::{export_round, prepare};
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
 /// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants;
-/// vmdk, vhd, vhdx and vdi are for others; uki is one EFI program; bundle is for unikernels
+/// vmdk, vhd, vhdx and vdi are for others; iso is a disc, which boots from a stick too; uki
+/// is one EFI program; bundle is for unikernels
 /// that a tender of Solo5's runs. The same Lunikernel and
 /// options give the same bytes on every machine. NAME.export.json says what was made of
 /// what. On standard output: the SHA-256 and the file, as sha256sum prints them, of each

@@ -104,7 +104,7 @@ fn exports_take_little_memory_whatever_the_size_of_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     // So that making the boot loaders is not counted.
     site.made(folder.path(), "raw", &[]);
-    for formats in ["raw", "ec2,gce,kvm,raw,uki,vdi,vhd,vhdx,vmdk"] {
+    for formats in ["raw", "ec2,gce,iso,kvm,raw,uki,vdi,vhd,vhdx,vmdk"] {
         let mut command = site.export(folder.path(), formats);
         let peak = peak(command.args(["--size", "10G"]));
         println!("an export to {formats}: {peak} KiB at most");

@@ -97,6 +97,31 @@ fn what_uefi_starts_from_is_last_and_what_a_bios_starts_is_in_its_place() {
     let blocks = (disk.size() / BLOCK) as u32;
     assert_eq!(primary[80..84], blocks.to_le_bytes());
     assert_eq!(primary[84..88], blocks.to_be_bytes());
+    // Both path tables say the same: the root, then the only folder in it.
+    let [little, big] = [140..144, 148..152].map(|at| *primary[at].first_chunk().unwrap());
+    let [little, big] = [u32::from_le_bytes(little), u32::from_be_bytes(big)];
+    let [root, inner] = [big + 1, big + 2].map(u32::to_be_bytes);
+    let table = [
+        &[1, 0][..],
+        &root,
+        &[0, 1, 0, 0],
+        &[2, 0],
+        &inner,
+        &[0, 1],
+        b"ZZ",
+    ];
+    assert!(block(big.into()).starts_with(&table.concat()));
+    let [root, inner] = [root, inner].map(|[a, b, c, d]| [d, c, b, a]);
+    let table = [
+        &[1, 0][..],
+        &root,
+        &[1, 0, 0, 0],
+        &[2, 0],
+        &inner,
+        &[1, 0],
+        b"ZZ",
+    ];
+    assert!(block(little.into()).starts_with(&table.concat()));
     let record = block(17);
     assert_eq!(record[0x47..0x4b], 19u32.to_le_bytes());
     let catalogue = block(19);

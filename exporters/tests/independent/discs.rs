@@ -76,6 +76,33 @@ fn others_find_the_files() {
     for path in ["/BOOT/GRUB/GRUB.CFG;1", "/MANY/149.;1", "/A_B/C.;1"] {
         assert!(plain.iter().any(|it| it == path), "{path}");
     }
+    // Both ways to a folder lead to the same place: by the folder that it is in, and by the
+    // path table, whose lines have number, parent, block and name.
+    let mut listed = BTreeMap::new();
+    let mut of = String::new();
+    for line in run(&isoinfo, ["-i", path, "-l"]).lines() {
+        if let Some(folder) = line.strip_prefix("Directory listing of ") {
+            of = folder.trim_end_matches('/').to_owned();
+        } else if line.ends_with(" . ") {
+            let block = line.split_once('[').unwrap().1.split_whitespace().next();
+            listed.insert(of.clone(), block.unwrap().parse::<u32>().unwrap());
+        }
+    }
+    let mut table = vec![(String::new(), 0)];
+    for line in run(&isoinfo, ["-i", path, "-p"]).lines().skip(1) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let parent: usize = words[1].parse().unwrap();
+        let block = u32::from_str_radix(words[2], 16).unwrap();
+        match words.get(3) {
+            None => table.push((String::new(), block)),
+            Some(name) => table.push((format!("{}/{name}", table[parent].0), block)),
+        }
+    }
+    assert_eq!(
+        table.split_off(1).into_iter().collect::<BTreeMap<_, _>>(),
+        listed
+    );
+
     let said = run(&xorriso, ["-indev", path, "-find", "/", "-type", "f"]);
     let found = said.lines().filter(|line| line.starts_with("'/"));
     assert_eq!(found.count(), files.len(), "{said}");

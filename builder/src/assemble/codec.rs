@@ -81,7 +81,7 @@ impl Codec {
         let inner = BufReader::with_capacity(64 << 10, inner);
         match self {
             Self::Plain => Box::new(inner),
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(inner)),
+            Self::Gzip => Box::new(gunzip(inner)),
             Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
                 inner,
                 true,
@@ -94,6 +94,13 @@ impl Codec {
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(inner)),
         }
     }
+}
+
+/// Reads gzip members that follow each other (RFC 1952). They are unpacked in large pieces: where
+/// it is asked for small ones, the decoder takes a third longer, as it has to keep what
+/// later bytes refer to.
+pub fn gunzip<R: BufRead>(inner: R) -> BufReader<flate2::bufread::MultiGzDecoder<R>> {
+    BufReader::with_capacity(256 << 10, flate2::bufread::MultiGzDecoder::new(inner))
 }
 
 /// The frames of a zstd file, one behind the other. Their checksums are not compared:

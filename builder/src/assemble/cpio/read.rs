@@ -1,11 +1,12 @@
 //! Reading newc archives that anyone may have made, for inspecting and comparing.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use lunikernel_cache::{Digest, HashingReader};
 
 use super::{HEADER_SIZE, MAGIC, PATH_MAX, TRAILER, file_type, padding};
+use crate::assemble::codec::gunzip;
 use crate::assemble::tarball::check_path;
 
 /// How many members one initramfs may have.
@@ -172,8 +173,8 @@ impl<R: Read> Read for Counting<R> {
 pub fn read_gzip<R: BufRead>(
     inner: R,
     limit: u64,
-) -> CpioReader<flate2::bufread::MultiGzDecoder<R>> {
-    CpioReader::new(flate2::bufread::MultiGzDecoder::new(inner), limit)
+) -> CpioReader<BufReader<flate2::bufread::MultiGzDecoder<R>>> {
+    CpioReader::new(gunzip(inner), limit)
 }
 
 impl<R: Read> CpioReader<R> {

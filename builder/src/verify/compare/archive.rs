@@ -5,8 +5,7 @@ use std::io::Read;
 
 use flate2::read::DeflateDecoder;
 
-use super::bytes::first_difference;
-use super::content::{Content, Sided};
+use super::content::{Content, Sided, difference};
 use super::walk::{Flaw, Walk};
 use super::{CompareError, Format, Found, Place, Side, Whole};
 
@@ -203,7 +202,7 @@ fn members_of_one_name(
 }
 
 fn same(left: &Content, right: &Content) -> Result<bool, CompareError> {
-    Ok(left.size() == right.size() && first_difference(left.reader(), right.reader())?.is_none())
+    Ok(left.size() == right.size() && difference(left, right)?.is_none())
 }
 
 fn unpacked(walk: &mut Walk, member: &Member, side: Side) -> Result<Content, Flaw> {

@@ -148,6 +148,22 @@ impl Search {
         self.count(left, right);
     }
 
+    /// Takes zeros, so many on both sides.
+    pub(super) fn take_zeros(&mut self, count: u64) {
+        self.read = (self.read.0 + count, self.read.1 + count);
+        self.since = self.since.saturating_add(count);
+        let most = usize::try_from(count).unwrap_or(usize::MAX);
+        let zeros = [0; if BEFORE > FROM { BEFORE } else { FROM }];
+        let zeros = zeros.get(..most).unwrap_or(&zeros);
+        match &mut self.found {
+            Some((_, one, two)) => {
+                extend(one, zeros);
+                extend(two, zeros);
+            }
+            None => self.remember(zeros),
+        }
+    }
+
     /// Whether a difference was met.
     pub(super) fn differs(&self) -> bool {
         self.found.is_some()

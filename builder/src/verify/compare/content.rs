@@ -75,6 +75,20 @@ impl Content {
         Ok(bytes)
     }
 
+    /// Where what is there again begins, from a hole of a sparse file at `at` on; `at` itself
+    /// where there is none, or it is not known.
+    fn hole_end(&self, at: u64) -> u64 {
+        let Store::File(file) = self.store.as_ref() else {
+            return at;
+        };
+        // Nothing here reads from where the file stands.
+        match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(self.start + at)) {
+            Ok(data) => data.saturating_sub(self.start).clamp(at, self.size.max(at)),
+            Err(rustix::io::Errno::NXIO) => self.size.max(at),
+            Err(_) => at,
+        }
+    }
+
     /// Reads it from its beginning.
     pub(super) fn reader(&self) -> Reader {
         Reader {
@@ -172,6 +186,28 @@ pub(super) fn copy<R: Read>(reader: &mut Sided<R>, limit: u64) -> io::Result<Opt
             return Ok(None);
         }
         copied.write(&chunk)?;
+    }
+}
+
+/// Where two contents differ first, and how much; `None` where they are the same. Holes that
+/// both have are not read: a disk image is mostly that.
+pub(super) fn difference(left: &Content, right: &Content) -> io::Result<Option<Bytes>> {
+    let mut search = Search::default();
+    let (mut first, mut second) = (left.reader(), right.reader());
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    loop {
+        fill(&mut first, &mut one, CHUNK)?;
+        fill(&mut second, &mut two, CHUNK)?;
+        if one.is_empty() && two.is_empty() {
+            return Ok(search.finish());
+        }
+        search.take(&one, &two);
+        // Asked behind zeros only: most files are not sparse.
+        if first.at == second.at && one == two && one.iter().all(|byte| *byte == 0) {
+            let end = left.hole_end(first.at).min(right.hole_end(second.at));
+            search.take_zeros(end - first.at);
+            (first.at, second.at) = (end, end);
+        }
     }
 }
 
@@ -286,6 +322,37 @@ mod tests {
 
     fn all(content: &Content) -> Vec<u8> {
         content.bytes(0, usize::MAX >> 1).unwrap()
+    }
+
+    /// A file with `byte` at `at`, and holes around it.
+    fn sparse(size: u64, at: u64, byte: u8) -> Content {
+        let file = File::from_parts(tempfile::tempfile().unwrap(), "sparse");
+        file.set_len(size).unwrap();
+        file.write_all_at(&[byte], at).unwrap();
+        Content::of_file(file, size)
+    }
+
+    #[test]
+    fn holes_that_both_have_are_not_read() {
+        // Reading this would take most of an hour.
+        let size = 1 << 42;
+        for at in [0, CHUNK as u64, size / 2 + 12_345, size - 1] {
+            let one = sparse(size, at, 1);
+            assert_eq!(difference(&one, &sparse(size, at, 1)).unwrap(), None);
+            let found = difference(&one, &sparse(size, at, 2)).unwrap().unwrap();
+            assert_eq!((found.offset, found.left.size), (at, size));
+            assert_eq!((found.left_from()[0], found.right_from()[0]), (1, 2));
+            assert!(found.before().iter().all(|byte| *byte == 0));
+            assert_eq!(found.before().len() as u64, at.min(128));
+            let extent = found.extent.unwrap();
+            assert_eq!((extent.bytes, extent.ranges), (1, 1));
+        }
+        // In parts, and where a hole is in one of them only.
+        let (one, two) = (sparse(size, size / 2, 1), sparse(size, 9, 1));
+        let part = |it: &Content| it.part(1, CHUNK as u64 * 9).unwrap();
+        let found = difference(&part(&one), &part(&two)).unwrap().unwrap();
+        assert_eq!((found.offset, found.right_from()[0]), (8, 1));
+        assert_eq!(found.right.size, CHUNK as u64 * 9);
     }
 
     #[test]

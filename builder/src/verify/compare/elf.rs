@@ -8,8 +8,8 @@ use std::ops::Range;
 use object::read::{ReadCache, ReadRef};
 use object::{Object, ObjectSection, ObjectSymbol as _, SectionIndex, SectionKind, SymbolKind};
 
-use super::bytes::{Bytes, first_difference};
-use super::content::{Content, Reader};
+use super::bytes::Bytes;
+use super::content::{Content, Reader, difference};
 use super::walk::{Flaw, Walk};
 use super::{Format, Found, Place, Role, Section, Side, Symbol, Units, Whole, text};
 
@@ -182,7 +182,7 @@ fn sections(
                     .checked_sub(own.size())
                     .and_then(|room| room.checked_sub(other.size()))
                     .ok_or(Flaw::Whole(Whole::TooDeep))?;
-                it.bytes = first_difference(own.reader(), other.reader())?;
+                it.bytes = difference(&own, &other)?;
                 if it.bytes.is_none() {
                     continue;
                 }

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::io::{self, Read};
 
-use super::bytes::{Bytes, first_difference};
-use super::content::{Content, MAX_COPIED, Sided, copy, side_of};
+use super::bytes::Bytes;
+use super::content::{Content, MAX_COPIED, Sided, copy, difference, side_of};
 use super::{CompareError, Difference, Format, Found, Other, Place, Side, Whole};
 use super::{ar, archive, cpio, elf, packed, tar, text, zip};
 
@@ -142,11 +142,11 @@ impl Walk {
         right: &Content,
     ) -> Result<bool, CompareError> {
         if left.size() == right.size() && self.is_full() {
-            let same = first_difference(left.reader(), right.reader())?.is_none();
+            let same = difference(left, right)?.is_none();
             self.unlisted += u64::from(!same);
             return Ok(!same);
         }
-        let Some(bytes) = first_difference(left.reader(), right.reader())? else {
+        let Some(bytes) = difference(left, right)? else {
             return Ok(false);
         };
         let format = match Format::of(left)? {

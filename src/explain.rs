@@ -14,6 +14,7 @@ use lunikernel_builder::mirror::MirrorError;
 use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
+use lunikernel_builder::source::SolveError;
 use lunikernel_builder::source::apk::ApkSourceError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
@@ -119,7 +120,7 @@ impl Explain for DebError {
             | Self::NoPackage { .. }
             | Self::Virtual { .. }
             | Self::NoVersion { .. }
-            | Self::Unsolvable { .. } => Exit::BadInput,
+            | Self::Solve(SolveError::Conflict(_)) => Exit::BadInput,
             _ => Exit::Unavailable,
         }
     }
@@ -142,9 +143,13 @@ impl Explain for ApkSourceError {
             | Self::Request { .. }
             | Self::Contradiction { .. }
             | Self::NoPackage { .. }
-            | Self::Unsolvable { .. } => Exit::BadInput,
-            Self::Cache(_) | Self::Interrupted => Exit::Failed,
-            Self::Index { .. }
+            | Self::Along { .. }
+            | Self::Solve(SolveError::Conflict(_)) => Exit::BadInput,
+            Self::Cache(_) => Exit::Failed,
+            Self::Solve(_)
+            | Self::Older { .. }
+            | Self::Withdrawn { .. }
+            | Self::Index { .. }
             | Self::Refused { .. }
             | Self::Signature { .. }
             | Self::Size { .. } => Exit::Unavailable,

@@ -12,6 +12,7 @@ use lunikernel_cache::{NodeKind, Rootfs};
 use lunikernel_testing::{left_out, this_test};
 use md5::{Digest as _, Md5};
 use std::io::Read as _;
+use support::exported::Site;
 use support::small::lock_of;
 use support::upstream::World;
 use support::{hello, luni, matches, project, transcript};
@@ -288,6 +289,33 @@ fn core_is_the_same_whatever_varies() {
     let varied = varied.filter(|variation| variation["state"] == "varied");
     // A machine may be unable to vary some.
     assert!(varied.count() > 8, "{report:#}");
+}
+
+/// After a change that was meant: `UPDATE=1 cargo test --test tinycore exports`.
+#[test]
+fn exports_are_the_committed_ones() {
+    let name = "tinycore::exports_are_the_committed_ones";
+    let Some(world) = World::of("7.2") else {
+        return;
+    };
+    has_golden_digest(&world);
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let zip = world.path("core.luni.zip");
+    site.has_golden_exports(&zip, "firecracker,pxe", "tinycore-core-exports.sha256");
+    // Its kernel is older than PVH is in Linux.
+    for format in ["cloud-hypervisor", "xen"] {
+        let mut export = site.export_of(&zip, world.folder.path(), format);
+        let output = export.arg("--force").output().unwrap();
+        let said = transcript(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("its kernel has no entry for PVH"), "{said}");
+        assert!(
+            said.contains("hint: take a kernel with `CONFIG_PVH`"),
+            "{said}"
+        );
+    }
 }
 
 /// Boots what was built and waits for the lines that its services print.

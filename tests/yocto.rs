@@ -9,6 +9,7 @@ use fs_err as fs;
 use lunikernel_cache::artefact::{Artefact, SBOM};
 use lunikernel_testing::{left_out, this_test};
 use serde_json::Value;
+use support::exported::Site;
 use support::small::lock_of;
 use support::upstream::World;
 use support::{hello, project, transcript};
@@ -85,6 +86,19 @@ fn has_golden_digest(world: &World) {
         "the digest of tests/yocto/minimal-3.1.yaml has moved; if that is meant, write the new \
          one into tests/golden/yocto-minimal.sha256 and say in the commit message why"
     );
+}
+
+/// After a change that was meant: `UPDATE=1 cargo test --test yocto exports`.
+#[test]
+fn exports_are_the_committed_ones() {
+    let Some(world) = World::locked() else {
+        return;
+    };
+    has_golden_digest(&world);
+    if let Some(site) = Site::of_hello("yocto::exports_are_the_committed_ones") {
+        let (zip, more) = (world.path("minimal.luni.zip"), "firecracker,pxe,xen");
+        site.has_golden_exports(&zip, more, "yocto-minimal-exports.sha256");
+    }
 }
 
 #[test]

@@ -14,7 +14,8 @@
 //!   hybrid::Layout ──► Disk                  all of it, as boots under BIOS and UEFI
 //!   iso::Volume, disc::Disc ──► Disk         the same as a disc, and no disk
 //! Disk ──► raw │ gce │ qcow2 │ vmdk │ vhd │ vdi │ vhdx ──► Sink ──► Output ──commit──► file
-//! bundle::archive, tar::archive ──► Disk     what is run by a tender, and boots from nothing
+//! bundle::Bundles, tar::archive ──► Disk     what is loaded by others, and boots from no disk
+//!   vmlinux::unpack ──► Vmlinux              a kernel as these load it
 //! Disk ──► BlockMap                          its digest, and what a cloud has to be sent
 //! all that came of it ──► manifest::ExportManifest ──► NAME.export.json
 //! ```
@@ -57,6 +58,7 @@ pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
+pub mod vmlinux;
 mod zeros;
 
 pub use blocks::BlockMap;

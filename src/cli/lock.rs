@@ -38,6 +38,10 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_expired: bool,
 
+    /// Accept release files and indexes that are older than those that the lock was made by
+    #[arg(long, conflicts_with = "check")]
+    allow_downgrade: bool,
+
     /// Only say whether the lock fits the recipe; exit code 4 where it does not
     #[arg(long)]
     check: bool,
@@ -122,6 +126,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |now| now.as_secs()),
         allow_expired: args.allow_expired,
+        allow_downgrade: args.allow_downgrade,
     };
     if args.dry_run {
         let changes =

@@ -14,7 +14,7 @@ use super::support::exported::{Site, need, printed};
 /// How long one boot may take: under emulation it takes about 20 s on two idle processors.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What tells that the Lunikernel's init runs.
-pub(super) const UP: &str = "luni: hello 1.0.0 is up";
+pub(crate) const UP: &str = "luni: hello 1.0.0 is up";
 /// What GRUB adds to the command line of a kernel that it takes out of an EFI program, and
 /// to that of one in a file.
 pub(super) const WITHIN: &str = "Command line: BOOT_IMAGE=(uki)";

@@ -6,6 +6,7 @@ use lunikernel_cache::artefact::SealError;
 use lunikernel_cache::tree::TreeError;
 use lunikernel_cache::{CacheError, Digest, RootfsError};
 
+use super::AlpineError;
 use crate::assemble::archive::{ArchiveError, Format};
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
@@ -48,7 +49,7 @@ pub enum BuildError {
     Packages(#[from] LayerError),
     /// Alpine packages could not be installed.
     #[error(transparent)]
-    Alpine(#[from] super::alpine::AlpineError),
+    Alpine(#[from] AlpineError),
     /// The kernel is not there.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -103,6 +104,8 @@ pub enum BuildError {
         name: String,
         /// What was asked for.
         path: String,
+        /// Whether it is a step.
+        of_step: bool,
     },
     /// Extensions cannot be laid out.
     #[error("could not lay out the extensions of `{source_name}`")]
@@ -232,6 +235,15 @@ pub enum BuildError {
     Json(#[source] serde_json::Error),
 }
 
+/// A command that a build runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command<'e> {
+    /// That of a step, by its name.
+    Step(&'e str),
+    /// A script, and the package that it belongs to: `the .trigger script of kmod 29-r2`.
+    Script(&'e str),
+}
+
 /// Differences as lines of a message.
 fn told(differences: Option<&[String]>) -> String {
     let lines = differences.unwrap_or_default().iter();
@@ -239,6 +251,16 @@ fn told(differences: Option<&[String]>) -> String {
 }
 
 impl BuildError {
+    /// The command of a step or of a package that failed, where that is what it is about.
+    #[must_use]
+    pub fn command(&self) -> Option<Command<'_>> {
+        match self {
+            Self::StepFailed { step, .. } => Some(Command::Step(step)),
+            Self::Alpine(AlpineError::Script { what, .. }) => Some(Command::Script(what)),
+            _ => None,
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -260,8 +282,16 @@ impl BuildError {
                 "paths are absolute and name what a package of `rootfs.from` has: `/usr/share/doc`"
                     .to_owned(),
             ),
-            Self::NoSuchPart { name, .. } => Some(format!(
+            Self::NoSuchPart {
+                name,
+                of_step: true,
+                ..
+            } => Some(format!(
                 "a step keeps only what its `outputs` list; see what `{name}` makes there"
+            )),
+            Self::NoSuchPart { name, .. } => Some(format!(
+                "paths are relative to the top of the source, without links among their folders; \
+                 another version of `{name}` may have it elsewhere"
             )),
             Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))

@@ -1,7 +1,7 @@
 //! Materials: what sources and steps have to offer to the rest of a recipe.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
@@ -25,6 +25,8 @@ pub enum Material {
 pub(super) struct Materials<'b> {
     builder: &'b Builder,
     by_name: BTreeMap<String, Material>,
+    /// Those of the names that are of steps.
+    steps: BTreeSet<String>,
     /// What is in the archives that were asked about; `None` for a file that is none.
     archives: RefCell<BTreeMap<Digest, Option<Rootfs>>>,
     licences: BTreeMap<Digest, String>,
@@ -37,6 +39,7 @@ impl<'b> Materials<'b> {
         Self {
             builder,
             by_name: BTreeMap::new(),
+            steps: BTreeSet::new(),
             archives: RefCell::default(),
             licences: BTreeMap::new(),
             scripts: Vec::new(),
@@ -45,6 +48,17 @@ impl<'b> Materials<'b> {
 
     pub(super) fn insert(&mut self, name: &str, material: Material) {
         self.by_name.insert(name.to_owned(), material);
+    }
+
+    /// The same for what a step made.
+    pub(super) fn insert_step(&mut self, name: &str, material: Material) {
+        self.steps.insert(name.to_owned());
+        self.insert(name, material);
+    }
+
+    /// Whether a name stands for a step.
+    pub(super) fn is_step(&self, name: &str) -> bool {
+        self.steps.contains(name)
     }
 
     /// What `reference` (`NAME` or `NAME/PATH`) stands for. A name wins over a path,
@@ -63,6 +77,7 @@ impl<'b> Materials<'b> {
         part.ok_or_else(|| BuildError::NoSuchPart {
             name: name.to_owned(),
             path: path.to_owned(),
+            of_step: self.is_step(name),
         })
     }
 

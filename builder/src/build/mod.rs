@@ -33,7 +33,7 @@ use lunikernel_cache::{Cache, Digest, Progress};
 use serde::Serialize;
 
 pub use alpine::AlpineError;
-pub use error::BuildError;
+pub use error::{BuildError, Command};
 pub use materials::Material;
 pub use recall::Recall;
 pub(crate) use sbom::purl;

@@ -31,6 +31,7 @@ impl Builder {
                     Err(BuildError::NoSuchPart {
                         name: name.to_owned(),
                         path: path.to_owned(),
+                        of_step: materials.is_step(name),
                     })
                 }
             };

@@ -309,7 +309,8 @@ impl From<CacheError> for Trouble {
 }
 
 /// An address as people may see it: without the password that it may carry.
-pub(crate) fn shown(url: &Url) -> String {
+#[must_use]
+pub fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if url.password().is_some() {
         // Fails only for addresses that cannot have a password.

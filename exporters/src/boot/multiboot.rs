@@ -54,7 +54,8 @@ impl System {
         Ok(())
     }
 
-    fn complete_kernel(&self) -> Result<Content, BootError> {
+    /// The kernel, and the zeros that its header counts on behind it.
+    pub(crate) fn complete_kernel(&self) -> Result<Content, BootError> {
         let kernel = Content::entry(&self.artefact, KERNEL)?;
         if self.beside.zeros == 0 {
             return Ok(kernel);

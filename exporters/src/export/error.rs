@@ -24,7 +24,7 @@ pub enum ExportError {
     /// There is nothing to start it with.
     #[error("could not make an image that boots: it has no boot loaders")]
     NoLoaders,
-    /// It cannot be made to run by a tender.
+    /// What needs no disk cannot be made of it.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The disk cannot be laid out.
@@ -37,10 +37,14 @@ pub enum ExportError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// A format does not take disks of that size.
-    #[error("could not make a disk of {size} bytes for {format}: expected a whole number of GiB")]
+    #[error(
+        "could not make a disk of {size} bytes for {format}: expected a whole number of {unit}"
+    )]
     Size {
         /// The format.
         format: &'static str,
+        /// What it has to be a whole number of.
+        unit: &'static str,
         /// The size in bytes.
         size: u64,
     },
@@ -101,6 +105,7 @@ impl ExportError {
         match self {
             Self::Output(error) => matches!(error, OutputError::NotAFile { .. }),
             Self::Write { source, .. } => matches!(source, WriteError::Size { .. }),
+            Self::Bundle(error) => error.is_of_the_request(),
             Self::Read(_) => false,
             _ => true,
         }

@@ -3,6 +3,7 @@
 use lunikernel_exporters::Content;
 use lunikernel_exporters::manifest::ExportManifest;
 use lunikernel_exporters::uki::Uki;
+use lunikernel_exporters::vmlinux;
 
 /// The manifest of an export: an accepted one is canonical.
 pub(crate) fn export_manifest(data: &[u8]) -> bool {
@@ -41,5 +42,18 @@ pub(crate) fn uki(data: &[u8]) -> bool {
             assert!(rest.iter().all(|byte| *byte == 0), "more is in its sectors");
         }
     }
+    true
+}
+
+/// A kernel: what comes out of it is an ELF file, and stays one.
+pub(crate) fn vmlinux(data: &[u8]) -> bool {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let Ok(kernel) = vmlinux::unpack(&Content::bytes(data), folder.path()) else {
+        return false;
+    };
+    let again = vmlinux::unpack(&kernel.content, folder.path());
+    let again = again.expect("what was unpacked can be loaded");
+    assert_eq!(again.pvh, kernel.pvh, "its entry comes and goes");
+    assert_eq!(again.content.len(), kernel.content.len());
     true
 }

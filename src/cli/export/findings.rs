@@ -24,10 +24,11 @@ pub(super) struct Finding {
 pub(super) fn of(guest: &Guest, formats: &BTreeSet<Format>, firmware: Firmware) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for format in formats {
-        // An EFI program is started by UEFI alone, whatever starts the disks.
-        let firmware = match format {
-            Format::Uki => Firmware::Uefi,
-            _ => firmware,
+        // An EFI program is started by UEFI alone, whatever starts disks and discs, and
+        // the others by none.
+        let firmware = match format.boots() && *format != Format::Uki {
+            true => firmware,
+            false => Firmware::Uefi,
         };
         for said in checks::check(guest, format.target(), firmware) {
             match found.iter_mut().find(|it| it.problem == said.problem) {

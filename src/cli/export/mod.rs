@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 use lunikernel_cache::artefact::Artefact;
+use lunikernel_exporters::checks::Firmware;
 use lunikernel_exporters::export::{Export, Format};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
@@ -29,13 +30,14 @@ pub(super) use rounds::{export_round, prepare};
 /// Make a disk that clouds and hypervisors boot.
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
-/// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants;
-/// vmdk, vhd, vhdx and vdi are for others; iso is a disc, which boots from a stick too; uki
-/// is one EFI program; bundle is for unikernels
-/// that a tender of Solo5's runs. The same Lunikernel and
-/// options give the same bytes on every machine. NAME.export.json says what was made of
-/// what. On standard output: the SHA-256 and the file, as sha256sum prints them, of each
-/// file but a raw disk, whose block digest the manifest has.
+/// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants; azure
+/// the fixed VHD that Azure takes; vmdk, vhd, vhdx and vdi are for others; iso is a
+/// disc, which boots from a stick too; uki is one EFI program. Without a disk, as a folder in an archive: firecracker, cloud-hypervisor and xen
+/// have the kernel as these load it, with their configuration; pxe is for machines that boot
+/// from the network; bundle for unikernels that a tender of Solo5's runs. The same
+/// Lunikernel and options give the same bytes on every machine. NAME.export.json says what
+/// was made of what. On standard output: the SHA-256 and the file, as sha256sum prints them,
+/// of each file but a raw disk and a fixed VHD, whose block digests the manifest has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
@@ -71,7 +73,7 @@ pub(crate) struct Args {
     #[arg(long)]
     compress: bool,
 
-    /// Say the SHA-256 of a raw disk too: its holes take as long to hash as content
+    /// Say the SHA-256 of a raw disk or a fixed VHD too: its holes take as long to hash as content
     #[arg(long)]
     sha256: bool,
 
@@ -86,7 +88,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let artefact = Arc::new(verify::artefact(&args.artefact, &cache, context)?);
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
-    let firmware = args.firmware.map(|it| it.0);
+    // What has no disk is started by nothing that is put around it.
+    let firmware = match formats.iter().any(|it| it.has_disk()) {
+        true => args.firmware.map(|it| it.0),
+        false => Some(Firmware::Uefi),
+    };
     let system = system::of(&artefact, &args.cmdline(&artefact), firmware)?;
     let guest = guest::of(&artefact, &system)?;
     let found = findings::of(&guest, &formats, system.firmware());

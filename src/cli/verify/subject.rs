@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lunikernel_builder::fetch::shown;
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Sha256, Silent};
@@ -67,8 +68,15 @@ pub(in crate::cli) fn artefact(
         let fetcher = workshop::fetcher(context, cache)?;
         let digest = context
             .runtime()?
-            .block_on(fetcher.fetch_unpinned(named, &url))?;
-        return Ok(Artefact::open(&cache.blobs().path(&digest.sha256))?);
+            .block_on(fetcher.fetch_unpinned(&shown(&url), &url))?;
+        let opened = Artefact::open(&cache.blobs().path(&digest.sha256));
+        return opened.map_err(|error| {
+            let message = format!("what is at {} is no Lunikernel", shown(&url));
+            let hint = "see what is there: it may be a page of a server that wants you to log in";
+            Failure::new(Exit::BadInput, message)
+                .caused_by(&error)
+                .with_hint(hint)
+        });
     }
     let path = Path::new(named);
     let Some(digest) = blob(path, cache)? else {

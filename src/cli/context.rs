@@ -56,20 +56,12 @@ pub(crate) struct Options {
 
 /// The global options, made ready for use.
 #[derive(Debug)]
-#[allow(
-    dead_code,
-    reason = "one interface for all verbs; not each of its parts has a user yet"
-)]
 pub(crate) struct Context {
     options: Options,
     progress: Arc<dyn Progress>,
     engine: Engine,
 }
 
-#[allow(
-    dead_code,
-    reason = "one interface for all verbs; not each of its parts has a user yet"
-)]
 impl Context {
     pub(crate) fn new(options: Options) -> Self {
         Self {

@@ -238,6 +238,10 @@ fn check_key(key: &str, folder: Option<&FilePath>, path: &Path, findings: &mut F
 fn check_url(address: &str, path: &Path, findings: &mut Findings) {
     const EXPECTED: &str = "`https://…`, `http://…` or `file:///…`";
     match Url::parse(address) {
+        // Parsing passes some of them over, and what is shown is what is written.
+        Ok(_) if address.contains(char::is_control) => {
+            findings.error(path.clone(), "the address has control characters", EXPECTED)
+        }
         Err(error) => findings.error(
             path.clone(),
             format!("`{address}` is no address: {error}"),

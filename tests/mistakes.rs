@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use fs_err as fs;
 use serde_json::Value;
+use support::server::{Server, respond};
 use support::{luni, project, transcript};
 
 /// A folder with `hello` in it, as `luni new` makes it.
@@ -243,6 +244,39 @@ fn a_pull_says_only_what_the_mirror_was_asked_for() {
     fs::remove_file(here.join("input")).unwrap();
     let output = run(here, &["--offline", "--cache", "other", "fetch", "."]);
     ends(&output, 5, &[" fetch`; or name a mirror on disk"]);
+}
+
+/// That a server cannot be reached is told once, and of many inputs only some are named.
+#[test]
+fn without_a_network_little_is_said() {
+    let folder = folder();
+    let here = folder.path();
+    let server = Server::start(|path, stream| respond(stream, "200 OK", path.as_bytes()));
+    let mut recipe = "apiVersion: lunikernel/v1\nname: demo\nversion: 1.0.0\nflavour: debian\n\
+                      kernel:\n  from: part0\nsources:\n"
+        .to_owned();
+    for number in 0..12 {
+        let url = format!("{}/{number}", server.url());
+        recipe += &format!("  part{number}:\n    url: {{url: '{url}'}}\n");
+    }
+    fs::create_dir(here.join("demo")).unwrap();
+    fs::write(here.join("demo/recipe.yaml"), recipe).unwrap();
+    ends(&run(here, &["lock", "demo"]), 0, &[]);
+    drop(server);
+    let output = run(here, &["--cache", "other", "fetch", "demo"]);
+    ends(
+        &output,
+        5,
+        &["could not fetch 12 inputs:", "and 2 more", "luni doctor"],
+    );
+    let told = transcript(&output);
+    assert_eq!(told.matches("passed over").count(), 1, "{told}");
+    let output = run(here, &["--offline", "--cache", "other", "build", "demo"]);
+    ends(
+        &output,
+        5,
+        &["lacks 12 inputs:", "and 2 more", "fetch demo`"],
+    );
 }
 
 #[test]

@@ -48,12 +48,11 @@ fn write(folder: &Path, command: &Command, written: &mut Vec<String>) -> Result<
     let path = folder.join(man.get_filename());
     let is_first = written.is_empty();
     output::write_by(&path, |file| {
-        let rendered = man.render(&mut &mut *file);
-        let mut more = || match is_first {
-            true => file.write_all(environment().as_bytes()),
+        man.render(&mut &mut *file).map_err(unwritten)?;
+        match is_first {
+            true => file.write_all(environment().as_bytes()).map_err(unwritten),
             false => Ok(()),
-        };
-        rendered.and_then(|()| more()).map_err(unwritten)
+        }
     })?;
     written.push(man.get_filename());
     let below = command.get_subcommands().filter(|verb| !verb.is_hide_set());

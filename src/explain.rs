@@ -14,6 +14,7 @@ use lunikernel_builder::mirror::MirrorError;
 use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
+use lunikernel_builder::source::SolveError;
 use lunikernel_builder::source::apk::ApkSourceError;
 use lunikernel_builder::source::deb::DebError;
 use lunikernel_builder::source::git::GitError;
@@ -53,7 +54,11 @@ impl Explain for FetchError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::Unavailable(missing) if missing.iter().all(Missing::is_out_of_reach))
+        match self {
+            Self::Unavailable(missing) => missing.iter().all(Missing::is_out_of_reach),
+            Self::Failed(attempt) => attempt.answer.is_about_server(),
+            _ => false,
+        }
     }
 
     fn exit(&self) -> Exit {
@@ -71,8 +76,11 @@ impl Explain for MirrorError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Address { .. } | Self::NoList { .. } => Exit::Usage,
-            Self::Push(_) | Self::List(_) | Self::NoNetwork { .. } => Exit::Unavailable,
+            Self::NoList { .. } => Exit::Usage,
+            Self::Address { .. } => Exit::BadInput,
+            Self::Push(_) | Self::List(_) | Self::Ask(_) | Self::NoNetwork { .. } => {
+                Exit::Unavailable
+            }
             Self::Fetch(error) => error.exit(),
             Self::Cache(CacheError::Missing { .. }) => Exit::Unavailable,
             Self::Cache(_) => Exit::Failed,
@@ -119,7 +127,7 @@ impl Explain for DebError {
             | Self::NoPackage { .. }
             | Self::Virtual { .. }
             | Self::NoVersion { .. }
-            | Self::Unsolvable { .. } => Exit::BadInput,
+            | Self::Solve(SolveError::Conflict(_)) => Exit::BadInput,
             _ => Exit::Unavailable,
         }
     }
@@ -142,9 +150,13 @@ impl Explain for ApkSourceError {
             | Self::Request { .. }
             | Self::Contradiction { .. }
             | Self::NoPackage { .. }
-            | Self::Unsolvable { .. } => Exit::BadInput,
-            Self::Cache(_) | Self::Interrupted => Exit::Failed,
-            Self::Index { .. }
+            | Self::Along { .. }
+            | Self::Solve(SolveError::Conflict(_)) => Exit::BadInput,
+            Self::Cache(_) => Exit::Failed,
+            Self::Solve(_)
+            | Self::Older { .. }
+            | Self::Withdrawn { .. }
+            | Self::Index { .. }
             | Self::Refused { .. }
             | Self::Signature { .. }
             | Self::Size { .. } => Exit::Unavailable,

@@ -1,19 +1,17 @@
-//! Alpine through the binary: real packages over a real base, and a repository of our own.
+//! Alpine through the binary: real packages over a real base. A repository of our own is in
+//! the folder beside this file.
 
+#[path = "alpine/own.rs"]
+mod own;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
-use lunikernel_cache::Rootfs;
-use lunikernel_cache::artefact::{Artefact, INITRAMFS};
-use lunikernel_testing::apk::{self as testing, Apk};
 use lunikernel_testing::left_out;
-use serde_json::Value;
+use support::exported::Site;
 use support::server::{Server, respond};
 use support::{hello, project, transcript};
 
@@ -198,6 +196,20 @@ fn bash_boots_and_apk_knows_what_is_installed() {
     }
 }
 
+/// After a change that was meant: `UPDATE=1 cargo test --test alpine exports`.
+#[test]
+fn exports_are_the_committed_ones() {
+    let name = "alpine::exports_are_the_committed_ones";
+    let folder = tempfile::tempdir().unwrap();
+    let Some((zip, _)) = built(name, folder.path()) else {
+        return;
+    };
+    if let Some(site) = Site::of_hello(name) {
+        let more = "cloud-hypervisor,firecracker,pxe,xen";
+        site.has_golden_exports(&zip, more, "alpine-bash-exports.sha256");
+    }
+}
+
 #[test]
 fn bash_is_the_same_in_all_surroundings() {
     let name = "alpine::bash_is_the_same_in_all_surroundings";
@@ -220,256 +232,4 @@ fn bash_is_the_same_in_all_surroundings() {
     let said = transcript(&verified);
     assert_eq!(verified.status.code(), Some(0), "{said}");
     assert!(said.contains("GOOD"), "{said}");
-}
-
-/// A recipe over the minirootfs of the mirror with packages from a repository of ours.
-fn own(folder: &Path, mirror: &Path, packages: &[Apk], wanted: &str, more: &str) -> PathBuf {
-    let recipe = folder.join("own");
-    fs::create_dir_all(&recipe).unwrap();
-    testing::repository(&recipe, packages);
-    let hex = listed(mirror)
-        .into_iter()
-        .find_map(|((name, _), hex)| {
-            (name == "alpine-minirootfs-3.20.3-x86_64.tar.gz").then_some(hex)
-        })
-        .unwrap();
-    let yaml = format!(
-        "apiVersion: lunikernel/v1
-name: own
-version: '1'
-flavour: alpine
-sources:
-  minirootfs:
-    url:
-      url: file://{mirror}/sha256/{hex}
-  packages:
-    apk:
-      base: minirootfs
-      repositories: ['file://{repository}']
-      keys: [tests.rsa.pub]
-      packages: [{wanted}]
-{more}",
-        mirror = mirror.display(),
-        repository = recipe.display(),
-    );
-    fs::write(recipe.join("recipe.yaml"), yaml).unwrap();
-    recipe
-}
-
-/// The rest of such a recipe: the kernel of hello's lock, and what is in the root.
-const KERNEL: &str = "  linux:
-    deb:
-      suite: bookworm
-      packages: [linux-image-cloud-amd64]
-      without: [initramfs-tools, kmod, linux-base]
-rootfs:
-  from: [packages]
-kernel: {from: linux, modules: [cloud]}
-boot: {net: true}
-";
-
-/// Locks the kernel as hello has it, so that no package index of Debian is needed.
-fn lock_kernel(recipe: &Path) {
-    let lock = fs::read_to_string(hello::recipe().join("recipe.lock")).unwrap();
-    let head = lock.find("sources:\n").unwrap() + "sources:\n".len();
-    let begin = lock.find("  linux:\n").unwrap();
-    let end = lock.find("  toolchain:\n").unwrap();
-    let text = format!("{}{}", &lock[..head], &lock[begin..end]);
-    fs::write(recipe.join("recipe.lock"), text).unwrap();
-}
-
-/// What is in the initramfs of an artefact.
-fn root_of(zip: &Path) -> Rootfs {
-    let artefact = Artefact::open(zip).unwrap();
-    let mut bytes = Vec::new();
-    let mut entry = artefact.entry(INITRAMFS).unwrap();
-    entry.read_to_end(&mut bytes).unwrap();
-    archive::fuzz(&bytes).unwrap().unwrap()
-}
-
-fn page() -> Vec<Apk> {
-    vec![
-        Apk::new("page", "1.0-r0")
-            .depends("page-files cmd:httpd")
-            .file("etc/", 0o755, "")
-            .file("etc/luni/", 0o755, "")
-            .file("etc/luni/services/", 0o755, "")
-            .file(
-                "etc/luni/services/page",
-                0o755,
-                "#!/bin/sh\necho \"page: serving beside $(stat -c %U:%G:%a /srv/www/secret)\"\n\
-                 exec nc -lk -p 80 -e /usr/sbin/httpd\n",
-            )
-            .script(
-                ".pre-install",
-                "#!/bin/sh\naddgroup -S -g 82 www-data 2>/dev/null\n\
-                 adduser -S -D -H -u 82 -h /srv/www -s /sbin/nologin -G www-data www 2>/dev/null\nexit 0\n",
-            )
-            .script(
-                ".post-install",
-                "#!/bin/sh -e\necho secret > /srv/www/secret\nchown www:www-data srv/www/secret\n\
-                 chmod 4750 srv/www/secret\nrm /srv/www/placeholder\n\
-                 sed -i s/NAME/$1/ /srv/www/index.html\n",
-            ),
-        Apk::new("page-files", "2.0-r1")
-            .provides("page-content=2.0")
-            .file("srv/", 0o755, "")
-            .file("srv/www/", 0o755, "")
-            .file("srv/www/index.html", 0o644, "A page of version NAME\n")
-            .file("srv/www/placeholder", 0o644, "")
-            .line("triggers = /srv/*")
-            .script(".trigger", "#!/bin/sh\necho \"$@\" > /srv/www/triggered\n"),
-        Apk::new("server", "1.0-r0").provides("cmd:httpd=1").file(
-            "usr/sbin/httpd",
-            0o755,
-            "#!/bin/sh\nwhile read -r line && [ \"$line\" != \"$(printf '\\r')\" ]; do :; done\n\
-             printf 'HTTP/1.0 200 OK\\r\\n\\r\\n'\ncat /srv/www/index.html\n",
-        ),
-    ]
-}
-
-#[test]
-fn a_package_of_our_own_serves_what_its_scripts_left() {
-    let name = "alpine::a_package_of_our_own_serves_what_its_scripts_left";
-    let Some(mirror) = artefacts(name) else {
-        return;
-    };
-    let Some(debian) = hello::mirror(name) else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let recipe = own(folder.path(), &mirror, &page(), "page", KERNEL);
-    lock_kernel(&recipe);
-    let luni = |verb: &str| {
-        let mut command = hello::luni(&folder.path().join("cache"));
-        command
-            .args(["--offline", "--mirror", &debian, verb])
-            .arg(&recipe);
-        command
-    };
-    let locked = luni("lock").output().unwrap();
-    assert!(locked.status.success(), "{}", transcript(&locked));
-    let zip = folder.path().join("own.luni.zip");
-    let built = luni("build").arg("-o").arg(&zip).output().unwrap();
-    hello::built_digest(&built);
-    let root = root_of(&zip);
-    let meta = |path: &str| {
-        let node = root
-            .get(path)
-            .unwrap_or_else(|| panic!("{path} is not there"));
-        (node.mode, node.uid, node.gid)
-    };
-    assert_eq!(meta("srv/www/secret"), (0o4750, 82, 82));
-    assert_eq!(meta("srv/www/triggered"), (0o644, 0, 0));
-    assert_eq!(meta("etc/shadow"), (0o640, 0, 42));
-    assert!(root.get("srv/www/placeholder").is_none());
-    assert!(root.get(".luni").is_none() && root.get("build").is_none());
-    if has_qemu(name) {
-        let line = "page: serving beside www:www-data:4750";
-        let page = support::booted::page(folder.path(), &zip, line);
-        assert!(page.ends_with("A page of version 1.0-r0\n"), "{page}");
-    }
-
-    // A script that fails is named, with what it printed.
-    let bad =
-        vec![Apk::new("bad", "1-r0").script(".post-install", "#!/bin/sh\necho alas\nexit 7\n")];
-    let recipe = own(folder.path(), &mirror, &bad, "bad", KERNEL);
-    let run = |verb: &str| {
-        let mut command = hello::luni(&folder.path().join("cache"));
-        command
-            .args(["--offline", "--mirror", &debian, verb])
-            .arg(&recipe);
-        command.output().unwrap()
-    };
-    let locked = run("lock");
-    assert!(locked.status.success(), "{}", transcript(&locked));
-    let said = transcript(&run("build"));
-    assert!(
-        said.contains("the .post-install script of bad 1-r0 failed: it ended with exit code 7"),
-        "{said}"
-    );
-    assert!(
-        said.contains("alas") && said.contains("`scripts: skip`"),
-        "{said}"
-    );
-    let yaml = fs::read_to_string(recipe.join("recipe.yaml")).unwrap();
-    let yaml = yaml.replace("packages: [bad]", "packages: [bad]\n      scripts: skip");
-    fs::write(recipe.join("recipe.yaml"), yaml).unwrap();
-    assert!(run("lock").status.success());
-    hello::built_digest(&run("build"));
-}
-
-/// Verifies a recipe with a package of our own that has this script: the exit code and
-/// the report. `None` where the test `name` is left out.
-fn verified_with(name: &str, script: &str) -> Option<(Option<i32>, Value)> {
-    let mirror = artefacts(name)?;
-    let debian = hello::mirror(name)?;
-    let folder = tempfile::tempdir().unwrap();
-    let script = format!("#!/bin/sh\n{script}\n");
-    let touchy = vec![Apk::new("touchy", "1-r0").script(".post-install", &script)];
-    // Without modules, which take most of a build's time.
-    let kernel = KERNEL
-        .replace("[cloud]", "[]")
-        .replace("boot: {net: true}\n", "");
-    let recipe = own(folder.path(), &mirror, &touchy, "touchy", &kernel);
-    lock_kernel(&recipe);
-    let run = |arguments: &[&str]| {
-        let mut command = hello::luni(&folder.path().join("cache"));
-        command.args(["--offline", "--mirror", &debian]);
-        command.args(arguments).arg(&recipe).output().unwrap()
-    };
-    let locked = run(&["lock"]);
-    assert!(locked.status.success(), "{}", transcript(&locked));
-    let output = run(&["verify", "--json", "--vary", "umask,time-zone"]);
-    let report = serde_json::from_slice(&output.stdout);
-    let report = report.unwrap_or_else(|_| panic!("{}", transcript(&output)));
-    Some((output.status.code(), report))
-}
-
-#[test]
-fn a_script_that_fails_in_a_round_is_named() {
-    let name = "alpine::a_script_that_fails_in_a_round_is_named";
-    let Some((code, report)) = verified_with(name, "test $TZ = UTC || exit 7") else {
-        return;
-    };
-    assert_eq!(code, Some(11), "{report:#}");
-    let failure = &report["failure"];
-    assert_eq!(failure["round"], 2, "{report:#}");
-    let what = "the .post-install script of touchy 1-r0";
-    assert_eq!(failure["script"], what);
-    let message = format!("{what} failed: it ended with exit code 7");
-    assert_eq!(failure["message"], message);
-    assert!(
-        failure["hint"]
-            .as_str()
-            .unwrap()
-            .contains("`scripts: skip`")
-    );
-}
-
-#[test]
-fn a_script_that_fails_in_a_trial_is_named_and_ends_no_search() {
-    let name = "alpine::a_script_that_fails_in_a_trial_is_named_and_ends_no_search";
-    // Only where the one is varied and the other is not.
-    let script = "test $(umask)$TZ != 0002UTC || exit 7\nmkdir -p /srv\necho $TZ > /srv/zone";
-    let Some((code, report)) = verified_with(name, script) else {
-        return;
-    };
-    assert_eq!(code, Some(10), "{report:#}");
-    assert_eq!(report["causes"][0]["class"], "time-zone", "{report:#}");
-    let trials = report["bisection"]["trials"].as_array().unwrap();
-    let failed: Vec<_> = trials
-        .iter()
-        .filter(|trial| trial["failed"].is_string())
-        .collect();
-    assert!(!failed.is_empty(), "{report:#}");
-    for trial in failed {
-        assert_eq!(trial["varied"], serde_json::json!(["umask"]), "{report:#}");
-        assert!(trial["artefact"].is_null());
-        let text = trial["failed"].as_str().unwrap();
-        assert!(
-            text.starts_with("the .post-install script of touchy 1-r0 failed"),
-            "{text}"
-        );
-    }
 }

@@ -193,6 +193,25 @@ fn a_release_file_that_nobody_vouches_for_locks_nothing() {
 }
 
 #[test]
+fn a_release_file_that_is_older_than_the_lock_needs_consent() {
+    let world = World::new();
+    succeeds(&world.lock(&[]));
+    let first = world.locked();
+    let date = "Fri, 31 May 2024 00:00:00 UTC";
+    world.archive.publish_on(date, &key(1), "");
+    // What is locked already asks nobody.
+    succeeds(&world.lock(&[]));
+    fails(
+        &world.lock(&["--update"]),
+        5,
+        &["is of 2024-05-31", "one of 2024-06-01", "--allow-downgrade"],
+    );
+    assert_eq!(world.locked(), first);
+    succeeds(&world.lock(&["--update", "--allow-downgrade"]));
+    assert!(world.locked().contains("20240531T000000Z"));
+}
+
+#[test]
 fn only_what_is_to_be_updated_moves() {
     let mut world = World::new();
     succeeds(&world.lock(&[]));

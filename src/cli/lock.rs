@@ -19,6 +19,9 @@ use super::workshop::{self, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+const RECIPE: &str = "The recipe: a file, or a folder with a recipe.yaml in it; with --check also a Lunikernel \
+                      or an archive of inputs";
+
 /// Pin every input of a recipe to exact bytes.
 ///
 /// Finds out what the names and versions in a recipe stand for, checks the signatures
@@ -26,6 +29,7 @@ use crate::failure::Failure;
 /// network are run, and what they make is pinned. What is locked already stays as it is,
 /// unless the recipe asks for something else now.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("recipe", |recipe| recipe.help(RECIPE).long_help(RECIPE)))]
 pub(crate) struct Args {
     #[command(flatten)]
     recipe: RecipeArg,
@@ -37,6 +41,10 @@ pub(crate) struct Args {
     /// Accept release files that have expired, as a mirror that is frozen has them
     #[arg(long)]
     allow_expired: bool,
+
+    /// Accept release files and indexes that are older than those that the lock was made by
+    #[arg(long, conflicts_with = "check")]
+    allow_downgrade: bool,
 
     /// Only say whether the lock fits the recipe; exit code 4 where it does not
     #[arg(long)]
@@ -100,6 +108,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         )
         .with_hint(format!("name the recipe first: `{command}`")));
     }
+    args.recipe.refuse_packed()?;
     let recipe = args.recipe.read()?;
     let path = LockedRecipe::lock_path(&recipe.path);
     let old = match LockFile::read(&path) {
@@ -122,6 +131,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |now| now.as_secs()),
         allow_expired: args.allow_expired,
+        allow_downgrade: args.allow_downgrade,
     };
     if args.dry_run {
         let changes =

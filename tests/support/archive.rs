@@ -113,12 +113,21 @@ impl Archive {
     /// Writes the signed index of suite `test`; `more` are further lines of the
     /// release file.
     pub(crate) fn publish(&self, key: &SignedSecretKey, more: &str) {
+        self.publish_on("Sat, 01 Jun 2024 00:00:00 UTC", key, more);
+    }
+
+    /// The same with a release file of that date.
+    #[allow(
+        dead_code,
+        reason = "not every test that has an archive goes back in time"
+    )]
+    pub(crate) fn publish_on(&self, date: &str, key: &SignedSecretKey, more: &str) {
         let list = "main/binary-amd64/Packages";
         let suite = self.root.join("dists/test");
         write(&suite.join(list), self.packages.as_bytes());
         let text = format!(
             "Origin: Test\nLabel: Test\nSuite: test\nCodename: test\n\
-             Date: Sat, 01 Jun 2024 00:00:00 UTC\n{more}\
+             Date: {date}\n{more}\
              SHA256:\n {} {} {list}\n",
             Sha256::of(self.packages.as_bytes()).hex(),
             self.packages.len(),

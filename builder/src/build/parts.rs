@@ -31,6 +31,8 @@ impl Builder {
                     Err(BuildError::NoSuchPart {
                         name: name.to_owned(),
                         path: path.to_owned(),
+                        of_step: materials.is_step(name),
+                        there: Vec::new(),
                     })
                 }
             };

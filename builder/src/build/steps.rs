@@ -76,7 +76,7 @@ impl Builder {
             let network = network(locked, step);
             let action = plan(locked.recipe().arch, step, materials, network)?;
             if let Some(pinned) = locked.lock().steps.get(&step.name) {
-                materials.insert(&step.name, self.pinned(pinned)?);
+                materials.insert_step(&step.name, self.pinned(pinned)?);
                 reports.push(StepReport {
                     name: step.name.clone(),
                     action: action.digest,
@@ -106,7 +106,7 @@ impl Builder {
             };
             let outputs = self.outputs(&result, &action.digest)?;
             let digest = outputs.digest();
-            materials.insert(&step.name, Material::Entry(Entry::Folder(outputs)));
+            materials.insert_step(&step.name, Material::Entry(Entry::Folder(outputs)));
             reports.push(StepReport::of(step, action.digest, digest, ran));
         }
         Ok(reports)

@@ -59,6 +59,8 @@ pub struct Origins<'a> {
     pub now: u64,
     /// Whether release files that have expired are accepted, as a frozen mirror has them.
     pub allow_expired: bool,
+    /// Whether release files and indexes that are older than those of the lock are.
+    pub allow_downgrade: bool,
 }
 
 /// Pins every source of `recipe`. What `old` has and `update` does not name stays
@@ -205,6 +207,14 @@ async fn pin(
                 now: origins.now,
                 allow_expired: origins.allow_expired,
                 keep: earlier.keep,
+                before: match earlier.before {
+                    Some(LockedSource::Deb(before))
+                        if before.request.suite == source.suite && !origins.allow_downgrade =>
+                    {
+                        &before.releases
+                    }
+                    _ => &[],
+                },
             };
             let resolved = archives
                 .resolve(source, recipe.recipe.arch, origins.fetcher, options)
@@ -253,6 +263,13 @@ async fn pin_apks(
         folder: recipe.folder(),
         base,
         keep,
+        before: match before {
+            Some(LockedSource::Apk(before)) if !origins.allow_downgrade => apk::Before {
+                indexes: &before.indexes,
+                packages: &before.packages,
+            },
+            _ => apk::Before::default(),
+        },
     };
     let choice = apk::choose(origins.fetcher, asked).await?;
     if earlier.preview {

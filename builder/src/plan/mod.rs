@@ -11,8 +11,8 @@ mod step;
 
 pub use invocation::{EncodedAction, Invocation, SOURCE_DATE_EPOCH, fixed_environment};
 pub use pipeline::{
-    PIPELINE, UNPACKED, artefact_action, last_run_action, unpack_action, unpack_archive_action,
-    unpack_layer_action,
+    PIPELINE, UNPACKED, artefact_action, last_run_action, unpack_action, unpack_apk_action,
+    unpack_archive_action, unpack_layer_action,
 };
 pub use platform::{FixedOutput, Network, Platform, property};
 pub use step::{StepInputs, step_action};

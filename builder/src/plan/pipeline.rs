@@ -22,6 +22,18 @@ pub fn unpack_action(package: &Digest) -> Invocation {
     internal("unpack-deb", UNPACKED, input_root)
 }
 
+/// Unpacking one package of Alpine, which is held to what it should be: its name, its
+/// version and its checksum; the result is its metadata as JSON, under [`UNPACKED`].
+#[must_use]
+pub fn unpack_apk_action(package: &Digest, expected: [String; 3]) -> Invocation {
+    let mut input_root = Tree::new();
+    // A single valid name cannot be refused.
+    let _ = input_root.insert("package.apk", file(package));
+    let mut action = internal("unpack-apk", UNPACKED, input_root);
+    action.arguments.extend(expected);
+    action
+}
+
 /// Unpacking one archive; the result is its metadata as JSON, under [`UNPACKED`].
 #[must_use]
 pub fn unpack_archive_action(archive: &Digest) -> Invocation {

@@ -7,5 +7,8 @@ pub mod file;
 pub mod git;
 pub mod krate;
 pub mod oci;
+mod solve;
 pub mod tcz;
 pub mod url;
+
+pub use solve::{Crowded, SolveError};

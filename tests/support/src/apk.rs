@@ -327,8 +327,20 @@ impl Apk {
 /// An index of that text, signed.
 #[must_use]
 pub fn index(text: &str, key: &RsaPrivateKey, name: &str, hash: Hash) -> Vec<u8> {
+    described(text, "of a test", key, name, hash)
+}
+
+/// An index of that text, called `description` by its maker, signed.
+#[must_use]
+pub fn described(
+    text: &str,
+    description: &str,
+    key: &RsaPrivateKey,
+    name: &str,
+    hash: Hash,
+) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
-    append(&mut tar, "DESCRIPTION", 0o644, b"of a test");
+    append(&mut tar, "DESCRIPTION", 0o644, description.as_bytes());
     append(&mut tar, "APKINDEX", 0o644, text.as_bytes());
     let content = gzip(&tar.into_inner().unwrap());
     [signature(key, name, hash, &content), content].concat()

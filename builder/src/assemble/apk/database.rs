@@ -1,7 +1,7 @@
 //! The database of what is installed, `lib/apk/db/installed`, as apk writes it
 //! (apk-installed(5)): for each package its entry in the index, then its folders and files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use lunikernel_cache::{Node, NodeKind};
@@ -172,6 +172,14 @@ impl Installed {
         self.entries.iter().map(|entry| entry.name.as_str())
     }
 
+    /// The names of the packages with their lines up to the first folder, which are those
+    /// that an index has.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.head.as_str()))
+    }
+
     /// The files that packages have, each with the number of its package.
     pub(super) fn files(&self) -> impl Iterator<Item = (String, usize)> {
         self.entries.iter().enumerate().flat_map(|(number, entry)| {
@@ -194,14 +202,11 @@ impl Installed {
         })
     }
 
-    /// Takes a file from the package with that number, as another has it now.
-    pub(super) fn disown(&mut self, number: usize, path: &str) {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    /// Takes files from the package with that number, as another has them now.
+    pub(super) fn disown(&mut self, number: usize, paths: &BTreeSet<String>) {
         if let Some(entry) = self.entries.get_mut(number) {
-            for owned in &mut entry.folders {
-                if owned.path == folder {
-                    owned.files.retain(|file| file.name != name);
-                }
+            for Folder { path, files, .. } in &mut entry.folders {
+                files.retain(|file| !paths.contains(&join(path, &file.name)));
             }
         }
     }

@@ -96,14 +96,13 @@ impl Info {
             "commit" => &mut self.commit,
             "size" => &mut self.size,
             "provider_priority" => &mut self.provider_priority,
-            "depend" => return push(&mut self.depends, value),
-            "provides" => return push(&mut self.provides, value),
-            "replaces" => return push(&mut self.replaces, value),
-            "install_if" => return push(&mut self.install_if, value),
+            "depend" => return push(&mut self.depends, key, value),
+            "provides" => return push(&mut self.provides, key, value),
+            "replaces" => return push(&mut self.replaces, key, value),
+            "install_if" => return push(&mut self.install_if, key, value),
             "triggers" => {
-                self.triggers
-                    .extend(value.split_ascii_whitespace().map(str::to_owned));
-                return Ok(());
+                let mut globs = value.split_ascii_whitespace();
+                return globs.try_for_each(|glob| push(&mut self.triggers, key, glob));
             }
             "replaces_priority" => {
                 let wrong = |_| format!("has the replaces_priority {value:?}, which is no number");
@@ -136,7 +135,17 @@ impl Info {
     }
 }
 
-fn push(list: &mut Vec<String>, value: &str) -> Result<(), String> {
+/// Adds to a list. Each of what a package replaces and watches is compared with each path of
+/// others, so there may be few of them; real packages have a dozen.
+fn push(list: &mut Vec<String>, key: &str, value: &str) -> Result<(), String> {
+    let most = match key {
+        "replaces" => 1000,
+        "triggers" => 256,
+        _ => 100_000,
+    };
+    if list.len() >= most {
+        return Err(format!("has more than {most} of `{key}`"));
+    }
     list.push(value.to_owned());
     Ok(())
 }
@@ -168,6 +177,9 @@ mod tests {
             &format!("{GOOD}pkgver = 2"),
             &format!("{GOOD}datahash = 12"),
             &format!("{GOOD}replaces_priority = x"),
+            &format!("{GOOD}{}", "replaces = b\n".repeat(1001)),
+            &format!("{GOOD}triggers = {}", "/x ".repeat(257)),
+            &format!("{GOOD}{}", "depend = b\n".repeat(100_001)),
         ] {
             assert!(Info::parse(bad).is_err(), "{bad}");
         }

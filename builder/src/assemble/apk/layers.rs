@@ -107,6 +107,7 @@ fn lay(
     };
     let mut left: BTreeSet<&str> = BTreeSet::new();
     let mut owned = Vec::new();
+    let mut taken: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for (path, node) in package.root.nodes() {
         let mut node = node.clone();
         if let NodeKind::File {
@@ -140,7 +141,7 @@ fn lay(
                         });
                     }
                 }
-                layers.installed.disown(*number, theirs);
+                taken.entry(*number).or_default().insert(theirs.clone());
             }
             owned.push((real, path.to_owned()));
         }
@@ -151,6 +152,9 @@ fn lay(
                 package: own.name.clone(),
                 source,
             })?;
+    }
+    for (number, paths) in &taken {
+        layers.installed.disown(*number, paths);
     }
     let number = layers
         .installed

@@ -6,6 +6,7 @@
 
 mod checksum;
 mod database;
+mod error;
 mod info;
 mod layers;
 pub(crate) mod member;
@@ -15,12 +16,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 
-use lunikernel_cache::{BlobStore, CacheError, Digest, NodeKind, Rootfs};
+use lunikernel_cache::{BlobStore, Digest, NodeKind, Rootfs};
 use serde::{Deserialize, Serialize};
 
 pub use checksum::Checksum;
 pub(crate) use checksum::Summing;
 pub use database::{Installed, ParseError};
+pub use error::ApkError;
 pub use info::Info;
 pub use layers::{LayerError, Layers, merge};
 pub use member::{Signature, SignatureHash};
@@ -62,78 +64,6 @@ const MAX_CONTROL_UNPACKED: u64 = 64 << 20;
 /// [`MAX_RATIO`] times its own size.
 const FREE_SIZE: u64 = 64 << 20;
 const MAX_RATIO: u64 = 200;
-
-/// A package could not be unpacked, or is not what it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum ApkError {
-    /// It could not be read: it is broken, truncated, or no package.
-    #[error("could not read {part} of the package {package}")]
-    Read {
-        /// The package.
-        package: String,
-        /// Which part.
-        part: &'static str,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// One of its archives is broken or hostile.
-    #[error("could not unpack {part} of the package {package}")]
-    Archive {
-        /// The package.
-        package: String,
-        /// Which part.
-        part: &'static str,
-        /// What is wrong, with the member's name.
-        #[source]
-        source: Box<TarError>,
-    },
-    /// Something is not as it should be.
-    #[error("the package {package} {why}")]
-    Layout {
-        /// The package.
-        package: String,
-        /// What is not.
-        why: String,
-    },
-    /// It is not the package that the index speaks of.
-    #[error("the package {package} has {what} {found}, and {by} says {expected}")]
-    Differs {
-        /// The package.
-        package: String,
-        /// In what.
-        what: &'static str,
-        /// Who speaks of another.
-        by: &'static str,
-        /// What was expected.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-}
-
-impl ApkError {
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Read { .. } | Self::Layout { .. } => Some(
-                "this is no package that apk would install; check what `repositories` names"
-                    .to_owned(),
-            ),
-            Self::Archive { source, .. } => source.hint(),
-            Self::Differs { .. } => Some(
-                "the repository may be in the middle of an update: lock again with \
-                 `luni lock --update`; if it stays, do not trust what it serves"
-                    .to_owned(),
-            ),
-            Self::Cache(error) => error.hint(),
-        }
-    }
-}
 
 /// The first two members of a package.
 pub(crate) struct Head {

@@ -17,6 +17,9 @@ use crate::source::apk::DATABASE;
 /// The largest archive of scripts that is read, in bytes.
 const MAX_SCRIPTS: u64 = 64 << 20;
 
+/// The largest of the other files that is read, in bytes; locking reads as much.
+const MAX_TEXT: u64 = 64 << 20;
+
 /// What apk wrote in a base.
 #[derive(Debug, Default)]
 pub(super) struct Before {
@@ -34,6 +37,13 @@ pub(super) fn read(root: &Rootfs, blobs: &BlobStore) -> Result<Before, BuildErro
         let Some(digest) = file_at(root, path) else {
             return Ok(String::new());
         };
+        if digest.size > MAX_TEXT {
+            return Err(AlpineError::Database {
+                path: path.to_owned(),
+                why: format!("it has {} bytes, more than {MAX_TEXT}", digest.size),
+            }
+            .into());
+        }
         String::from_utf8(blobs.read(&digest)?).map_err(|error| {
             AlpineError::Database {
                 path: path.to_owned(),

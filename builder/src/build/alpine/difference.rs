@@ -18,7 +18,17 @@ const MAX_REPORT: u64 = 256 << 20;
 #[derive(Default)]
 struct Report {
     modes: BTreeMap<String, u32>,
-    owners: Vec<(String, String)>,
+    owners: Vec<Owner>,
+    /// The first thing that was asked for and cannot be kept.
+    unable: Option<String>,
+}
+
+/// That a script gives a path to someone.
+struct Owner {
+    spec: String,
+    path: String,
+    /// Which script of which package.
+    script: String,
 }
 
 /// Applies what differs from `before` to `after` to `root`. The inner error says what
@@ -34,6 +44,9 @@ pub(super) fn apply(
         _ => return Ok(Err("there is no report of modes".to_owned())),
     };
     let report = Report::parse(&String::from_utf8_lossy(&report));
+    if let Some(why) = report.unable {
+        return Ok(Err(why));
+    }
     let mut changes = Changes {
         root,
         report: &report,
@@ -48,14 +61,12 @@ pub(super) fn apply(
         })
     };
     let (users, groups) = (names("etc/passwd")?, names("etc/group")?);
-    for (spec, path) in &report.owners {
-        match numbers(spec, &users, &groups) {
-            Err(why) => return Ok(Err(why)),
-            Ok(owner) => {
-                if let Err(why) = give(root, path, owner) {
-                    return Ok(Err(format!("`chown {spec}` cannot be done: {why}")));
-                }
-            }
+    for Owner { spec, path, script } in &report.owners {
+        let given = numbers(spec, &users, &groups).and_then(|owner| give(root, path, owner));
+        if let Err(why) = given {
+            return Ok(Err(format!(
+                "`chown {spec}` by {script} cannot be done: {why}"
+            )));
         }
     }
     Ok(Ok(()))
@@ -64,10 +75,20 @@ pub(super) fn apply(
 impl Report {
     fn parse(text: &str) -> Self {
         let mut report = Self::default();
+        let mut script = "";
         for line in text.lines() {
             let Some((kind, rest)) = line.split_once(' ') else {
                 continue;
             };
+            match kind {
+                "script" => script = rest,
+                "unable" => {
+                    let asked = rest.trim_end();
+                    let why = || format!("{script} asks for `{asked}`");
+                    report.unable.get_or_insert_with(why);
+                }
+                _ => {}
+            }
             let Some((value, path)) = rest.split_once(' ') else {
                 continue;
             };
@@ -78,7 +99,11 @@ impl Report {
             let path = path.strip_prefix('/').unwrap_or(path).to_owned();
             match (kind, u32::from_str_radix(value, 8)) {
                 ("mode", Ok(mode)) => drop(report.modes.insert(path, mode & 0o7777)),
-                ("owner", _) => report.owners.push((value.to_owned(), path)),
+                ("owner", _) => report.owners.push(Owner {
+                    spec: value.to_owned(),
+                    path,
+                    script: script.to_owned(),
+                }),
                 _ => {}
             }
         }
@@ -283,8 +308,30 @@ mod tests {
         // Files of a package that are called as our own stay, too.
         assert_eq!(root.get(".luni/f"), root.get(REPORT));
         for lost in ["/build/srv/gone", "//srv/x", "/build", "/build/srv/."] {
-            let said = applied(&format!("owner 7:8 {lost}\n"), &[]).unwrap_err();
-            assert!(said.contains("`chown 7:8` cannot be done"), "{said}");
+            let said =
+                applied(&format!("script the script of a\nowner 7:8 {lost}\n"), &[]).unwrap_err();
+            assert!(
+                said.contains("`chown 7:8` by the script of a cannot be done"),
+                "{said}"
+            );
         }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_told_with_the_script() {
+        let report = "script the .post-install script of a 1\nowner 0:0 /build/srv\n\
+                      script the .trigger script of b 2\nunable mknod /dev/x c 1 3 \n\
+                      script the .trigger script of c 3\nunable setcap x\n";
+        let said = applied(report, &[]).unwrap_err();
+        assert_eq!(
+            said,
+            "the .trigger script of b 2 asks for `mknod /dev/x c 1 3`"
+        );
+        let report = "script the .post-install script of a 1\nowner nobody /build/srv\n";
+        let said = applied(report, &[]).unwrap_err();
+        assert!(
+            said.contains("by the .post-install script of a 1"),
+            "{said}"
+        );
     }
 }

@@ -5,17 +5,18 @@ mod database;
 mod difference;
 mod owners;
 mod scripts;
+mod triggers;
 
-use std::collections::BTreeMap;
-
-use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
-use rayon::prelude::*;
+use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Rootfs};
 
 use super::materials::{Material, Materials};
+use super::unpack::{Packed, contents};
 use super::{BuildError, Builder};
 use crate::assemble::apk::{self, Expected, Package, unpack_apk};
 use crate::lock::{LockedApks, LockedRecipe, LockedSource};
+use crate::plan::{Invocation, unpack_apk_action};
 use crate::recipe::ApkScripts;
+use crate::source::apk::LockedApk;
 
 /// The root that an `apk` source makes could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +114,8 @@ impl Builder {
             None => Rootfs::new(),
         };
         let before = database::read(&base, blobs)?;
-        let packages = self.unpack_apks(name, apks)?;
+        let wanted: Vec<&LockedApk> = apks.packages.iter().collect();
+        let packages = self.unpack_all(name, &wanted)?;
         for (digest, package) in &packages {
             materials.add_licence(*digest, &package.info.licence);
         }
@@ -142,41 +144,37 @@ impl Builder {
         )?;
         Ok(root)
     }
+}
 
-    /// Unpacks the packages of a source, several at once.
-    fn unpack_apks(
-        &self,
-        name: &str,
-        apks: &LockedApks,
-    ) -> Result<BTreeMap<Digest, Package>, BuildError> {
-        let total = apks.packages.len();
-        let noun = if total == 1 { "package" } else { "packages" };
-        let label = format!("{total} {noun} of {name}");
-        let task = self.progress.start("unpacking", &label, None);
-        let results: Vec<Result<(Digest, Package), BuildError>> = apks
-            .packages
-            .par_iter()
-            .map(|locked| {
-                let expected = Expected {
-                    name: locked.name.clone(),
-                    version: locked.version.clone(),
-                    checksum: locked.checksum,
-                };
-                let digest = locked.digest();
-                match unpack_apk(self.cache.blobs(), &digest, &expected) {
-                    Ok(package) => Ok((digest, package)),
-                    Err(error) => {
-                        // Before its maker is blamed: are these still the bytes that were fetched?
-                        self.cache.blobs().verify(&digest, &locked.file_name())?;
-                        Err(AlpineError::Package(error).into())
-                    }
-                }
-            })
-            .collect();
-        // Errors are told in the order of the lock, whichever came first.
-        let packages = results.into_iter().collect::<Result<_, _>>()?;
-        task.finish("");
-        Ok(packages)
+impl Packed for LockedApk {
+    type Package = Package;
+
+    fn digest(&self) -> Digest {
+        LockedApk::digest(self)
+    }
+
+    fn file_name(&self) -> String {
+        LockedApk::file_name(self)
+    }
+
+    fn action(&self) -> Invocation {
+        let checksum = self.checksum.to_string();
+        let expected = [self.name.clone(), self.version.clone(), checksum];
+        unpack_apk_action(&self.digest(), expected)
+    }
+
+    fn unpack(&self, blobs: &BlobStore) -> Result<Package, BuildError> {
+        let expected = Expected {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            checksum: self.checksum,
+        };
+        let package = unpack_apk(blobs, &self.digest(), &expected);
+        Ok(package.map_err(AlpineError::Package)?)
+    }
+
+    fn contents(package: &Package) -> impl Iterator<Item = Digest> {
+        contents(&package.root).chain(package.scripts.values().copied())
     }
 }
 

@@ -7,10 +7,16 @@
 use std::collections::BTreeMap;
 
 /// Programs that are found before those of the root.
-pub(super) const STAND_INS: [(&str, &str); 2] = [
+pub(super) const STAND_INS: [(&str, &str); 6] = [
     ("chown", include_str!("chown")),
     ("chgrp", include_str!("chgrp")),
+    ("mknod", UNABLE),
+    ("mkfifo", UNABLE),
+    ("setcap", UNABLE),
+    ("setfattr", UNABLE),
 ];
+/// Stands in for those whose work cannot be kept.
+const UNABLE: &str = include_str!("unable");
 
 /// Numbers of users or groups by their names, as passwd(5) and group(5) have them.
 #[derive(Debug, Default)]

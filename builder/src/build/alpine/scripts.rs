@@ -13,6 +13,7 @@ use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, Rootfs, Tree};
 
 use super::database::Before;
+use super::triggers::Folders;
 use super::{AlpineError, difference, owners};
 use crate::assemble::apk::{Layers, Package};
 use crate::build::{BuildError, Builder, StepReport};
@@ -43,7 +44,7 @@ pub(super) struct Run {
 }
 
 /// The scripts that installing runs, in order: those of each package, then the triggers of
-/// all whose folders have something new.
+/// the base whose folders have something new, then those of the packages.
 pub(super) fn plan(
     layers: &Layers<'_>,
     before: &Before,
@@ -59,12 +60,12 @@ pub(super) fn plan(
             }
         }
     }
-    let changed = changed_folders(layers);
-    for (checksum, patterns) in &before.triggers {
+    let folders = Folders::of(layers);
+    for (checksum, globs) in &before.triggers {
         let name = |(name, _): &&(String, Vec<u8>)| name.ends_with(&format!(".{checksum}.trigger"));
-        let folders = matching(&changed, patterns);
+        let arguments = folders.of_installed(globs);
         if let Some((name, content)) = before.scripts.iter().find(name)
-            && !folders.is_empty()
+            && !arguments.is_empty()
         {
             let label = name.split(&format!(".{checksum}")).next().unwrap_or(name);
             runs.push(Run {
@@ -72,16 +73,16 @@ pub(super) fn plan(
                 what: format!("the .trigger script of {label}, which is in the base,"),
                 file: format!("{label}.trigger"),
                 content: content.clone(),
-                arguments: folders,
+                arguments,
             });
         }
     }
     for package in &layers.packages {
-        let folders = matching(&changed, &package.info.triggers);
+        let arguments = folders.of_new(&package.info.triggers);
         if let Some(digest) = package.scripts.get(".trigger")
-            && !folders.is_empty()
+            && !arguments.is_empty()
         {
-            runs.push(run(package, ".trigger", blobs.read(digest)?, folders));
+            runs.push(run(package, ".trigger", blobs.read(digest)?, arguments));
         }
     }
     Ok(runs)
@@ -96,57 +97,6 @@ fn run(package: &Package, script: &str, content: Vec<u8>, arguments: Vec<String>
         content,
         arguments,
     }
-}
-
-/// The folders that packages bring something into, as absolute paths.
-fn changed_folders(layers: &Layers<'_>) -> BTreeSet<String> {
-    let paths = layers
-        .packages
-        .iter()
-        .flat_map(|package| package.root.nodes());
-    let folders = paths.map(|(path, _)| {
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("/{folder}")
-    });
-    folders.collect()
-}
-
-/// The folders that match one of the patterns, in which `*` stands for a whole name or a
-/// part of one.
-fn matching(folders: &BTreeSet<String>, patterns: &[String]) -> Vec<String> {
-    let matches = |folder: &&String| {
-        patterns.iter().any(|pattern| {
-            let (mut names, mut globs) =
-                (folder.split('/'), pattern.trim_end_matches('/').split('/'));
-            loop {
-                match (names.next(), globs.next()) {
-                    (None, None) => return true,
-                    (Some(name), Some(glob)) if fits(name, glob) => {}
-                    _ => return false,
-                }
-            }
-        })
-    };
-    folders.iter().filter(matches).cloned().collect()
-}
-
-/// Whether a name fits a pattern with any number of `*` in it.
-fn fits(name: &str, glob: &str) -> bool {
-    let Some((first, rest)) = glob.split_once('*') else {
-        return name == glob;
-    };
-    let Some(mut name) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match name.find(part) {
-            Some(at) => name = name.get(at + part.len()..).unwrap_or_default(),
-            None => return false,
-        }
-    }
-    name.ends_with(last)
 }
 
 /// The packages whose scripts run, each once.
@@ -264,9 +214,12 @@ fn driver(runs: &[Run], outputs: &[String]) -> String {
             line.push_str(&quote(argument));
         }
         let failed = quote(&format!("{FAILED}{}", run.what));
+        let script = quote(&format!("script {}", run.what));
+        let _ = writeln!(text, "echo {script} >> /build/{REPORT}");
         let _ = writeln!(text, "{line} || {{ code=$?; echo {failed}; exit $code; }}");
     }
-    text.push_str("cd /build\n");
+    // From here on nothing that is written down is a script's.
+    let _ = writeln!(text, "echo 'script ' >> /build/{REPORT}\ncd /build");
     let folders: Vec<String> = outputs
         .iter()
         .filter(|output| *output != REPORT)
@@ -315,25 +268,6 @@ fn named(error: BuildError) -> BuildError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn triggers_watch_folders_by_pattern() {
-        let folders: BTreeSet<String> =
-            ["/bin", "/lib/modules/6.6", "/lib/modules/6.6/kernel", "/"]
-                .map(str::to_owned)
-                .into();
-        let found = |patterns: &[&str]| {
-            let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
-            matching(&folders, &patterns)
-        };
-        assert_eq!(found(&["/bin", "/sbin"]), ["/bin"]);
-        assert_eq!(found(&["/lib/modules/*"]), ["/lib/modules/6.6"]);
-        assert_eq!(found(&["/lib/*/6*6/"]), ["/lib/modules/6.6"]);
-        assert_eq!(found(&["/li", "/usr/*"]), Vec::<String>::new());
-        assert!(
-            fits("abc", "a*c") && fits("abc", "*") && !fits("abc", "a*b") && fits("aXbYc", "a*b*c")
-        );
-    }
 
     #[test]
     fn what_is_called_as_our_own_files_is_not_taken_along() {

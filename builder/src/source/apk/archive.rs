@@ -10,7 +10,7 @@ use crate::assemble::apk::member;
 /// The largest index, in bytes, as it is served and unpacked. The largest there are have
 /// 3 and 15 MB.
 pub(super) const MAX_SIZE: u64 = 64 << 20;
-const MAX_UNPACKED: u64 = 512 << 20;
+const MAX_UNPACKED: u64 = 128 << 20;
 
 /// An index that was vouched for.
 pub(super) struct Index {
@@ -29,6 +29,9 @@ pub enum ArchiveError {
     /// It is broken.
     #[error("it cannot be unpacked")]
     Broken(#[source] io::Error),
+    /// It unpacks to more than any honest one.
+    #[error("it unpacks to more than {MAX_UNPACKED} bytes")]
+    TooLarge,
     /// There is no index in it.
     #[error("there is no `APKINDEX` in it")]
     Empty,
@@ -63,7 +66,16 @@ pub(super) fn read(bytes: &[u8], keys: &Keys, repository: usize) -> Result<Index
 
 /// The index's text and what its maker calls it.
 fn unpack(bytes: &[u8]) -> Result<(String, Option<String>), ArchiveError> {
-    let reader = flate2::bufread::MultiGzDecoder::new(bytes).take(MAX_UNPACKED);
+    let mut reader = flate2::bufread::MultiGzDecoder::new(bytes).take(MAX_UNPACKED + 1);
+    let read = entries(&mut reader);
+    // Where it was cut off, what is wrong behind that is of no interest.
+    if reader.limit() == 0 {
+        return Err(ArchiveError::TooLarge);
+    }
+    read
+}
+
+fn entries(reader: &mut impl Read) -> Result<(String, Option<String>), ArchiveError> {
     let mut archive = tar::Archive::new(reader);
     let (mut text, mut description) = (None, None);
     for entry in archive.entries().map_err(ArchiveError::Broken)? {

@@ -9,6 +9,7 @@ use lunikernel_cache::{BlobStore, Digest, HashingReader, NodeKind, Rootfs};
 use super::error::ApkSourceError;
 use super::index::{self, Package};
 use super::keys::Keys;
+use crate::assemble::apk::Installed;
 use crate::assemble::codec::Codec;
 use crate::assemble::tarball::{self, Keep, KeepError, Limits};
 
@@ -82,8 +83,13 @@ pub(super) fn read(blobs: &BlobStore, name: &str, digest: &Digest) -> Result<Bas
             .ok_or_else(|| wrong(path, "it was not found again".to_owned()))?;
         if path == database {
             let text = str::from_utf8(bytes).map_err(|error| wrong(path, error.to_string()))?;
-            base.installed =
-                index::parse(text, None).map_err(|error| wrong(path, error.to_string()))?;
+            let installed =
+                Installed::parse(text).map_err(|error| wrong(path, error.to_string()))?;
+            for (package, head) in installed.heads() {
+                let entry = index::parse(head, None)
+                    .map_err(|error| wrong(path, format!("the entry of `{package}`: {error}")))?;
+                base.installed.extend(entry);
+            }
         } else if let Some(key) = path.strip_prefix(KEYS) {
             base.keys.push((key.to_owned(), bytes.clone()));
         }
@@ -165,6 +171,27 @@ mod tests {
         let names: Vec<&str> = base.installed.iter().map(|p| &*p.name).collect();
         assert_eq!(names, ["old"]);
         assert_eq!(base.keys, [("a.rsa.pub".to_owned(), b"key".to_vec())]);
+    }
+
+    #[test]
+    fn a_database_that_a_build_could_not_read_is_refused_when_locking() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let entry = "C:Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=\nP:old\nV:1\nA:x86_64\nS:1\n";
+        for (more, expected) in [
+            ("R:file\n", "is about a folder, and none is named before it"),
+            (
+                "F:etc\nZ:x\n",
+                "is about a file, and none is named before it",
+            ),
+            ("S:2\n", "the entry of `old`: line 6: `S:` is there twice"),
+        ] {
+            let archive = base(0, format!("{entry}{more}\n").as_bytes());
+            let digest = cache.blobs().put(&archive).unwrap();
+            let error = read(cache.blobs(), "base", &digest).err().unwrap();
+            let said = error.to_string();
+            assert!(said.contains(expected), "{said}");
+        }
     }
 
     #[test]

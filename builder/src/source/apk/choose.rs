@@ -7,14 +7,16 @@ use url::Url;
 
 use super::archive::{self, MAX_SIZE};
 use super::base::{self, Base};
-use super::catalogue::Catalogue;
 use super::error::ApkSourceError;
 use super::keys::Keys;
+use super::rollback::{self, Before};
+use super::rules::{self, Catalogue};
 use super::solve::{Request, solve};
 use super::{VouchedIndex, below};
 use crate::assemble::apk::Checksum;
 use crate::fetch::Fetcher;
 use crate::recipe::{ApkSource, Arch};
+use crate::source::solve::SolveError;
 
 /// The largest key, in bytes.
 const MAX_KEY: u64 = 64 << 10;
@@ -32,6 +34,8 @@ pub struct Asked<'a> {
     pub base: Option<Digest>,
     /// Names and versions that are preferred to newer ones, from an earlier lock.
     pub keep: &'a [(String, String)],
+    /// What that lock was made by: what is older is refused.
+    pub before: Before<'a>,
 }
 
 /// What was chosen.
@@ -90,6 +94,12 @@ pub async fn choose(fetcher: &Fetcher, asked: Asked<'_>) -> Result<Choice, ApkSo
                 url: Box::new(url),
                 source,
             })?;
+        rollback::check(
+            repository,
+            index.description.as_deref(),
+            &index.packages,
+            asked.before,
+        )?;
         task.finish(&format!("{} packages", index.packages.len()));
         packages.extend(index.packages.into_iter().filter(|package| {
             // An index may list what is for other processors, too.
@@ -104,7 +114,7 @@ pub async fn choose(fetcher: &Fetcher, asked: Asked<'_>) -> Result<Choice, ApkSo
         });
     }
     let task = fetcher.progress().start("solving", "packages", None);
-    let catalogue = Catalogue::new(packages);
+    let catalogue = rules::catalogue(packages).map_err(SolveError::from)?;
     let packages = find(&catalogue, asked)?;
     task.finish(&format!("{} of {}", packages.len(), catalogue.len()));
     Ok(Choice {

@@ -99,9 +99,9 @@ impl Dependency {
     }
 
     /// Whether a package of this version and checksum is meant, its name aside.
-    pub(super) fn admits(&self, version: &Version, checksum: &str) -> bool {
+    pub(super) fn admits(&self, version: &Version, checksum: &dyn fmt::Display) -> bool {
         match &self.versions {
-            Versions::Checksum(wanted) => **wanted == *checksum,
+            Versions::Checksum(wanted) => **wanted == *checksum.to_string(),
             _ => self.admits_provided(Some(version)),
         }
     }
@@ -150,7 +150,8 @@ impl Versions {
             return version.is_empty().then_some(Self::Any);
         }
         if operator == "><" {
-            return (!version.is_empty()).then(|| Self::Checksum(version.into()));
+            let is_word = !version.is_empty() && version.chars().all(|c| c.is_ascii_graphic());
+            return is_word.then(|| Self::Checksum(version.into()));
         }
         let has = |c: char| operator.contains(c);
         let Some(version) = Version::parse(version) else {
@@ -244,16 +245,16 @@ mod tests {
             let dependency = Dependency::parse(word).unwrap();
             let version = |text: &str| Version::parse(text).unwrap();
             for text in fits.split_whitespace() {
-                assert!(dependency.admits(&version(text), ""), "{word} {text}");
+                assert!(dependency.admits(&version(text), &""), "{word} {text}");
             }
             for text in fits_not.split_whitespace() {
-                assert!(!dependency.admits(&version(text), ""), "{word} {text}");
+                assert!(!dependency.admits(&version(text), &""), "{word} {text}");
             }
         }
         let pinned = Dependency::parse("a><Q1abc=").unwrap();
         let version = Version::parse("1").unwrap();
-        assert!(pinned.admits(&version, "Q1abc="));
-        assert!(!pinned.admits(&version, "Q1abd="));
+        assert!(pinned.admits(&version, &"Q1abc="));
+        assert!(!pinned.admits(&version, &"Q1abd="));
     }
 
     #[test]
@@ -279,7 +280,17 @@ mod tests {
             assert_eq!(Dependency::parse(word).unwrap().to_string(), word);
         }
         for bad in [
-            "", "!", "=1", "a=", "a=<1", "a@edge", "a>x", "a==1", "a><", "a\u{1}",
+            "",
+            "!",
+            "=1",
+            "a=",
+            "a=<1",
+            "a@edge",
+            "a>x",
+            "a==1",
+            "a><",
+            "a><Q1\u{1b}",
+            "a\u{1}",
         ] {
             assert!(Dependency::parse(bad).is_err(), "{bad}");
         }

@@ -7,6 +7,7 @@ use super::keys::SignatureError;
 use crate::assemble::apk::ApkError;
 use crate::assemble::tarball::TarError;
 use crate::fetch::FetchError;
+use crate::source::solve::SolveError;
 
 /// Alpine packages could not be locked.
 #[derive(Debug, thiserror::Error)]
@@ -129,21 +130,49 @@ pub enum ApkSourceError {
     NoPackage {
         /// The name.
         name: String,
-        /// A package with a similar name.
-        near: Option<String>,
+        /// Packages with similar names.
+        near: Vec<String>,
     },
-    /// The packages cannot be installed together.
-    #[error("the packages cannot be installed together:\n{why}")]
-    Unsolvable {
-        /// The chain of reasons.
-        why: String,
+    /// The packages cannot be chosen.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// An index is older than that of the lock.
+    #[error("the index of {repository} is of {found}, and the lock was made by that of {locked}")]
+    Older {
+        /// The repository.
+        repository: String,
+        /// What its maker calls it.
+        found: String,
+        /// What the maker called the one that the lock was made by.
+        locked: String,
+    },
+    /// A repository has only versions of a package that are older than that in the lock.
+    #[error(
+        "the lock has {package} {locked} of {repository}, and the newest that is there now is {found}"
+    )]
+    Withdrawn {
+        /// The repository.
+        repository: String,
+        /// The package.
+        package: String,
+        /// The newest version.
+        found: String,
+        /// The version in the lock.
+        locked: String,
+    },
+    /// Packages come along with others without end.
+    #[error(
+        "packages that come along on their own bring others along, {rounds} times over; the last are {}", last.join(", ")
+    )]
+    Along {
+        /// How often more came.
+        rounds: usize,
+        /// Some of those that came last.
+        last: Vec<String>,
     },
     /// The store failed.
     #[error(transparent)]
     Cache(#[from] lunikernel_cache::CacheError),
-    /// The work was not done to its end.
-    #[error("looking for packages was interrupted")]
-    Interrupted,
 }
 
 /// Who needs a package, for a message.
@@ -198,20 +227,28 @@ impl ApkSourceError {
             }
             Self::Size { .. } => "the repository may be in the middle of an update: try again",
             Self::Contradiction { .. } => "take it out of one of them",
-            Self::NoPackage {
-                near: Some(near), ..
-            } => return Some(format!("did you mean `{near}`?")),
-            Self::NoPackage { .. } => "it may be in another repository: `community`, for example",
-            Self::Unsolvable { .. } => {
-                "name another version or repository, a base of the same release as the \
-                 repositories, or take what is not needed as present with `without`"
+            Self::NoPackage { near, .. } if !near.is_empty() => {
+                return Some(format!("did you mean `{}`?", near.join("`, `")));
             }
+            Self::NoPackage { .. } => "it may be in another repository: `community`, for example",
+            Self::Solve(error) => {
+                return Some(error.hint(
+                    "name another version or repository, a base of the same release as the \
+                     repositories, or take what is not needed as present with `without`",
+                ));
+            }
+            Self::Older { .. } | Self::Withdrawn { .. } => {
+                "a mirror that lags behind looks like this, and so does one that holds security \
+                 updates back: try again or take another; if it is meant to go back, use \
+                 `luni lock --allow-downgrade`"
+            }
+            Self::Along { .. } => "leave one of them out with `without`",
             Self::NoBase { .. } => "name a source of the recipe that is an archive",
             Self::Key { .. } => "keys of Alpine are PEM files named `NAME.rsa.pub`",
             Self::Request { .. } => {
                 "write `name`, `name=1.2.3-r0`, `name>1`, `name<2` or `name~1.2`"
             }
-            Self::Index { .. } | Self::BaseFile { .. } | Self::Interrupted => return None,
+            Self::Index { .. } | Self::BaseFile { .. } => return None,
         };
         Some(hint.to_owned())
     }

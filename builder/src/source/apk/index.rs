@@ -144,11 +144,11 @@ impl Paragraph<'_> {
         };
         let number = |text: String, letter: char| {
             text.parse::<u64>()
-                .map_err(|_| wrong(format!("`{letter}:{text}` is no number")))
+                .map_err(|_| wrong(format!("`{letter}:{}` is no number", brief(&text))))
         };
         let name = need(self.name, 'P')?;
         if !is_package_name(&name) {
-            return Err(wrong(format!("`{name}` is no name of a package")));
+            return Err(wrong(format!("`{}` is no name of a package", brief(&name))));
         }
         let version = need(self.version, 'V')?;
         let arch = need(self.arch, 'A')?;
@@ -164,7 +164,7 @@ impl Paragraph<'_> {
         Ok(Some(Package {
             version,
             checksum: Checksum::parse(&checksum)
-                .ok_or_else(|| wrong(format!("`{checksum}` is no checksum")))?,
+                .ok_or_else(|| wrong(format!("`{}` is no checksum", brief(&checksum))))?,
             name: name.into(),
             arch: arch.into(),
             size,
@@ -178,6 +178,12 @@ impl Paragraph<'_> {
             repository,
         }))
     }
+}
+
+/// What is wrong, for a message: its beginning, with nothing in it that a terminal obeys.
+fn brief(text: &str) -> String {
+    let begin: String = text.chars().take(80).collect();
+    begin.escape_debug().to_string()
 }
 
 /// Whether it names a package, and can be part of a file's name.
@@ -247,9 +253,15 @@ mod tests {
             ("C:Q1", "C:Q3", 1),
             ("A:x86_64", "A x86_64", 4),
             ("P:a", "Ä:a", 2),
+            ("P:a", &format!("P:{}", "a".repeat(100_000)), 1),
+            ("P:a", "P:\u{1b}[2J", 1),
+            ("S:7", &format!("S:{}", "7".repeat(100_000)), 1),
+            ("C:Q1", &format!("C:{}", "Q".repeat(100_000)), 1),
         ] {
             let error = parse(&GOOD.replace(from, to), Some(0)).unwrap_err();
             assert_eq!(error.line, line, "{to}: {error}");
+            assert!(error.to_string().len() < 200);
+            assert!(!error.to_string().contains(char::is_control));
         }
     }
 }

@@ -8,17 +8,17 @@
 
 mod archive;
 mod base;
-mod catalogue;
 mod choose;
 mod dependency;
 mod error;
 pub mod fuzz;
-mod graph;
 mod index;
 mod keys;
 mod pin;
 #[cfg(test)]
 mod pin_tests;
+mod rollback;
+mod rules;
 mod solve;
 #[cfg(test)]
 mod test_repository;
@@ -37,6 +37,7 @@ pub use error::ApkSourceError;
 pub use index::IndexError;
 pub use keys::{Keys, SignatureError, Voucher};
 pub use pin::pin;
+pub use rollback::Before;
 pub use version::Version;
 
 use crate::assemble::apk::Checksum;

@@ -10,19 +10,19 @@ use lunikernel_testing::left_out;
 use tempfile::TempDir;
 use url::Url;
 
-use super::{ApkSourceError, Asked, LockedApk, VouchedIndex, choose, pin};
+use super::{ApkSourceError, Asked, Before, LockedApk, VouchedIndex, choose, pin};
 use crate::fetch::{FetchOptions, Fetcher};
 use crate::recipe::{ApkScripts, ApkSource, Arch};
 
 /// A repository in a folder, and a recipe that asks for what is in it.
-struct Place {
-    folder: TempDir,
-    source: ApkSource,
-    fetcher: Fetcher,
+pub(super) struct Place {
+    pub(super) folder: TempDir,
+    pub(super) source: ApkSource,
+    pub(super) fetcher: Fetcher,
 }
 
 impl Place {
-    fn new(packages: &[Apk], wanted: &[&str]) -> Self {
+    pub(super) fn new(packages: &[Apk], wanted: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         testing::repository(folder.path(), packages);
         Self::in_folder(folder, wanted)
@@ -46,7 +46,7 @@ impl Place {
         }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join("x86_64").join(name)
     }
 
@@ -55,7 +55,7 @@ impl Place {
         fs::write(self.file("APKINDEX.tar.gz"), index).unwrap();
     }
 
-    async fn lock(
+    pub(super) async fn lock(
         &self,
         before: &[LockedApk],
     ) -> Result<(Vec<VouchedIndex>, Vec<LockedApk>), ApkSourceError> {
@@ -73,6 +73,7 @@ impl Place {
             folder: self.folder.path(),
             base,
             keep: &[],
+            before: Before::default(),
         };
         let choice = choose(&self.fetcher, asked).await?;
         pin(&self.fetcher, choice, before).await
@@ -91,7 +92,7 @@ impl Place {
     }
 }
 
-fn hello() -> Vec<Apk> {
+pub(super) fn hello() -> Vec<Apk> {
     vec![
         Apk::new("hello", "1.0-r0")
             .depends("so:libgreet.so.1")
@@ -133,6 +134,28 @@ async fn packages_are_pinned_and_not_fetched_again() {
         );
         assert!(said.contains("needed by the recipe: `hello`"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn an_index_that_unpacks_to_more_than_any_is_refused() {
+    let place = Place::new(&hello(), &["hello"]);
+    // Two hundred megabytes of nothing, a few hundred kilobytes as they are served.
+    place.index(&"\n".repeat(200 << 20));
+    let said = place.refusal().await;
+    assert!(
+        said.contains("it unpacks to more than 134217728 bytes"),
+        "{said}"
+    );
+    // A million names in one line, and a version that is one line.
+    let entry = hello()[0].entry();
+    let many = format!("{entry}p:{}\n\n", "a ".repeat(3 << 20));
+    place.index(&many);
+    let said = place.refusal().await;
+    assert!(said.contains("it is longer than 4194304 bytes"), "{said}");
+    let long = format!("V:{}", "1".repeat(100_000));
+    place.index(&entry.replace("V:1.0-r0", &long));
+    let said = place.refusal().await;
+    assert!(said.contains("has `hello`"), "{said}");
 }
 
 fn flip(path: &Path, at: usize) {

@@ -1,17 +1,22 @@
 //! The closure of the wanted packages under their dependencies.
 //!
-//! The search is resolvo's; [`Graph`] says what depends on what. Packages that come along
-//! on their own (`install_if`) are added once all that they ask for is there, and asked
-//! for softly: where one of them does not fit, it is left out.
+//! Packages that come along on their own (`install_if`) are added once all that they ask
+//! for is there, and asked for softly: where one of them does not fit, it is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use resolvo::{Problem, Requirement, SolvableId, Solver, UnsolvableOrCancelled};
+use resolvo::Requirement;
 
-use super::catalogue::Catalogue;
 use super::dependency::Dependency;
 use super::error::ApkSourceError;
-use super::graph::{Graph, Reason};
+use super::rules::{Apk, Catalogue};
+use crate::source::solve::{self, Graph, MAX_STEPS, Preferences, Reason, SolveError};
+
+/// How often packages may bring along others that bring along others. Those of the
+/// documentation and the translations of what came along are the fourth.
+const MAX_ROUNDS: usize = 32;
+/// Why such packages are there.
+const ALONG: &str = "comes along with others";
 
 /// What is wanted of the solver.
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +36,14 @@ pub(super) fn solve(
     request: Request<'_>,
 ) -> Result<BTreeMap<usize, Reason>, ApkSourceError> {
     let wanted = wanted(catalogue, request)?;
-    let mut along = BTreeSet::new();
-    loop {
+    let mut along = BTreeMap::new();
+    let mut last: Vec<usize> = Vec::new();
+    let mut steps = MAX_STEPS;
+    for _ in 0..MAX_ROUNDS {
         let solution = solve_with(catalogue, request, &wanted, &along)?;
-        let more = coming_along(catalogue, request, &solution);
-        if more.iter().all(|number| along.contains(number)) {
+        let mut more = coming_along(catalogue, request, &solution, &mut steps)?;
+        more.retain(|number| !along.contains_key(number));
+        if more.is_empty() {
             return Ok(solution
                 .into_iter()
                 .filter(|(number, _)| {
@@ -44,8 +52,14 @@ pub(super) fn solve(
                 })
                 .collect());
         }
-        along.extend(more);
+        last = more.iter().copied().take(3).collect();
+        along.extend(more.into_iter().map(|number| (number, ALONG.to_owned())));
     }
+    let last = last.into_iter().filter_map(|number| catalogue.get(number));
+    Err(ApkSourceError::Along {
+        rounds: MAX_ROUNDS,
+        last: last.map(|package| package.name.to_string()).collect(),
+    })
 }
 
 /// A solution with `along` if that can be.
@@ -53,12 +67,13 @@ fn solve_with(
     catalogue: &Catalogue,
     request: Request<'_>,
     wanted: &[Dependency],
-    along: &BTreeSet<usize>,
+    along: &BTreeMap<usize, String>,
 ) -> Result<BTreeMap<usize, Reason>, ApkSourceError> {
-    let without: BTreeSet<&str> = request.without.iter().map(String::as_str).collect();
-    let keep = request.keep.iter();
-    let keep = keep.map(|(name, version)| (name.as_str(), version.as_str()));
-    let graph = Graph::new(catalogue, without, keep.collect());
+    let graph = Graph::new(
+        catalogue,
+        &Apk,
+        Preferences::new(request.without, request.keep),
+    );
     let mut roots: Vec<(Requirement, String)> = Vec::new();
     for (number, package) in catalogue.all() {
         let is_left_out = request.without.iter().any(|name| **name == *package.name);
@@ -68,37 +83,10 @@ fn solve_with(
         }
     }
     for dependency in wanted {
-        let root = graph.requirement(dependency);
+        let root = graph.requirement(std::slice::from_ref(dependency));
         roots.extend(root.map(|root| (root, dependency.to_string())));
     }
-    let soft: Vec<SolvableId> = along
-        .iter()
-        .filter_map(|number| graph.solvable(*number))
-        .collect();
-    let mut solver = Solver::new(graph);
-    let problem = Problem::new()
-        .requirements(roots.iter().map(|(root, _)| (*root).into()).collect())
-        .soft_requirements(soft.clone());
-    let solution = solver.solve(problem).map_err(|error| match error {
-        UnsolvableOrCancelled::Unsolvable(conflict) => ApkSourceError::Unsolvable {
-            why: conflict
-                .display_user_friendly(&solver)
-                .to_string()
-                .trim_end()
-                .to_owned(),
-        },
-        UnsolvableOrCancelled::Cancelled(_) => ApkSourceError::Interrupted,
-    })?;
-    let graph = solver.provider();
-    for number in along {
-        if let Some(solvable) = graph.solvable(*number)
-            && solution.contains(&solvable)
-        {
-            let root = graph.exactly(*number);
-            roots.extend(root.map(|root| (root, "comes along with others".to_owned())));
-        }
-    }
-    Ok(graph.reachable(roots, &solution))
+    Ok(solve::solve(graph, roots, along)?)
 }
 
 /// The wanted packages, each checked to be something that there is.
@@ -120,7 +108,7 @@ fn wanted(catalogue: &Catalogue, request: Request<'_>) -> Result<Vec<Dependency>
         if !known && catalogue.provisions(name).is_empty() {
             return Err(ApkSourceError::NoPackage {
                 name: name.to_owned(),
-                near: catalogue.near(name).map(str::to_owned),
+                near: catalogue.near(name),
             });
         }
         wanted.push(dependency);
@@ -134,7 +122,8 @@ fn coming_along(
     catalogue: &Catalogue,
     request: Request<'_>,
     solution: &BTreeMap<usize, Reason>,
-) -> BTreeSet<usize> {
+    steps: &mut u64,
+) -> Result<BTreeSet<usize>, SolveError> {
     let names: BTreeSet<&str> = solution
         .keys()
         .filter_map(|number| catalogue.get(*number))
@@ -155,13 +144,21 @@ fn coming_along(
         let Ok(conditions) = Dependency::list(&package.install_if) else {
             continue;
         };
-        let met = |condition: &Dependency| {
-            let mut fitting = catalogue.satisfying(condition);
+        let mut met = |condition: &Dependency| {
+            let provided = catalogue.provisions(&condition.name).len();
+            *steps = steps.saturating_sub(1 + provided as u64);
+            if *steps == 0 {
+                return false;
+            }
+            let mut fitting = catalogue.satisfying(&Apk, condition);
             fitting.any(|number| solution.contains_key(&number)) != condition.conflict
         };
-        if conditions.iter().all(met) {
+        if conditions.iter().all(&mut met) {
             along.insert(number);
         }
+        if *steps == 0 {
+            return Err(SolveError::Endless);
+        }
     }
-    along
+    Ok(along)
 }

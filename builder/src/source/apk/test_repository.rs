@@ -1,8 +1,8 @@
 //! Repositories in memory for the tests of the solver.
 
-use super::catalogue::Catalogue;
 use super::error::ApkSourceError;
 use super::index;
+use super::rules::{self, Catalogue};
 use super::solve::{Request, solve};
 
 /// Packages as `name version; D:…; p:…` a line; a line that begins with `*` is installed
@@ -26,7 +26,7 @@ pub(super) fn catalogue(lines: &str) -> Catalogue {
         }
         packages.extend(index::parse(&text, repository).unwrap());
     }
-    Catalogue::new(packages)
+    rules::catalogue(packages).unwrap()
 }
 
 /// The names and versions that are chosen for `wanted`.

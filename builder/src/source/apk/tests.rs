@@ -126,3 +126,35 @@ fn what_cannot_be_met_is_explained() {
         assert!(said.contains(expected), "{wanted}: {said}");
     }
 }
+
+#[test]
+fn packages_that_bring_each_other_along_come_to_an_end() {
+    let cycle = "app 1\n a 1; i:app b\n b 1; i:app a\n c 1; i:c";
+    assert_eq!(chosen(cycle, "app").unwrap(), ["app 1"]);
+    assert_eq!(chosen(cycle, "app a").unwrap(), ["a 1", "app 1", "b 1"]);
+    let chain = |length: usize| {
+        let links = (1..length).map(|at| format!("l{at} 1; i:l{}\n", at - 1));
+        "l0 1\n".to_owned() + &links.collect::<String>()
+    };
+    assert_eq!(chosen(&chain(10), "l0").unwrap().len(), 10);
+    let error = chosen(&chain(50), "l0").unwrap_err().to_string();
+    assert!(error.contains("32 times over; the last are l32"), "{error}");
+}
+
+#[test]
+fn conditions_that_take_for_ever_to_tell_are_given_up() {
+    let many: String = (0..2000)
+        .map(|at| format!("p{at} 1; p:x; i:app {}\n", "x ".repeat(120)))
+        .collect();
+    let lines = format!("app 1; D:p0\n{many}");
+    let error = chosen(&lines, "app").unwrap_err().to_string();
+    assert!(error.contains("more than 100000000 steps"), "{error}");
+}
+
+#[test]
+fn a_dependency_upon_a_thousand_provided_names_is_solved() {
+    let provides: String = (0..5000).map(|at| format!("so:x{at}=1 ")).collect();
+    let needs: String = (0..5000).map(|at| format!("so:x{at} ")).collect();
+    let lines = format!("app 1; D:{needs}\nlib 1; p:{provides}");
+    assert_eq!(chosen(&lines, "app").unwrap(), ["app 1", "lib 1"]);
+}

@@ -1,10 +1,13 @@
 //! The archives of this machine, as they were found during one run.
 
-use super::catalogue::Catalogue;
+use super::rules::Catalogue;
 use super::suites::{self, Suite};
-use super::{AptConfig, DebError, DebOptions, Download, ResolvedDebs, lists, locked, solve};
+use super::{
+    AptConfig, DebError, DebOptions, Download, ResolvedDebs, lists, locked, rollback, solve,
+};
 use crate::fetch::Fetcher;
 use crate::recipe::{Arch, DebSource};
+use crate::source::solve::SolveError;
 
 /// The archives that this machine is configured with.
 ///
@@ -73,6 +76,7 @@ impl<'a> Archives<'a> {
     ) -> Result<ResolvedDebs, DebError> {
         let snapshot = self.snapshot(source, arch, download, options).await?;
         let (suites, catalogue) = (&snapshot.suites, &snapshot.catalogue);
+        rollback::check(suites, options.before)?;
         let arch = super::debian_name(arch);
         let request = solve::Request {
             suite: &source.suite,
@@ -139,7 +143,7 @@ impl<'a> Archives<'a> {
         let what = format!("the package lists of {}", source.suite);
         let task = progress.start("reading", &what, None);
         let packages = lists::read(source, arch, &suites, download).await?;
-        let catalogue = Catalogue::new(packages);
+        let catalogue = Catalogue::new(packages).map_err(SolveError::from)?;
         task.finish(&format!("{} packages", catalogue.len()));
         Ok(Snapshot {
             key,

@@ -8,6 +8,7 @@ use url::Url;
 use super::packages::PackagesError;
 use super::release::ReleaseError;
 use crate::fetch::FetchError;
+use crate::source::solve::SolveError;
 
 /// Debian packages could not be locked.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,26 @@ pub enum DebError {
         /// The present.
         now: String,
     },
+    /// A release file is older than that of the lock.
+    #[error("the release file in {url} is of {date}, and the lock was made by one of {locked}")]
+    Older {
+        /// The suite's folder.
+        url: Box<Url>,
+        /// Its date.
+        date: String,
+        /// The date of the one that the lock was made by.
+        locked: String,
+    },
+    /// A release that the lock was made by is not there any more.
+    #[error(
+        "the lock was made by the release `{suite}` of the archive `{archive}`, which none of the machine's package archives has now"
+    )]
+    Gone {
+        /// The suite.
+        suite: String,
+        /// The archive's name.
+        archive: String,
+    },
     /// A list of packages is not what the release file says.
     #[error("{url} should be {expected}, and is {found}")]
     Mismatch {
@@ -157,12 +178,9 @@ pub enum DebError {
         /// The versions there are, newest first.
         found: Vec<String>,
     },
-    /// The packages cannot be installed together.
-    #[error("the packages cannot be installed together:\n{why}")]
-    Unsolvable {
-        /// The chain of reasons.
-        why: String,
-    },
+    /// The packages cannot be chosen.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
     /// The work was not done to its end.
     #[error("reading the lists of packages was interrupted")]
     Interrupted,
@@ -201,6 +219,11 @@ impl DebError {
             Self::Expired { .. } => {
                 "if the archive is meant to be an old one, use `luni lock --allow-expired`".to_owned()
             }
+            Self::Older { .. } | Self::Gone { .. } => {
+                "a mirror that lags behind looks like this, and so does one that holds security updates \
+                 back: try again or take another; if it is meant to go back, use `luni lock --allow-downgrade`"
+                    .to_owned()
+            }
             Self::Mismatch { .. } => "the mirror may be in the middle of an update: try again".to_owned(),
             Self::Contradiction { name } => format!("remove `{name}` from one of them"),
             Self::NoPackage { near, .. } if !near.is_empty() => {
@@ -212,9 +235,9 @@ impl DebError {
                 None => return None,
             },
             Self::NoVersion { name, .. } => format!("write `{name}` for the newest version"),
-            Self::Unsolvable { .. } => {
-                "name another package or version, or take what is not needed as present with `without`".to_owned()
-            }
+            Self::Solve(error) => error.hint(
+                "name another package or version, or take what is not needed as present with `without`",
+            ),
             Self::ReadFile(_)
             | Self::Release { .. }
             | Self::WrongSuite { .. }

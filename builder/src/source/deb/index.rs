@@ -15,8 +15,9 @@ use crate::fetch::FetchError;
 
 /// The largest list that is fetched; Debian's has 9 MB, compressed.
 const MAX_COMPRESSED: u64 = 256 << 20;
-/// The largest list that is read; Debian's has 45 MB.
-const MAX_PLAIN: u64 = 2 << 30;
+/// The largest list that is read; Debian's has 45 MB. What is of interest in it is held in
+/// memory.
+const MAX_PLAIN: u64 = 512 << 20;
 /// How much memory an xz stream may ask for, in KiB. Archives use presets that need
 /// 64 MiB at the most.
 const XZ_MEMORY_KIB: u32 = 100 << 10;
@@ -167,5 +168,37 @@ impl Index {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_archive::gzip;
+    use super::*;
+
+    #[test]
+    fn a_list_that_unpacks_to_more_than_is_signed_is_not_read_on() {
+        let list = vec![b'\n'; 4 << 20];
+        let packed = gzip(&list);
+        let index = |plain: Digest| Index {
+            compression: Compression::Gzip,
+            path: "main/binary-amd64/Packages.gz".to_owned(),
+            digest: Digest::of(&packed),
+            plain: Some(plain),
+        };
+        let honest = index(Digest::of(&list)).read(&packed, "amd64", 0);
+        assert_eq!(honest.unwrap(), []);
+        let signed = index(Digest::of(&list[..100])).read(&packed, "amd64", 0);
+        let error = signed.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                PackagesError::Plain {
+                    expected: 100,
+                    found: 101
+                }
+            ),
+            "{error}"
+        );
     }
 }

@@ -10,18 +10,19 @@ mod apt_conf;
 pub mod apt_config;
 mod apt_sources;
 mod archives;
-mod catalogue;
-pub(crate) mod date;
+pub mod date;
 mod error;
 pub mod fuzz;
-mod graph;
 mod index;
 pub mod keyring;
 mod lists;
 mod packages;
 pub mod places;
+mod refusal;
 mod relation;
 mod release;
+mod rollback;
+mod rules;
 mod solve;
 mod suites;
 #[cfg(test)]
@@ -57,6 +58,9 @@ pub struct DebOptions<'a> {
     pub allow_expired: bool,
     /// Names and versions that are preferred to newer ones, from an earlier lock.
     pub keep: &'a [(String, String)],
+    /// The release files of that lock, where it was of the same suite: older ones are
+    /// refused.
+    pub before: &'a [Vouched],
 }
 
 /// The exact packages that a recipe's source stands for.

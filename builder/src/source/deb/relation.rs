@@ -91,7 +91,10 @@ pub(super) fn parse(field: &str) -> Result<Vec<Vec<Relation>>, String> {
 }
 
 fn parse_one(text: &str) -> Result<Relation, String> {
-    let unreadable = || format!("`{}` is no relation between packages", text.trim());
+    let unreadable = || {
+        let begin: String = text.trim().chars().take(80).collect();
+        format!("`{}` is no relation between packages", begin.escape_debug())
+    };
     let (target, version) = match text.split_once('(') {
         Some((target, rest)) => {
             let (version, rest) = rest.split_once(')').ok_or_else(unreadable)?;
@@ -188,6 +191,11 @@ mod tests {
             "a (= 1) x",
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+        let long = format!("a (= {})", "1".repeat(100_000));
+        for hostile in [&*long, "a\u{1b}[2J"] {
+            let said = parse(hostile).unwrap_err();
+            assert!(said.len() < 200 && !said.contains(char::is_control));
         }
     }
 

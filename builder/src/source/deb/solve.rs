@@ -1,18 +1,14 @@
 //! The closure of the wanted packages under their dependencies.
 //!
-//! The search is resolvo's; this module says what depends on what. A relation becomes
-//! a list of sets of packages, best first: those of the name itself, then those of each
-//! package that provides it. So virtual packages need no packages of their own, and the
-//! order in which a maintainer wrote alternatives is the order in which they are tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use resolvo::{Problem, Solver, UnsolvableOrCancelled};
+use resolvo::Requirement;
 
-use super::catalogue::Catalogue;
 use super::error::DebError;
-use super::graph::Graph;
 use super::relation::{is_name, parse_version};
+use super::rules::{Catalogue, Policy};
+use crate::source::solve::{self, Graph, Preferences};
 
 /// What is wanted of the solver.
 #[derive(Debug, Clone, Copy)]
@@ -33,29 +29,24 @@ pub(super) struct Request<'a> {
 pub(super) fn solve(catalogue: &Catalogue, request: Request<'_>) -> Result<Vec<usize>, DebError> {
     let without: BTreeSet<&str> = request.without.iter().map(String::as_str).collect();
     let wanted = wanted(catalogue, request, &without)?;
-    let keep: BTreeMap<&str, &str> = request
-        .keep
-        .iter()
-        .map(|(name, version)| (name.as_str(), version.as_str()))
-        .collect();
-    let graph = Graph::new(catalogue, request.arch, without, keep);
-    let roots: Vec<_> = wanted
-        .iter()
-        .map(|(name, version)| graph.root(name, version.as_deref()))
-        .collect();
-    let mut solver = Solver::new(graph);
-    let problem = Problem::new().requirements(roots.iter().map(|root| (*root).into()).collect());
-    let solution = solver.solve(problem).map_err(|error| match error {
-        UnsolvableOrCancelled::Unsolvable(conflict) => DebError::Unsolvable {
-            why: conflict
-                .display_user_friendly(&solver)
-                .to_string()
-                .trim_end()
-                .to_owned(),
-        },
-        UnsolvableOrCancelled::Cancelled(_) => DebError::Interrupted,
-    })?;
-    Ok(solver.provider().reachable(&roots, &solution))
+    let policy = Policy { arch: request.arch };
+    let preferences = Preferences::new(request.without, request.keep);
+    let graph = Graph::new(catalogue, &policy, preferences);
+    let root = |(name, version): &(String, Option<String>)| -> (Requirement, String) {
+        let shown = match version {
+            Some(version) => format!("(= {version})"),
+            None => "*".to_owned(),
+        };
+        let root = graph.any_of(name, shown, |package| {
+            version
+                .as_deref()
+                .is_none_or(|version| *package.version == *version)
+        });
+        (root, name.clone())
+    };
+    let roots = wanted.iter().map(root).collect();
+    let solution = solve::solve(graph, roots, &BTreeMap::new())?;
+    Ok(solution.into_keys().collect())
 }
 
 /// The wanted packages, each checked to exist, with the version where one is named.

@@ -120,6 +120,8 @@ pub(super) struct TestSuite {
     pub(super) packages: String,
     /// Further lines of the release file.
     pub(super) release: String,
+    /// Its date.
+    pub(super) date: &'static str,
 }
 
 impl TestSuite {
@@ -129,6 +131,7 @@ impl TestSuite {
             component: "main",
             packages,
             release: String::new(),
+            date: "Sat, 11 Jul 2026 10:16:37 UTC",
         }
     }
 
@@ -138,13 +141,14 @@ impl TestSuite {
         let path = format!("{}/binary-amd64/Packages", self.component);
         format!(
             "Origin: Test\nLabel: Test\nSuite: old{name}\nCodename: {name}\n\
-             Date: Sat, 11 Jul 2026 10:16:37 UTC\nAcquire-By-Hash: yes\n{more}\
+             Date: {date}\nAcquire-By-Hash: yes\n{more}\
              No-Support-for-Architecture-all: Packages\nSHA256:\n {} {} {path}\n {} {} {path}.gz\n",
             Sha256::of(self.packages.as_bytes()).hex(),
             self.packages.len(),
             Sha256::of(&gz).hex(),
             gz.len(),
             name = self.name,
+            date = self.date,
             more = self.release,
         )
     }

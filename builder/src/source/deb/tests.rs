@@ -13,7 +13,7 @@ use super::test_archive::{DATE, Files, TestSuite, package, public, signer, write
 use super::*;
 use crate::recipe::DebSource;
 
-fn source(packages: &[&str]) -> DebSource {
+pub(super) fn source(packages: &[&str]) -> DebSource {
     DebSource {
         suite: "calm".to_owned(),
         components: vec!["main".to_owned()],
@@ -22,14 +22,15 @@ fn source(packages: &[&str]) -> DebSource {
     }
 }
 
-const OPTIONS: DebOptions<'_> = DebOptions {
+pub(super) const OPTIONS: DebOptions<'_> = DebOptions {
     now: DATE + 3600,
     allow_expired: false,
     keep: &[],
+    before: &[],
 };
 
 /// A machine with the archive `root`/debian, configured for these suites.
-fn machine(root: &Path, suites: &str) -> AptConfig {
+pub(super) fn machine(root: &Path, suites: &str) -> AptConfig {
     let uri = Url::from_file_path(root.join("debian")).unwrap();
     let sources = format!(
         "Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\n\
@@ -45,7 +46,7 @@ fn machine(root: &Path, suites: &str) -> AptConfig {
     AptConfig::read(root).unwrap()
 }
 
-fn resolve_test(
+pub(super) fn resolve_test(
     source: &DebSource,
     apt: &AptConfig,
     options: DebOptions<'_>,
@@ -64,7 +65,7 @@ fn names(resolved: &ResolvedDebs) -> Vec<String> {
         .collect()
 }
 
-fn three_suites(root: &Path) {
+pub(super) fn three_suites(root: &Path) {
     let root = root.join("debian");
     TestSuite::new(
         "calm",

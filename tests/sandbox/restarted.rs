@@ -126,7 +126,8 @@ fn at_rest(address: &str, boot: &str) -> bool {
         let process = labels["org.lunikernel.process"].as_str();
         process.is_some_and(|process| process.starts_with(boot))
     });
-    made.iter().all(|thing| thing["State"] != "running")
+    made.iter()
+        .all(|thing| thing["State"].is_null() || thing["State"] == "exited")
 }
 
 /// What `luni cache gc` removed on a machine so many days later, as kinds.

@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::image::REPOSITORY;
+use super::{BETWEEN_LOOKS, MOST_LOOKS};
 
 /// Which machine made it: a digest of what it is called, which outlives its restart.
 const HOST: &str = "org.lunikernel.host";
@@ -256,7 +257,17 @@ pub(super) async fn list(
     let options = ListContainersOptionsBuilder::new()
         .all(true)
         .filters(&filters);
-    let containers = client.list_containers(Some(options.build())).await?;
+    // Podman has a state of its own for a container that ended a moment ago.
+    let mut looks = 0;
+    let containers = loop {
+        match client.list_containers(Some(options.clone().build())).await {
+            Err(bollard::errors::Error::JsonDataError { .. }) if looks < MOST_LOOKS => {
+                looks += 1;
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            listed => break listed?,
+        }
+    };
     let mut running = BTreeSet::new();
     for container in &containers {
         let labels = container.labels.as_ref();

@@ -49,7 +49,7 @@ fn write(folder: &Path, command: &Command, written: &mut Vec<String>) -> Result<
     let is_first = written.is_empty();
     output::write_by(&path, |file| {
         let rendered = man.render(&mut &mut *file);
-        let more = || match is_first {
+        let mut more = || match is_first {
             true => file.write_all(environment().as_bytes()),
             false => Ok(()),
         };

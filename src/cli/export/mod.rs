@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
     // What has no disk is started by nothing that is put around it.
-    let firmware = match formats.iter().any(|it| it.has_disk()) {
+    let firmware = match formats.iter().any(|it| it.has_firmware()) {
         true => args.firmware.map(|it| it.0),
         false => Some(Firmware::Uefi),
     };

@@ -1,5 +1,6 @@
 //! Colours, where there is a terminal to show them and nobody minds.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 
@@ -22,15 +23,44 @@ fn wanted() -> bool {
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
-/// Writes to standard error, painted where that is wanted. There is nobody left to
-/// tell where that cannot be written to.
+/// Writes to standard error, painted where that is wanted, and nothing else in it that
+/// a terminal would act on. There is nobody left to tell where that cannot be written to.
 pub(crate) fn tell(text: &str) {
+    told(text);
+}
+
+/// The same for those who want to know whether that went well.
+pub(crate) fn told(text: &str) -> bool {
+    let text = printable(text);
     let text = if wanted() {
-        paint(text)
+        Cow::Owned(paint(&text))
     } else {
-        text.to_owned()
+        text
     };
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::io::stderr().write_all(text.as_bytes()).is_ok()
+}
+
+/// A text that may quote anything, such as the address in somebody's lock, with what a
+/// terminal would act on spelled out. Lines and tabs stay.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Has the terminal show its cursor again, on a new line.
+pub(crate) fn show_cursor() {
+    let _ = std::io::stderr().write_all(b"\x1b[?25h\n");
 }
 
 /// Shows several texts on standard error, with an empty line after each.
@@ -67,7 +97,14 @@ fn paint_line(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::paint;
+    use super::{paint, printable};
+
+    #[test]
+    fn nothing_that_is_told_moves_the_cursor_or_paints() {
+        let text = "a\tb \u{1b}[2J\u{9b}1m\r\u{7}ä\n";
+        assert_eq!(printable(text), "a\tb \\u{1b}[2J\\u{9b}1m\\r\\u{7}ä\n");
+        assert_eq!(printable("plain\n"), "plain\n");
+    }
 
     #[test]
     fn only_labels_and_carets_are_painted() {

@@ -17,6 +17,9 @@ use support::{hello, project, transcript};
 /// The image's manifest in the hashed mirror.
 const MANIFEST: &str = "08fb122c51d5764b0386084ccf3b9f6a6341153717b5b9c9da24e9856869b68f";
 
+/// Its root file system there.
+const ROOTFS: &str = "0f7972087f3f8df1cecef750cd162fca6409a3970ed54aab60069241c006e657";
+
 impl World {
     /// The recipe, locked, in a folder of its own; `None` where there is no mirror.
     fn locked() -> Option<Self> {
@@ -228,4 +231,36 @@ fn what_is_no_image_is_told() {
         &["build"],
         &["`rootfs.from` makes no image of Yocto", "/sbin/init"],
     );
+}
+
+#[test]
+fn the_template_takes_a_deploy_directory() {
+    let Some(world) = World::empty(&format!("yocto::{}", this_test())) else {
+        return;
+    };
+    world.succeeds(&["new", "web", "--flavour", "yocto"]);
+    let put = |name: &str, bytes: &[u8]| {
+        fs::write(world.path("web/deploy").join(name), bytes).unwrap();
+    };
+    // What is not there yet is named, and what there is.
+    world.succeeds(&["lock", "web"]);
+    let missing = [
+        "`deploy` has no file or folder",
+        "hint: there are `deploy/README`",
+    ];
+    world.fails(&["build", "web"], &missing);
+    let rootfs = world.mirror.join("sha256").join(ROOTFS);
+    put("rootfs.tar.bz2", &fs::read(rootfs).unwrap());
+    put("image.manifest", &world.manifest());
+    put(
+        "license.manifest",
+        b"PACKAGE NAME: busybox\nPACKAGE VERSION: 1.31.1\nRECIPE NAME: busybox\nLICENSE: GPLv2\n\n",
+    );
+    // As much of a kernel as is looked at before it boots.
+    put("bzImage", &[&[0; 0x202][..], b"HdrS"].concat());
+    world.fails(&["build", "web"], &["hint: ", "luni lock"]);
+    world.succeeds(&["lock", "web"]);
+    world.succeeds(&["build", "web", "-o", "minimal.luni.zip"]);
+    let busybox = world.listed("busybox").unwrap();
+    assert_eq!(busybox["licenseDeclared"], "GPL-2.0-only");
 }

@@ -16,7 +16,9 @@
 //! A process may die at any moment; the next one to open the cache removes every
 //! scratch folder whose lock is free.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +32,10 @@ use crate::error::CacheError;
 use crate::locks::{create_folder, lock_file};
 use crate::remove::remove_tree;
 use crate::store::BlobStore;
+
+/// What holds files that commands wrote. One of them may be a program that runs as its
+/// owner (mode 4755), so that it is for those only who could have written it.
+const WRITTEN_INSIDE: [&str; 3] = ["roots-v1", "failed-v1", "tmp"];
 
 /// An open cache. Clones share one scratch folder and one lock.
 #[derive(Clone, Debug)]
@@ -92,6 +98,9 @@ impl Cache {
             let folder = root.join(name);
             create_folder(&folder).map_err(io("create the cache folder"))?;
             refuse_open_to_all(&folder)?;
+            if WRITTEN_INSIDE.contains(&name) {
+                close_to_others(&folder).map_err(io("close a part of the cache to others"))?;
+            }
         }
         let cache_lock = lock_file(&root.join("lock"), FlockOperation::LockShared)
             .map_err(io("lock the cache"))?;
@@ -174,7 +183,7 @@ impl Cache {
         let path = self.root.join("locks").join(key.hex());
         match lock_file(&path, FlockOperation::NonBlockingLockExclusive) {
             Ok(file) => Ok(Some(KeyLock { _file: file })),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(CacheError::io("lock a piece of work")(error)),
         }
     }
@@ -205,6 +214,22 @@ fn refuse_open_to_all(folder: &Path) -> Result<(), CacheError> {
     })
 }
 
+/// Keeps all but those who may write to a folder out of it. Its owner sees to that:
+/// nobody else can.
+fn close_to_others(folder: &Path) -> io::Result<()> {
+    let meta = fs::symlink_metadata(folder)?;
+    let mode = meta.permissions().mode() & 0o7777;
+    let closed = if mode & 0o020 == 0 {
+        mode & !0o077
+    } else {
+        mode & !0o007
+    };
+    if mode == closed || meta.uid() != rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(closed))
+}
+
 /// Removes every scratch folder whose process is dead. What cannot be removed (it
 /// belongs to another user, say) is no reason not to work.
 pub(crate) fn sweep_scratch(tmp: &Path) {
@@ -220,7 +245,7 @@ pub(crate) fn sweep_scratch(tmp: &Path) {
         match lock_file(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(_held) => drop(remove_tree(&path)),
             // Its process lives.
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // Without a lock file, no living process made it: that is created first.
             Err(_) if !lock.exists() => drop(remove_tree(&path)),
             Err(_) => {}

@@ -1,11 +1,15 @@
 //! A root file system as metadata, with its content in the store.
 
+mod node;
+mod walk;
+
 use std::collections::BTreeMap;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::digest::Digest;
+pub use self::node::{Node, NodeKind};
+use self::walk::{Blocked, Walk};
 use crate::tree::{Entry, Tree, TreeError, is_name};
 
 /// Everything about a root file system but the bytes of its files.
@@ -60,111 +64,6 @@ fn check(path: &str, node: &Node) -> Result<(), RootfsError> {
     Ok(())
 }
 
-/// One file, folder, link or device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Node {
-    /// Permission bits, set-uid, set-gid and sticky included: at most 0o7777.
-    pub mode: u32,
-    /// Owner.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub uid: u32,
-    /// Group.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub gid: u32,
-    /// Extended attributes, `security.capability` for example.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub xattrs: BTreeMap<String, Vec<u8>>,
-    /// What it is.
-    pub kind: NodeKind,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-/// What a node is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum NodeKind {
-    /// A folder.
-    Folder,
-    /// A regular file.
-    File {
-        /// Its content.
-        content: Digest,
-        /// Nodes with the same link group and content are one file under several
-        /// names (hard links).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        link: Option<String>,
-    },
-    /// A symbolic link; its own mode is always 0777.
-    Symlink {
-        /// Where it points, as written in it.
-        target: String,
-    },
-    /// A character device.
-    CharDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
-    /// A block device.
-    BlockDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
-    /// A named pipe.
-    Fifo,
-}
-
-impl Node {
-    /// A folder of root's.
-    #[must_use]
-    pub fn folder(mode: u32) -> Self {
-        Self::of(mode, NodeKind::Folder)
-    }
-
-    /// A regular file of root's.
-    #[must_use]
-    pub fn file(mode: u32, content: Digest) -> Self {
-        Self::of(
-            mode,
-            NodeKind::File {
-                content,
-                link: None,
-            },
-        )
-    }
-
-    /// A symbolic link of root's.
-    #[must_use]
-    pub fn symlink(target: impl Into<String>) -> Self {
-        Self::of(
-            0o777,
-            NodeKind::Symlink {
-                target: target.into(),
-            },
-        )
-    }
-
-    /// A node of root's without extended attributes.
-    #[must_use]
-    pub fn of(mode: u32, kind: NodeKind) -> Self {
-        Self {
-            mode,
-            uid: 0,
-            gid: 0,
-            xattrs: BTreeMap::new(),
-            kind,
-        }
-    }
-}
-
 /// Something that cannot be in a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RootfsError {
@@ -201,24 +100,6 @@ pub enum RootfsError {
         mode: u32,
     },
 }
-
-impl NodeKind {
-    /// The field's word for it, with an article.
-    #[must_use]
-    pub fn describe(&self) -> &'static str {
-        match self {
-            Self::Folder => "a folder",
-            Self::File { .. } => "a file",
-            Self::Symlink { .. } => "a symbolic link",
-            Self::CharDevice { .. } => "a character device",
-            Self::BlockDevice { .. } => "a block device",
-            Self::Fifo => "a named pipe",
-        }
-    }
-}
-
-/// How many links are followed for one path: as many as Linux does (MAXSYMLINKS).
-const MAX_LINKS: usize = 40;
 
 impl Rootfs {
     /// An empty root.
@@ -263,17 +144,17 @@ impl Rootfs {
     /// replace a folder by something else.
     pub fn insert(&mut self, path: &str, node: Node) -> Result<(), RootfsError> {
         check(path, &node)?;
-        let at = match path.rsplit_once('/') {
-            None => path.to_owned(),
-            Some((folder, name)) => {
-                let folder = self.folder_for(path, folder)?;
-                if folder.is_empty() {
-                    name.to_owned()
-                } else {
-                    format!("{folder}/{name}")
-                }
-            }
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let mut walk = Walk::new(&self.nodes);
+        let not_a_folder = |at: String, kind: &NodeKind| RootfsError::NotAFolder {
+            path: path.to_owned(),
+            at,
+            found: kind.describe(),
         };
+        let folder = walk
+            .folder(folder)
+            .map_err(|Blocked { at, kind }| not_a_folder(at, kind))?;
+        let at = join(&folder, name);
         if let Some(old) = self.nodes.get(&at) {
             let is_folder = |kind: &NodeKind| matches!(kind, NodeKind::Folder);
             match (is_folder(&old.kind), is_folder(&node.kind)) {
@@ -285,21 +166,30 @@ impl Rootfs {
                 }
                 // A folder over a link to a folder is that folder: this is how
                 // packages made before the merge of /usr unpack.
-                (false, true) if self.resolve_folder(&at, &mut { MAX_LINKS }).is_some() => {
-                    return Ok(());
-                }
-                (false, true) => {
-                    return Err(RootfsError::NotAFolder {
-                        path: path.to_owned(),
-                        at,
-                        found: old.kind.describe(),
-                    });
-                }
+                (false, true) if walk.resolve(at.clone()).is_some() => return Ok(()),
+                (false, true) => return Err(not_a_folder(at, &old.kind)),
                 _ => {}
             }
         }
+        self.make_folders(&folder);
         self.nodes.insert(at, node);
         Ok(())
+    }
+
+    /// Creates the folder at the real path `folder`, and those above it, where they are
+    /// missing.
+    fn make_folders(&mut self, folder: &str) {
+        let ends = folder.rmatch_indices('/').map(|(end, _)| end);
+        for end in std::iter::once(folder.len()).chain(ends) {
+            let Some(path) = folder.get(..end).filter(|path| !path.is_empty()) else {
+                return;
+            };
+            // Where a folder is listed, those above it are.
+            if self.nodes.contains_key(path) {
+                return;
+            }
+            self.nodes.insert(path.to_owned(), Node::folder(0o755));
+        }
     }
 
     /// Lays `upper` over this root, each node as by [`Rootfs::insert`].
@@ -331,17 +221,10 @@ impl Rootfs {
     /// links among its folders followed. `None` where they lead nowhere.
     #[must_use]
     pub fn locate(&self, path: &str) -> Option<String> {
-        let mut real = String::new();
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-        for part in folders.split('/').filter(|part| !part.is_empty()) {
-            let here = join(&real, part);
-            real = if self.nodes.contains_key(&here) {
-                self.resolve_folder(&here, &mut { MAX_LINKS })?
-            } else {
-                here
-            };
-        }
-        Some(join(&real, name))
+        let folders: Vec<&str> = folders.split('/').filter(|part| !part.is_empty()).collect();
+        let folder = Walk::new(&self.nodes).folder(&folders.join("/")).ok()?;
+        Some(join(&folder, name))
     }
 
     /// Lays this root over `lower`: what is here stays, and what only `lower` has is
@@ -359,76 +242,6 @@ impl Rootfs {
             }
         }
         Ok(())
-    }
-
-    /// The real path of the folder `folder`, created where it is missing.
-    fn folder_for(&mut self, path: &str, folder: &str) -> Result<String, RootfsError> {
-        let mut real = String::new();
-        for name in folder.split('/') {
-            let here = if real.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{real}/{name}")
-            };
-            real = match self.nodes.get(&here) {
-                None => {
-                    self.nodes.insert(here.clone(), Node::folder(0o755));
-                    here
-                }
-                Some(node) => match self.resolve_folder(&here, &mut { MAX_LINKS }) {
-                    Some(real) => real,
-                    None => {
-                        return Err(RootfsError::NotAFolder {
-                            path: path.to_owned(),
-                            at: here,
-                            found: node.kind.describe(),
-                        });
-                    }
-                },
-            };
-        }
-        Ok(real)
-    }
-
-    /// Follows links from `path` to an existing folder; `None` where there is none,
-    /// or where it takes more than `links` of them. `..` at the root stays at the
-    /// root, as in a chroot.
-    fn resolve_folder(&self, path: &str, links: &mut usize) -> Option<String> {
-        if path.is_empty() {
-            return Some(String::new());
-        }
-        match &self.nodes.get(path)?.kind {
-            NodeKind::Folder => Some(path.to_owned()),
-            NodeKind::Symlink { target } => {
-                *links = links.checked_sub(1)?;
-                let start = if target.starts_with('/') {
-                    ""
-                } else {
-                    path.rsplit_once('/').map_or("", |(folder, _)| folder)
-                };
-                let mut real = start.to_owned();
-                for part in target.split('/') {
-                    match part {
-                        "" | "." => {}
-                        ".." => {
-                            real = real
-                                .rsplit_once('/')
-                                .map_or(String::new(), |(folder, _)| folder.to_owned());
-                        }
-                        name => {
-                            let next = if real.is_empty() {
-                                name.to_owned()
-                            } else {
-                                format!("{real}/{name}")
-                            };
-                            real = self.resolve_folder(&next, links)?;
-                        }
-                    }
-                }
-                Some(real)
-            }
-            _ => None,
-        }
     }
 
     /// The same files as an action may have them as input: devices and pipes are
@@ -468,122 +281,4 @@ fn join(folder: &str, name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file() -> Node {
-        Node::file(0o644, Digest::of(b"x"))
-    }
-
-    #[test]
-    fn merged_usr_is_followed() {
-        let mut root = Rootfs::new();
-        root.insert("usr/bin", Node::folder(0o755)).unwrap();
-        root.insert("bin", Node::symlink("usr/bin")).unwrap();
-        root.insert("bin", Node::folder(0o755)).unwrap();
-        assert_eq!(root.locate("bin/sh").as_deref(), Some("usr/bin/sh"));
-        root.insert("bin/sh", file()).unwrap();
-        assert!(root.get("usr/bin/sh").is_some());
-        assert!(root.get("bin/sh").is_none());
-    }
-
-    #[test]
-    fn nothing_leaves_the_root() {
-        let mut root = Rootfs::new();
-        for path in ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/."] {
-            assert!(root.insert(path, file()).is_err(), "{path:?}");
-        }
-        root.insert("up", Node::symlink("../../..")).unwrap();
-        root.insert("up/x", file()).unwrap();
-        assert!(root.get("x").is_some());
-        root.insert("loop", Node::symlink("loop")).unwrap();
-        assert!(matches!(
-            root.insert("loop/x", file()),
-            Err(RootfsError::NotAFolder { .. })
-        ));
-    }
-
-    #[test]
-    fn what_is_there_stays_over_what_is_laid_below() {
-        let (mut root, mut lower) = (Rootfs::new(), Rootfs::new());
-        root.insert("usr/bin/sh", file()).unwrap();
-        root.insert("bin", Node::symlink("usr/bin")).unwrap();
-        lower.insert("bin/sh", Node::symlink("busybox")).unwrap();
-        lower.insert("bin/init", file()).unwrap();
-        root.underlay(&lower).unwrap();
-        assert_eq!(root.get("usr/bin/sh"), Some(&file()));
-        assert_eq!(root.get("usr/bin/init"), Some(&file()));
-        assert!(matches!(
-            root.get("bin").map(|node| &node.kind),
-            Some(NodeKind::Symlink { .. })
-        ));
-    }
-
-    #[test]
-    fn a_folder_is_not_replaced() {
-        let mut root = Rootfs::new();
-        root.insert("d/f", file()).unwrap();
-        assert!(matches!(
-            root.insert("d", file()),
-            Err(RootfsError::IsAFolder { .. })
-        ));
-        assert!(root.remove("d"));
-        assert_eq!(root.nodes().len(), 0);
-    }
-
-    #[test]
-    fn what_is_below_a_folder_keeps_its_metadata() {
-        let mut root = Rootfs::new();
-        for path in ["a-b", "a/f", "a/g/h", "ab"] {
-            root.insert(path, file()).unwrap();
-        }
-        root.insert("a/g", Node::folder(0o700)).unwrap();
-        let below = root.below("a").unwrap();
-        let paths: Vec<&str> = below.nodes().map(|(path, _)| path).collect();
-        assert_eq!(paths, ["f", "g", "g/h"]);
-        assert_eq!(below.get("g"), Some(&Node::folder(0o700)));
-        assert!(root.below("ab").is_none() && root.below("c").is_none());
-    }
-
-    #[test]
-    fn json_round_trip_is_canonical() {
-        let mut root = Rootfs::new();
-        root.insert(
-            "dev/null",
-            Node::of(0o666, NodeKind::CharDevice { major: 1, minor: 3 }),
-        )
-        .unwrap();
-        let json = serde_json::to_string(&root).unwrap();
-        assert_eq!(
-            json,
-            r#"{"dev":{"mode":493,"kind":"folder"},"dev/null":{"mode":438,"kind":{"char_device":{"major":1,"minor":3}}}}"#
-        );
-        assert_eq!(serde_json::from_str::<Rootfs>(&json).unwrap(), root);
-    }
-
-    #[test]
-    fn json_of_others_cannot_leave_the_root() {
-        let folder = r#"{"mode":493,"kind":"folder"}"#;
-        let link = r#"{"mode":511,"kind":{"symlink":{"target":"/"}}}"#;
-        for (json, expected) in [
-            (format!(r#"{{"..":{folder}}}"#), "`..` is no path"),
-            (format!(r#"{{"/a":{folder}}}"#), "`/a` is no path"),
-            (format!(r#"{{"":{folder}}}"#), "`` is no path"),
-            (format!(r#"{{"a":{folder},"a/../b":{folder}}}"#), "no path"),
-            (format!(r#"{{"a/b":{folder}}}"#), "that is not there"),
-            (
-                format!(r#"{{"a":{link},"a/b":{folder}}}"#),
-                "a symbolic link",
-            ),
-            (
-                r#"{"a":{"mode":65535,"kind":"folder"}}"#.to_owned(),
-                "mode 177777",
-            ),
-        ] {
-            let error = serde_json::from_str::<Rootfs>(&json)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(expected), "{json}: {error}");
-        }
-    }
-}
+mod tests;

@@ -214,7 +214,7 @@ fn wait_for_signal(docker: &Docker) {
         let _ = docker.clean_up();
         if std::io::stderr().is_terminal() {
             // Bars hide the cursor while they are drawn.
-            paint::tell("\x1b[?25h\n");
+            paint::show_cursor();
         }
         // As shells have it for what a signal ended.
         std::process::exit(128 + number);

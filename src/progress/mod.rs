@@ -4,6 +4,7 @@
 mod bars;
 mod last_line;
 mod lines;
+mod printable;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -16,9 +17,9 @@ pub(crate) fn for_terminal(quiet: bool) -> Arc<dyn Progress> {
     if quiet {
         Arc::new(Silent)
     } else if std::io::stderr().is_terminal() && !is_dumb() {
-        Arc::new(bars::Bars::new())
+        Arc::new(printable::Printable(bars::Bars::new()))
     } else {
-        Arc::new(lines::Lines)
+        Arc::new(printable::Printable(lines::Lines))
     }
 }
 

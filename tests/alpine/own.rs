@@ -142,7 +142,17 @@ fn a_package_of_our_own_serves_what_its_scripts_left() {
     assert!(locked.status.success(), "{}", transcript(&locked));
     let zip = folder.path().join("own.luni.zip");
     let built = luni("build").arg("-o").arg(&zip).output().unwrap();
-    hello::built_digest(&built);
+    let digest = hello::built_digest(&built);
+    // The key is not in it, and not needed: what is locked is known by its hashes.
+    let again = hello::luni(&folder.path().join("cache"))
+        .args(["--offline", "--mirror", &debian, "build"])
+        .arg(&zip)
+        .arg("-o")
+        .arg(folder.path().join("again.luni.zip"))
+        .output()
+        .unwrap();
+    assert_eq!(hello::built_digest(&again), digest);
+    assert!(transcript(&again).contains("has the same bytes"));
     let root = root_of(&zip);
     let meta = |path: &str| {
         let node = root
@@ -387,4 +397,62 @@ fn a_script_that_fails_in_a_trial_is_named_and_ends_no_search() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn the_template_is_locked_and_built() {
+    let name = "alpine::own::the_template_is_locked_and_built";
+    let Some(mirror) = artefacts(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let luni = |arguments: &[&str]| {
+        let mut command = hello::luni(&folder.path().join("cache"));
+        command.current_dir(folder.path()).arg("--offline");
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", transcript(&output));
+    };
+    luni(&["new", "web", "--flavour", "alpine"]);
+    // The packages that it names, under their names alone.
+    let mut vmlinuz = vec![0; 0x202];
+    vmlinuz.extend_from_slice(b"HdrS");
+    let packages = [
+        Apk::new("busybox-openrc", "1-r0").depends("openrc"),
+        Apk::new("linux-virt", "6.12-r0")
+            .depends("initramfs-generator")
+            .file("boot/", 0o755, "")
+            .file("boot/vmlinuz-virt", 0o644, vmlinuz),
+        Apk::new("openrc", "1-r0").file("sbin/", 0o755, "").file(
+            "sbin/openrc",
+            0o755,
+            "#!/bin/sh\n",
+        ),
+    ];
+    let recipe = folder.path().join("web");
+    testing::repository(&recipe, &packages);
+    let listed = listed(&mirror);
+    let minirootfs = |(name, _): &(String, String)| name.starts_with("alpine-minirootfs-");
+    let (_, hex) = listed.iter().find(|(name, _)| minirootfs(name)).unwrap();
+    let minirootfs = format!("file://{}/sha256/{hex}", mirror.display());
+    let yaml = fs::read_to_string(recipe.join("recipe.yaml")).unwrap();
+    let lines = yaml.lines().map(|line| match line.trim() {
+        text if text.starts_with("url: https") => format!("      url: {minirootfs}"),
+        text if text.starts_with("sha256: ") => format!("      sha256: {hex}"),
+        text if text.starts_with("- https") => format!("        - file://{}", recipe.display()),
+        "base: minirootfs" => format!("{line}\n      keys: [tests.rsa.pub]"),
+        _ => line.to_owned(),
+    });
+    let yaml: Vec<String> = lines.collect();
+    fs::write(recipe.join("recipe.yaml"), yaml.join("\n")).unwrap();
+    luni(&["lock", "web"]);
+    luni(&["build", "web"]);
+    let root = root_of(&folder.path().join("web.luni.zip"));
+    for path in [
+        "sbin/openrc",
+        "etc/init.d/clock",
+        "etc/runlevels/default/clock",
+    ] {
+        assert!(root.get(path).is_some(), "{path} is not there");
+    }
+    assert!(root.get("boot").is_none());
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lunikernel_cache::checkout::{MAX_DEPTH, check_out};
 use lunikernel_cache::tree::{Entry, is_name};
-use lunikernel_cache::{Cache, CacheError, Progress, Tree};
+use lunikernel_cache::{Cache, CacheError, Digest, Progress, Tree};
 
 use super::{Archive, ArchiveError, LOCK, RECIPE};
 use crate::lock::{LockFile, LockedSource};
@@ -41,8 +41,9 @@ impl Archive {
         if let Some(missing) = needed.iter().find(|digest| !blobs.contains(digest)) {
             return Err(self.incomplete(*missing));
         }
-        // There is one archive for each lock.
-        if let Some(extra) = self.blobs().find(|digest| !needed.contains(digest)) {
+        // There is one archive for each lock. What it needs is sorted: both may be millions.
+        let is_extra = |digest: &Digest| needed.binary_search(digest).is_err();
+        if let Some(extra) = self.blobs().find(is_extra) {
             return Err(ArchiveError::Superfluous {
                 path: self.path().to_owned(),
                 extra,
@@ -81,7 +82,7 @@ impl Archive {
         Ok(at.join(RECIPE))
     }
 
-    fn incomplete(&self, missing: lunikernel_cache::Digest) -> ArchiveError {
+    fn incomplete(&self, missing: Digest) -> ArchiveError {
         ArchiveError::Incomplete {
             path: self.path().to_owned(),
             missing,

@@ -39,8 +39,7 @@ impl Default for Limits {
     }
 }
 
-/// The longest path that Linux takes (PATH_MAX without its NUL), in bytes.
-pub const MAX_PATH: usize = 4095;
+pub use lunikernel_cache::checkout::MAX_PATH;
 /// The longest name of one file that Linux takes (NAME_MAX), in bytes.
 pub const MAX_NAME: usize = 255;
 /// Up to this size content is read into memory, so that what the store already has

@@ -18,7 +18,7 @@ use crate::assemble::yocto::ListFlaw;
 use crate::fetch::FetchError;
 use crate::flavour::FlavourError;
 use crate::lock::LockError;
-use crate::recipe::quoted;
+use crate::recipe::{nearest, quoted};
 use crate::sandbox::{Failure, SandboxError};
 use crate::source::git::GitError;
 use crate::source::tcz::TczError;
@@ -106,6 +106,8 @@ pub enum BuildError {
         path: String,
         /// Whether it is a step.
         of_step: bool,
+        /// What there is in the folder where it would be, as references.
+        there: Vec<String>,
     },
     /// Extensions cannot be laid out.
     #[error("could not lay out the extensions of `{source_name}`")]
@@ -250,6 +252,38 @@ fn told(differences: Option<&[String]>) -> String {
     lines.map(|line| format!("\n  {line}")).collect()
 }
 
+/// What there is instead of `path` in `name`, a step or a source.
+fn instead(name: &str, path: &str, there: &[String], of_step: bool) -> String {
+    const SHOWN: usize = 8;
+    let last = |path: &str| {
+        path.rsplit_once('/')
+            .map_or(path, |(_, name)| name)
+            .to_owned()
+    };
+    let names: Vec<String> = there.iter().map(|one| last(one)).collect();
+    let near = nearest(&last(path), names.iter().map(String::as_str));
+    if let Some(near) = near.and_then(|near| there.iter().find(|one| last(one) == near)) {
+        return format!("did you mean `{near}`?");
+    }
+    let about = match of_step {
+        true => format!("a step keeps only what its `outputs` list; see what `{name}` makes there"),
+        false => format!(
+            "paths are relative to the top of the source, without links among their folders; \
+             another version of `{name}` may have it elsewhere"
+        ),
+    };
+    if there.is_empty() {
+        return about;
+    }
+    let shown = there.iter().take(SHOWN).map(|one| format!("`{one}`"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = match there.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("there are {shown}{more}; {about}")
+}
+
 impl BuildError {
     /// The command of a step or of a package that failed, where that is what it is about.
     #[must_use]
@@ -284,15 +318,10 @@ impl BuildError {
             ),
             Self::NoSuchPart {
                 name,
-                of_step: true,
-                ..
-            } => Some(format!(
-                "a step keeps only what its `outputs` list; see what `{name}` makes there"
-            )),
-            Self::NoSuchPart { name, .. } => Some(format!(
-                "paths are relative to the top of the source, without links among their folders; \
-                 another version of `{name}` may have it elsewhere"
-            )),
+                path,
+                of_step,
+                there,
+            } => Some(instead(name, path, there, *of_step)),
             Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }

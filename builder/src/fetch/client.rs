@@ -69,6 +69,11 @@ impl Opener {
         })
     }
 
+    /// Whether somebody is to be shown to that server.
+    pub(super) fn knows(&self, url: &Url) -> bool {
+        self.credentials.header(url).is_some()
+    }
+
     /// The buckets of object stores.
     pub(crate) fn buckets(&self) -> &Buckets {
         &self.buckets

@@ -62,6 +62,16 @@ pub(super) fn repository(url: &Url) -> Option<(String, bool)> {
     Some((format!("{server}/{name}"), is_manifest))
 }
 
+/// What a token for a manifest or blob has to allow, whatever the registry says: to read
+/// what is in its repository (Docker Registry v2 authentication, "Token Scope
+/// Documentation").
+fn scope(url: &Url) -> Option<String> {
+    let name = url.path().strip_prefix("/v2/")?;
+    let (name, _) = name.rsplit_once('/')?;
+    let (name, _) = name.rsplit_once('/')?;
+    Some(format!("repository:{name}:pull"))
+}
+
 impl Opener {
     /// Opens a manifest or blob of a registry.
     pub(super) async fn open_registry(
@@ -88,7 +98,7 @@ impl Opener {
             }
         }
         let plain = || Ok::<_, FetchError>(accept(self.request(Method::GET, url)?));
-        let answer = self.open_or_challenge(plain()?, from).await?;
+        let answer = self.open_or_challenge(url, plain()?, from).await?;
         let challenge = match answer {
             Opened::Body(body) => return Ok(body),
             Opened::Challenge(challenge) => challenge,
@@ -100,12 +110,15 @@ impl Opener {
 
     async fn open_or_challenge(
         &self,
+        url: &Url,
         request: RequestBuilder,
         from: u64,
     ) -> Result<Opened, Trouble> {
         let again = request.try_clone();
         let response = self.send(request).await?;
+        // Whom a registry redirects to speaks for itself only.
         if response.status() == StatusCode::UNAUTHORIZED
+            && response.url().origin() == url.origin()
             && let Some(challenge) = Challenge::of(&response)
         {
             return Ok(Opened::Challenge(challenge));
@@ -116,7 +129,11 @@ impl Opener {
         }))
     }
 
-    /// Asks for a token, as what `LUNI_MIRROR_AUTH` names for that address, or as nobody.
+    /// Asks for a token to pull what `url` is of.
+    ///
+    /// Who asks is what `LUNI_MIRROR_AUTH` says for that address, if the registry is
+    /// trusted as well: it has credentials of its own, or hands out its tokens itself.
+    /// Otherwise any server could send one to any other, and have what that one gives.
     async fn token(&self, url: &Url, challenge: &Challenge) -> Result<HeaderValue, Trouble> {
         let wrong = |why: &str| {
             Trouble::from(Answer::Unusable(format!(
@@ -130,12 +147,23 @@ impl Opener {
         if !safe {
             return Err(wrong("which is not `https:`"));
         }
-        for (key, value) in [("service", &challenge.service), ("scope", &challenge.scope)] {
-            if let Some(value) = value {
-                realm.query_pairs_mut().append_pair(key, value);
-            }
+        if url.scheme() != "https" && !is_here(url) {
+            return Err(wrong(
+                "which nobody may see on its way to an `http:` address",
+            ));
         }
-        let response = self.send(self.request(Method::GET, &realm)?).await?;
+        if let Some(service) = &challenge.service {
+            realm.query_pairs_mut().append_pair("service", service);
+        }
+        if let Some(scope) = scope(url) {
+            realm.query_pairs_mut().append_pair("scope", &scope);
+        }
+        let request = if realm.origin() == url.origin() || self.knows(url) {
+            self.request(Method::GET, &realm)?
+        } else {
+            self.http()?.request(Method::GET, realm.clone())
+        };
+        let response = self.send(request).await?;
         let status = response.status();
         if !status.is_success() {
             realm.set_query(None);
@@ -188,7 +216,6 @@ enum Opened {
 struct Challenge {
     realm: String,
     service: Option<String>,
-    scope: Option<String>,
 }
 
 impl Challenge {
@@ -223,7 +250,6 @@ impl Challenge {
             match key.trim().to_ascii_lowercase().as_str() {
                 "realm" => challenge.realm = value.to_owned(),
                 "service" => challenge.service = Some(value.to_owned()),
-                "scope" => challenge.scope = Some(value.to_owned()),
                 _ => {}
             }
         }
@@ -233,21 +259,21 @@ impl Challenge {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+    use crate::fetch::test_server::{Server, respond};
+    use crate::fetch::{Credentials, FetchOptions};
 
     #[test]
     fn challenges_are_read_as_registries_write_them() {
         let read = |text: &str| {
             let challenge = Challenge::parse(text)?;
-            Some((challenge.realm, challenge.service, challenge.scope))
+            Some((challenge.realm, challenge.service))
         };
         let text = "bearer realm=\"https://a.example/t?x=1\", service=r ,error=\"invalid\",\
                     scope=\"repository:a/b:pull,push\"";
-        let expected = (
-            "https://a.example/t?x=1".to_owned(),
-            Some("r".to_owned()),
-            Some("repository:a/b:pull,push".to_owned()),
-        );
+        let expected = ("https://a.example/t?x=1".to_owned(), Some("r".to_owned()));
         assert_eq!(read(text), Some(expected));
         for none in [
             "",
@@ -260,9 +286,54 @@ mod tests {
         }
     }
 
+    /// What the server of tokens at another address than the registry's is asked, as
+    /// whom, where these have credentials.
+    async fn asked(known: impl Fn(&Url, &Url) -> String) -> (String, Option<String>) {
+        let tokens =
+            Server::start(|_, stream| respond(stream, "200 OK", &[], b"{\"token\":\"t\"}"));
+        let realm = tokens.url("token");
+        let challenge = realm.clone();
+        let registry = Server::start(move |request, stream| {
+            if request.headers.get("authorization").map(String::as_str) == Some("Bearer t") {
+                return respond(stream, "200 OK", &[], b"blob");
+            }
+            write!(
+                stream,
+                "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"{challenge}\",\
+                 service=\"s\",scope=\"repository:secret/x:pull,push\"\r\n\
+                 Connection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+        });
+        let url = registry.url("v2/a/b/blobs/sha256:00");
+        let options = FetchOptions {
+            credentials: Credentials::parse(&known(&registry.url(""), &realm)).unwrap(),
+            ..FetchOptions::default()
+        };
+        let opened = Opener::new(&options).open(&url, 0).await;
+        assert!(opened.is_ok());
+        let [request] = <[_; 1]>::try_from(tokens.requests()).unwrap();
+        (
+            request.target,
+            request.headers.get("authorization").cloned(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_server_has_others_asked_only_for_its_own_and_as_nobody() {
+        let own = "/token?service=s&scope=repository%3Aa%2Fb%3Apull".to_owned();
+        let secret = Some("Bearer secret".to_owned());
+        let only_realm = asked(|_, realm| format!("{realm}=bearer:secret")).await;
+        assert_eq!(only_realm, (own.clone(), None));
+        let both =
+            asked(|registry, realm| format!("{realm}=bearer:secret {registry}=bearer:me")).await;
+        assert_eq!(both, (own, secret));
+    }
+
     #[test]
     fn only_manifests_and_blobs_are_of_a_repository() {
         let of = |text: &str| repository(&Url::parse(text).unwrap());
+        let url = Url::parse("https://a.example/v2/x/y/blobs/sha256:00").unwrap();
+        assert_eq!(scope(&url).as_deref(), Some("repository:x/y:pull"));
         let name = "https://a.example:5000/x/y".to_owned();
         assert_eq!(
             of("https://a.example:5000/v2/x/y/manifests/1"),

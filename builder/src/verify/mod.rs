@@ -100,6 +100,7 @@ impl Verifier<'_> {
         // What kept a round from being built. It ends the rounds, but takes nothing back.
         let mut ended = None;
         for number in 0..self.rounds {
+            (self.progress).note(&format!("round {} of {}", number + 1, self.rounds));
             let this = match self.round(number).await {
                 Ok(this) => this,
                 Err(error) => {

@@ -8,17 +8,11 @@ use fs_err::File;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{MAX_DEPTH, names_of, open_file, open_folder};
+use super::{MAX_DEPTH, OutputBounds, names_of, open_file, open_folder};
 use crate::digest::Digest;
 use crate::error::CacheError;
 use crate::store::BlobStore;
 use crate::tree::{Entry, Tree, is_name};
-
-/// Most entries that are taken; the same as can be read back.
-pub const MAX_ENTRIES: usize = 4_000_000;
-/// Most bytes that are taken, holes included: four times what a Lunikernel can hold. A
-/// command can make a file of any size in no time, and hashing it would take hours.
-pub const MAX_BYTES: u64 = 16 << 30;
 
 /// Why something on disk cannot be taken into the store.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +34,8 @@ pub enum CaptureError {
 /// `None` where nothing is there. No link is followed: one on the way is refused,
 /// one at the end or below is kept as a link.
 ///
-/// Nothing else may be changing the folder meanwhile.
+/// Nothing else may be changing the folder meanwhile. What is taken is off `bounds`, which
+/// is for all outputs of one command.
 ///
 /// # Errors
 /// [`CaptureError::Refused`] for a device, a pipe, a socket, a name or link that is not
@@ -50,8 +45,9 @@ pub fn capture(
     blobs: &BlobStore,
     folder: BorrowedFd<'_>,
     path: &str,
+    bounds: &mut OutputBounds,
 ) -> Result<Option<Entry>, CaptureError> {
-    take(Some(blobs), folder, path)
+    take(Some(blobs), folder, path, bounds)
 }
 
 /// As [`capture`], without reading any file: says whether there is something that can
@@ -59,19 +55,23 @@ pub fn capture(
 ///
 /// # Errors
 /// As [`capture`].
-pub fn survey(folder: BorrowedFd<'_>, path: &str) -> Result<Option<Entry>, CaptureError> {
-    take(None, folder, path)
+pub fn survey(
+    folder: BorrowedFd<'_>,
+    path: &str,
+    bounds: &mut OutputBounds,
+) -> Result<Option<Entry>, CaptureError> {
+    take(None, folder, path, bounds)
 }
 
 fn take(
     blobs: Option<&BlobStore>,
     folder: BorrowedFd<'_>,
     path: &str,
+    bounds: &mut OutputBounds,
 ) -> Result<Option<Entry>, CaptureError> {
     let mut taking = Taking {
         blobs,
-        left: MAX_ENTRIES,
-        bytes_left: MAX_BYTES,
+        bounds,
         path: Vec::new(),
     };
     let mut here: Option<OwnedFd> = None;
@@ -105,8 +105,7 @@ fn take(
 struct Taking<'a> {
     /// `None` where only the shape is asked for.
     blobs: Option<&'a BlobStore>,
-    left: usize,
-    bytes_left: u64,
+    bounds: &'a mut OutputBounds,
     path: Vec<String>,
 }
 
@@ -127,15 +126,15 @@ impl Taking<'_> {
     ) -> Result<Entry, CaptureError> {
         let meta = rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| self.failed(errno.into()))?;
+        let path = self.path.join("/");
+        self.bounds.entry(&path).map_err(|why| self.refuse(why))?;
         match FileType::from_raw_mode(meta.st_mode) {
             FileType::RegularFile => {
                 // The owner's bit: the umask, which is not part of the action, may
                 // have taken the others.
                 let executable = meta.st_mode & 0o100 != 0;
-                self.bytes_left = u64::try_from(meta.st_size)
-                    .ok()
-                    .and_then(|size| self.bytes_left.checked_sub(size))
-                    .ok_or_else(|| self.refuse("all outputs together are larger than 16 GiB"))?;
+                let size = u64::try_from(meta.st_size).unwrap_or(u64::MAX);
+                self.bounds.file(size).map_err(|why| self.refuse(why))?;
                 let Some(blobs) = self.blobs else {
                     let digest = Digest::of(b"");
                     return Ok(Entry::File { digest, executable });
@@ -153,6 +152,9 @@ impl Taking<'_> {
                 let target = target
                     .into_string()
                     .map_err(|_| self.refuse("it is a link whose target is not UTF-8"))?;
+                self.bounds
+                    .target(&target)
+                    .map_err(|why| self.refuse(why))?;
                 Ok(Entry::Symlink { target })
             }
             FileType::Directory => self.folder(at, name, depth),
@@ -176,10 +178,6 @@ impl Taking<'_> {
         let mut tree = Tree::new();
         for name in names_of(folder.as_fd()).map_err(|error| self.failed(error))? {
             self.path.push(name.to_string_lossy().into_owned());
-            self.left = self
-                .left
-                .checked_sub(1)
-                .ok_or_else(|| self.refuse("it holds too many files"))?;
             let Ok(text) = name.to_str() else {
                 return Err(self.refuse("its name is not UTF-8"));
             };

@@ -5,6 +5,7 @@
 //! that nobody vouches for: no link is followed, and whatever REAPI has no notion
 //! of is refused.
 
+mod bounds;
 mod capture;
 
 use std::io;
@@ -16,7 +17,8 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 
-pub use capture::{CaptureError, MAX_BYTES, MAX_ENTRIES, capture, survey};
+pub use bounds::{EACH, MAX_BYTES, MAX_ENTRIES, MAX_NAMES, MAX_PATH, OutputBounds};
+pub use capture::{CaptureError, capture, survey};
 
 use crate::error::CacheError;
 use crate::store::{BlobStore, mark_used};

@@ -23,7 +23,8 @@ impl Place {
 
     fn capture(&self, path: &str) -> Result<Option<Entry>, CaptureError> {
         let folder = fs::File::open(self.folder.path()).unwrap();
-        capture(self.cache.blobs(), folder.file().as_fd(), path)
+        let mut bounds = OutputBounds::default();
+        capture(self.cache.blobs(), folder.file().as_fd(), path, &mut bounds)
     }
 }
 
@@ -151,7 +152,7 @@ fn a_survey_sees_what_a_capture_takes_and_stores_nothing() {
     fs::write(out.join("d/f"), "content").unwrap();
     fs::os::unix::fs::symlink("d", out.join("l")).unwrap();
     let folder = fs::File::open(place.folder.path()).unwrap();
-    let survey = |path: &str| survey(folder.file().as_fd(), path);
+    let survey = |path: &str| survey(folder.file().as_fd(), path, &mut OutputBounds::default());
     let Some(Entry::Folder(tree)) = survey("out").unwrap() else {
         panic!("no folder");
     };
@@ -169,4 +170,45 @@ fn a_survey_sees_what_a_capture_takes_and_stores_nothing() {
         };
         assert_eq!(why, same);
     }
+}
+
+#[test]
+fn bounds_are_those_of_all_outputs_and_of_each_name() {
+    let place = Place::new();
+    fs::create_dir(place.path("out")).unwrap();
+    let large = fs::File::create(place.path("large")).unwrap();
+    large.set_len(MAX_BYTES / 2).unwrap();
+    fs::hard_link(place.path("large"), place.path("out/one")).unwrap();
+    let folder = fs::File::open(place.folder.path()).unwrap();
+    let mut bounds = OutputBounds::default();
+    let mut surveyed = |path: &str| survey(folder.file().as_fd(), path, &mut bounds);
+    // Both are one file, which counts under each of its names.
+    assert!(surveyed("large").unwrap().is_some());
+    assert!(surveyed("out").unwrap().is_some());
+    fs::write(place.path("more"), "1").unwrap();
+    let Err(CaptureError::Refused { why, .. }) = surveyed("more") else {
+        panic!("it is taken");
+    };
+    assert_eq!(why, "all outputs together are larger than 16 GiB");
+
+    let mut deep = place.path("deep");
+    for _ in 0..20 {
+        deep.push("d".repeat(210));
+    }
+    // Longer than one call takes.
+    let (above, below) = (deep.ancestors().nth(9).unwrap(), "d".repeat(210));
+    fs::create_dir_all(above).unwrap();
+    let mut at = fs::File::open(above).unwrap();
+    for _ in 0..9 {
+        rustix::fs::mkdirat(at.file(), below.as_str(), Mode::RWXU).unwrap();
+        let next = open_folder(
+            at.file().as_fd(),
+            &std::ffi::CString::new(below.as_str()).unwrap(),
+        );
+        at = fs::File::from_parts(next.unwrap().into(), "deep");
+    }
+    let Err(CaptureError::Refused { why, .. }) = place.capture("deep") else {
+        panic!("it is taken");
+    };
+    assert_eq!(why, "its path is longer than 4095 bytes");
 }

@@ -1,5 +1,4 @@
 use super::*;
-use std::fs::Permissions;
 
 #[test]
 fn a_folder_that_everybody_may_write_to_is_refused() {
@@ -97,4 +96,24 @@ fn a_download_of_the_wrong_size_is_not_taken() {
         Err(CacheError::WrongSize { actual: 5, .. })
     ));
     assert!(!cache.blobs().contains(&whole));
+}
+
+/// A command may leave a program there that runs as its owner (mode 4755).
+#[test]
+fn what_commands_wrote_is_out_of_the_reach_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let root = folder.path();
+    for name in ["roots-v1", "failed-v1", "tmp"] {
+        fs::create_dir(root.join(name)).unwrap();
+        // As under an umask of 022, and as under one of 002.
+        for (before, after) in [(0o755, 0o700), (0o775, 0o770)] {
+            fs::set_permissions(root.join(name), Permissions::from_mode(before)).unwrap();
+            drop(Cache::open(root).unwrap());
+            assert_eq!(mode(&root.join(name)), after, "{name}");
+        }
+        fs::remove_dir(root.join(name)).unwrap();
+        drop(Cache::open(root).unwrap());
+        assert_eq!(mode(&root.join(name)) & 0o007, 0, "{name}");
+    }
 }

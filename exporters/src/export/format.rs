@@ -124,12 +124,6 @@ impl Format {
         !matches!(self, Self::Iso | Self::Uki) && self.bundle().is_none()
     }
 
-    /// Whether there is a choice of the firmware that starts it.
-    #[must_use]
-    pub fn has_firmware(self) -> bool {
-        self.has_disk() || self == Self::Iso
-    }
-
     /// Whether boot loaders are a part of it.
     #[must_use]
     pub fn boots(self) -> bool {

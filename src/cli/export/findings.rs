@@ -26,7 +26,7 @@ pub(super) fn of(guest: &Guest, formats: &BTreeSet<Format>, firmware: Firmware) 
     for format in formats {
         // An EFI program is started by UEFI alone, whatever starts disks and discs, and
         // the others by none.
-        let firmware = match format.has_firmware() {
+        let firmware = match format.boots() && *format != Format::Uki {
             true => firmware,
             false => Firmware::Uefi,
         };

@@ -20,6 +20,7 @@ use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
 
 use super::Context;
+use super::output;
 use super::verify;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -43,7 +44,7 @@ pub(crate) struct Args {
     /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
     /// cache
     #[arg(value_name = "LUNIKERNEL")]
-    artefact: String,
+    artefact: PathBuf,
 
     /// What to make: one format, or several with commas between them
     #[arg(long, value_name = "FORMAT", required = true, value_delimiter = ',')]
@@ -85,11 +86,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let progress = context.progress();
-    let artefact = Arc::new(verify::artefact(&args.artefact, &cache, context)?);
+    let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
-    // What has no disk is started by nothing that is put around it.
-    let firmware = match formats.iter().any(|it| it.has_firmware()) {
+    // Else no firmware starts it, or, an EFI program, UEFI alone.
+    let firmware = match formats.iter().any(|it| it.boots() && *it != Format::Uki) {
         true => args.firmware.map(|it| it.0),
         false => Some(Firmware::Uefi),
     };
@@ -121,9 +122,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let exported = export.write(&args.output, progress.as_ref())?;
     if context.json() {
+        let files: Vec<_> = (exported.files.iter())
+            .map(|file| output::lossy(file))
+            .collect();
         context.print_json(&json!({
             "manifest": exported.manifest,
-            "files": exported.files,
+            "files": files,
             "findings": found,
         }))?;
     } else {

@@ -7,7 +7,7 @@ use std::io::{BufRead, Read};
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
 
 use super::ArchiveError;
-use super::collect::{Collector, refused};
+use super::collect::{Collector, refused, shown};
 use crate::assemble::codec::Codec;
 use crate::assemble::cpio::{CpioReader, Header, ReadError, file_type};
 
@@ -67,7 +67,10 @@ fn of_all(error: ArchiveError, whole: u64) -> ArchiveError {
 
 /// The names of one file.
 struct Links {
-    names: Vec<String>,
+    /// What the group is called in the root.
+    link: String,
+    /// Where they are, with links followed.
+    places: Vec<String>,
     content: Digest,
 }
 
@@ -144,14 +147,10 @@ fn file(
     }
     let key = (header.device.0, header.device.1, header.inode);
     let group = links.entry(key).or_insert_with(|| Links {
-        names: Vec::new(),
+        link: format!("{segment}:{}", header.path),
+        places: Vec::new(),
         content,
     });
-    group.names.push(header.path.clone());
-    let link = group
-        .names
-        .first()
-        .map(|first| format!("{segment}:{first}"));
     if header.size > 0 && group.content != content {
         if group.content.size > 0 {
             return Err(refused(
@@ -160,20 +159,40 @@ fn file(
             ));
         }
         group.content = content;
-        for name in &group.names {
-            let Some(node) = into.root().get(name).cloned() else {
-                continue;
-            };
-            let kind = NodeKind::File {
-                content,
-                link: link.clone(),
-            };
-            // It is there already and stays a file: nothing can be in its way.
-            let _ = into.root().insert(name, Node { kind, ..node });
+        for place in &group.places {
+            give_content(place, &group.link, content, into)?;
         }
     }
+    let place = into.root().locate(&header.path);
+    let place = place.ok_or_else(|| refused(&header.path, "links on its way lead nowhere"))?;
+    group.places.push(place);
     Ok(NodeKind::File {
         content: group.content,
-        link,
+        link: Some(group.link.clone()),
+    })
+}
+
+/// Gives the file at `place`, which was empty so far, the content that came with another
+/// of its names.
+fn give_content(
+    place: &str,
+    group: &str,
+    content: Digest,
+    into: &mut Collector<'_, '_>,
+) -> Result<(), ArchiveError> {
+    let node = into.root().get(place).cloned();
+    let lost = || refused(place, "it is not there any more when its content comes");
+    let mut node = node.ok_or_else(lost)?;
+    match &mut node.kind {
+        NodeKind::File {
+            content: own,
+            link: Some(link),
+        } if link == group => *own = content,
+        _ => return Err(lost()),
+    }
+    let put = into.root().insert(place, node);
+    put.map_err(|source| ArchiveError::Place {
+        member: shown(place.as_bytes()),
+        source,
     })
 }

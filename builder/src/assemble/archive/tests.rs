@@ -380,6 +380,35 @@ fn zeros_behind_a_tar_are_bounded() {
     assert!(read(u64::MAX).is_err());
 }
 
+#[test]
+fn names_of_one_file_below_a_linked_folder_all_have_its_content() {
+    let end = || cpio_member("TRAILER!!!", 0, 0, 1, b"");
+    let below = |later: Vec<u8>| {
+        let all = [
+            cpio_member("usr", 0o040_755, 1, 2, b""),
+            cpio_member("usr/lib", 0o040_755, 2, 2, b""),
+            cpio_member("lib", 0o120_777, 3, 1, b"usr/lib"),
+            end(),
+            cpio_member("lib/a", 0o100_644, 7, 2, b""),
+            later,
+            cpio_member("lib/b", 0o100_644, 7, 2, b"content"),
+            end(),
+        ];
+        fuzz(&all.concat())
+    };
+    let root = below(Vec::new()).unwrap().unwrap();
+    for path in ["usr/lib/a", "usr/lib/b"] {
+        let file = NodeKind::File {
+            content: Digest::of(b"content"),
+            link: Some("1:lib/a".to_owned()),
+        };
+        assert_eq!(root.get(path).unwrap().kind, file, "{path}");
+    }
+    // Something else is there by the time that the content comes.
+    let error = below(cpio_member("usr/lib/a", 0o100_644, 8, 1, b"other")).unwrap_err();
+    assert!(error.to_string().contains("not there any more"), "{error}");
+}
+
 /// A member of a newc archive, whose inode is `inode`.
 fn cpio_member(name: &str, mode: u32, inode: u32, links: u32, content: &[u8]) -> Vec<u8> {
     let fields = [

@@ -1,19 +1,12 @@
 //! How much the names of an archive take once they are in a root.
 
+use lunikernel_cache::checkout::{EACH, MAX_NAMES, MAX_PATH};
 use lunikernel_cache::{Node, NodeKind, Rootfs};
 
-use super::MAX_PATH;
-
-/// How much all paths of one archive may take, with those of the folders that members
-/// only imply, and with targets of links and attributes, in bytes: several times what
-/// the packages with most files have. Without a bound, a name of 4 KB makes two
-/// thousand folders whose paths take 4 MB.
-const MAX_NAMES: u64 = 256 << 20;
-/// What [`MAX_NAMES`] is of, for messages.
+/// What [`MAX_NAMES`] is of, for messages: all paths of one archive, with those of the
+/// folders that members only imply, and targets of links and attributes. Without a bound,
+/// a name of 4 KB makes two thousand folders whose paths take 4 MB.
 const UNIT: &str = "bytes of names, links and attributes";
-/// What each path and each attribute takes besides its own bytes, about: names of one
-/// letter would cost nothing otherwise.
-const EACH: u64 = 128;
 
 /// A bound that is not kept.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,10 +35,11 @@ impl Names {
                 unit: "bytes of path, with links followed,",
             });
         }
-        let ends = place.match_indices('/').map(|(at, _)| at);
-        let new = ends
-            .chain([place.len()])
-            .filter(|end| place.get(..*end).is_some_and(|at| root.get(at).is_none()));
+        // Where a folder is there, those above it are.
+        let ends = place.rmatch_indices('/').map(|(at, _)| at);
+        let new = std::iter::once(place.len())
+            .chain(ends)
+            .take_while(|end| place.get(..*end).is_some_and(|at| root.get(at).is_none()));
         let paths: u64 = new.map(|end| EACH + end as u64).sum();
         let target = match &node.kind {
             NodeKind::Symlink { target } => target.len() as u64,

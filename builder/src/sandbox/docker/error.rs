@@ -11,7 +11,7 @@ use crate::sandbox::SandboxError;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineTrouble {
     /// There is none.
-    #[error("no engine answers at {}", tried.join(", "))]
+    #[error("nothing answers at {}", tried.join(", "))]
     None {
         /// Where one was looked for.
         tried: Vec<String>,

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use fs_err as fs;
 use fs_err::File;
-use lunikernel_cache::checkout::{self, CaptureError};
+use lunikernel_cache::checkout::{self, CaptureError, OutputBounds};
 use lunikernel_cache::tree::Entry;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
@@ -246,12 +246,15 @@ fn remains() -> Left {
     left
 }
 
+/// Looks at the outputs. What is refused here is what the native sandbox refuses, and is
+/// not sent at all.
 fn survey(outputs: &[String]) -> Result<Left, Trouble> {
     let failed = || Trouble::at("look at what the command made");
     let build = File::open(Path::new("/").join(BUILD)).map_err(failed())?;
     let mut found = Vec::with_capacity(outputs.len());
+    let mut bounds = OutputBounds::default();
     for path in outputs {
-        let at = match checkout::survey(build.file().as_fd(), path) {
+        let at = match checkout::survey(build.file().as_fd(), path, &mut bounds) {
             Ok(Some(Entry::Symlink { target })) => Found::Symlink { target },
             Ok(Some(_)) => Found::Content,
             Ok(None) => Found::Nothing,

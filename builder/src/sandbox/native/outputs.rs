@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use lunikernel_cache::checkout::{CaptureError, capture};
+use lunikernel_cache::checkout::{CaptureError, OutputBounds, capture};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, CacheError, reapi};
 use prost::Message as _;
@@ -20,8 +20,9 @@ pub(super) fn collect(
     result: &mut reapi::ActionResult,
 ) -> Result<Option<Failure>, CacheError> {
     let below = job.below_build();
+    let mut bounds = OutputBounds::default();
     for output in &job.outputs {
-        match capture(blobs, build, &join(below, output)) {
+        match capture(blobs, build, &join(below, output), &mut bounds) {
             Ok(Some(entry)) => record(blobs, output, entry, result)?,
             Ok(None) => return Ok(Some(Failure::MissingOutput(output.clone()))),
             Err(CaptureError::Refused { path, why }) => {

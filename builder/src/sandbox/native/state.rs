@@ -203,7 +203,8 @@ impl State {
         }
         finish(&upper, 0o755, owner).map_err(io())?;
         state.prepare(owner)?;
-        finish(&state.path, 0o755, owner).map_err(io())?;
+        // Once it is kept, nobody else may run what the command made of it.
+        finish(&state.path, 0o700, owner).map_err(io())?;
         Ok(state)
     }
 

@@ -1,10 +1,11 @@
 //! From git's objects to a tree in the store.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use git2::{ObjectType, Oid, Repository};
-use lunikernel_cache::Tree;
 use lunikernel_cache::tree::{Entry, is_name};
+use lunikernel_cache::{Digest, Tree};
 
 use super::repository::{self, Address};
 use super::{GitError, modules};
@@ -20,6 +21,13 @@ const MAX_NESTING: usize = 8;
 const MAX_SUBMODULES: usize = 256;
 /// The largest file: git's objects can only be read whole.
 const MAX_FILE: usize = 128 << 20;
+/// Most bytes of all files together, each counted for each of its names: as much as a
+/// command may leave.
+const MAX_BYTES: u64 = lunikernel_cache::checkout::MAX_BYTES;
+/// The largest commit, with its message and signatures.
+const MAX_COMMIT: usize = 16 << 20;
+/// The largest list of what is in one folder; [`MAX_ENTRIES`] names of 30 letters.
+const MAX_FOLDER: usize = 64 << 20;
 /// The longest target of a link: Linux's PATH_MAX.
 const MAX_LINK: usize = 4096;
 
@@ -28,6 +36,7 @@ pub(super) struct Checkout<'a> {
     fetcher: &'a Fetcher,
     entries: usize,
     submodules: usize,
+    bytes: u64,
 }
 
 /// Where in it one is.
@@ -36,9 +45,12 @@ struct Here<'a> {
     repository: &'a Repository,
     modules: BTreeMap<String, String>,
     nesting: usize,
+    /// What its files came to be in the store. A commit may give a million names to one
+    /// file, which is inflated once.
+    stored: RefCell<BTreeMap<Oid, Digest>>,
 }
 
-impl Here<'_> {
+impl<'a> Here<'a> {
     fn unfit(&self, path: &str, why: impl Into<String>) -> GitError {
         GitError::Content {
             url: self.address.shown(),
@@ -55,17 +67,38 @@ impl Here<'_> {
         }
     }
 
-    /// The bytes of a file, of at most `limit`.
-    fn read(&self, id: Oid, path: &str, limit: usize) -> Result<Vec<u8>, GitError> {
-        let odb = self.repository.odb().map_err(|error| self.error(error))?;
-        let (size, kind) = odb.read_header(id).map_err(|error| self.error(error))?;
-        if kind != ObjectType::Blob {
-            return Err(self.unfit(path, "is no file, though its folder says so"));
+    /// Refuses what is of another kind than is said of it, or of more than `limit` bytes,
+    /// before any of it is loaded.
+    fn check(&self, id: Oid, kind: ObjectType, path: &str, limit: usize) -> Result<(), GitError> {
+        let header = repository::header(self.repository, id);
+        let (size, found) = header.map_err(|error| self.error(error))?;
+        if found != kind {
+            let what = match kind {
+                ObjectType::Blob => "file",
+                ObjectType::Tree => "folder",
+                _ => "commit",
+            };
+            return Err(self.unfit(path, format!("is no {what}, though its folder says so")));
         }
         if size > limit {
             let why = format!("is too large: {size} bytes, of at most {limit}");
             return Err(self.unfit(path, why));
         }
+        Ok(())
+    }
+
+    /// The list of what is in a folder.
+    fn folder(&self, id: Oid, path: &str) -> Result<git2::Tree<'a>, GitError> {
+        self.check(id, ObjectType::Tree, path, MAX_FOLDER)?;
+        self.repository
+            .find_tree(id)
+            .map_err(|error| self.error(error))
+    }
+
+    /// The bytes of a file, of at most `limit`.
+    fn read(&self, id: Oid, path: &str, limit: usize) -> Result<Vec<u8>, GitError> {
+        self.check(id, ObjectType::Blob, path, limit)?;
+        let odb = self.repository.odb().map_err(|error| self.error(error))?;
         let object = odb.read(id).map_err(|error| self.error(error))?;
         Ok(object.data().to_owned())
     }
@@ -77,6 +110,7 @@ impl<'a> Checkout<'a> {
             fetcher,
             entries: 0,
             submodules: 0,
+            bytes: 0,
         }
     }
 
@@ -104,12 +138,14 @@ impl<'a> Checkout<'a> {
             repository: &fetched.repository,
             modules: BTreeMap::new(),
             nesting,
+            stored: RefCell::default(),
         };
+        here.check(fetched.commit, ObjectType::Commit, "", MAX_COMMIT)?;
         let top = fetched
             .repository
             .find_commit(fetched.commit)
-            .and_then(|commit| commit.tree())
             .map_err(|error| here.error(error))?;
+        let top = here.folder(top.tree_id(), "")?;
         if let Some(entry) = top.get_name(".gitmodules") {
             let bytes = here.read(entry.id(), ".gitmodules", 1 << 20)?;
             here.modules = modules::parse(&String::from_utf8_lossy(&bytes))
@@ -163,9 +199,9 @@ impl<'a> Checkout<'a> {
         let too_deep = || here.unfit(path, "is nested too deeply");
         match entry.filemode_raw() & 0o170_000 {
             0o100_000 => {
-                let bytes = here.read(entry.id(), path, MAX_FILE)?;
+                let digest = self.file(here, entry.id(), path)?;
                 Ok(Entry::File {
-                    digest: self.fetcher.cache().blobs().put(&bytes)?,
+                    digest,
                     executable: entry.filemode_raw() & 0o100 != 0,
                 })
             }
@@ -180,10 +216,7 @@ impl<'a> Checkout<'a> {
             }
             0o040_000 => {
                 let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
-                let folder = here
-                    .repository
-                    .find_tree(entry.id())
-                    .map_err(|error| here.error(error))?;
+                let folder = here.folder(entry.id(), path)?;
                 let folder = self.folder(here, &folder, &format!("{path}/"), depth)?;
                 Ok(Entry::Folder(folder))
             }
@@ -201,6 +234,26 @@ impl<'a> Checkout<'a> {
                 format!("is of a kind that git does not have: mode {mode:o}"),
             )),
         }
+    }
+
+    /// Stores a file, unless that was done under another name of it.
+    fn file(&mut self, here: &Here<'_>, id: Oid, path: &str) -> Result<Digest, GitError> {
+        let known = here.stored.borrow().get(&id).copied();
+        let digest = match known {
+            Some(digest) => digest,
+            None => {
+                let bytes = here.read(id, path, MAX_FILE)?;
+                let digest = self.fetcher.cache().blobs().put(&bytes)?;
+                here.stored.borrow_mut().insert(id, digest);
+                digest
+            }
+        };
+        self.bytes = self.bytes.saturating_add(digest.size);
+        if self.bytes > MAX_BYTES {
+            let why = format!("makes all files together larger than {MAX_BYTES} bytes");
+            return Err(here.unfit(path, why));
+        }
+        Ok(digest)
     }
 
     fn submodule(

@@ -1,6 +1,6 @@
 //! Getting a commit's objects into a repository of our own.
 
-use git2::{AutotagOption, FetchOptions, Oid, RemoteCallbacks, Repository};
+use git2::{AutotagOption, FetchOptions, ObjectType, Oid, RemoteCallbacks, Repository};
 use lunikernel_cache::{CacheError, Scratch};
 use url::Url;
 
@@ -109,6 +109,11 @@ pub(super) struct Fetched {
     _folder: Scratch,
 }
 
+/// The largest annotated tag that is looked at, in bytes.
+const MAX_TAG: usize = 1 << 20;
+/// How many tags may lead to one another.
+const MAX_TAGS: usize = 8;
+
 /// The names under which the two things that `rev` may stand for are kept.
 const BRANCH: &str = "refs/luni/branch";
 const TAG: &str = "refs/luni/tag";
@@ -147,7 +152,7 @@ pub(super) fn get(
     };
     // Many servers give any commit that one asks for; the others give all they have.
     match download(fetcher, address, &[format!("+{commit}:{BRANCH}")], true) {
-        Ok(fetched) if fetched.0.find_commit(commit).is_ok() => return Ok(fetched.at(commit)),
+        Ok(fetched) if has_commit(&fetched.0, commit) => return Ok(fetched.at(commit)),
         Err(error) if was_unreachable() => return Err(error),
         _ => {}
     }
@@ -156,7 +161,7 @@ pub(super) fn get(
         "+refs/tags/*:refs/luni/tags/*",
     ];
     let fetched = download(fetcher, address, &everything.map(str::to_owned), false)?;
-    if fetched.0.find_commit(commit).is_err() {
+    if !has_commit(&fetched.0, commit) {
         let why = "is no commit that any of its branches or tags leads to";
         return Err(address.no_such_rev(&commit.to_string(), why));
     }
@@ -192,6 +197,29 @@ impl Downloaded {
     }
 }
 
+/// Whether there is a commit of that name.
+fn has_commit(repository: &Repository, id: Oid) -> bool {
+    header(repository, id).is_ok_and(|(_, kind)| kind == ObjectType::Commit)
+}
+
+/// The size in bytes and the kind of an object, which is not loaded for that.
+pub(super) fn header(repository: &Repository, id: Oid) -> Result<(usize, ObjectType), git2::Error> {
+    repository.odb()?.read_header(id)
+}
+
+/// The commit that `id` is, or that the tags that it is lead to; `None` where that is
+/// something else or too large to be looked at.
+fn commit_of(repository: &Repository, mut id: Oid) -> Option<Oid> {
+    for _ in 0..MAX_TAGS {
+        match header(repository, id).ok()? {
+            (0..=MAX_TAG, ObjectType::Tag) => id = repository.find_tag(id).ok()?.target_id(),
+            (_, ObjectType::Commit) => return Some(id),
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// The commit that was asked for by name; annotated tags lead to theirs.
 fn resolve(repository: &Repository, address: &Address, rev: &str) -> Result<Option<Oid>, GitError> {
     let mut found = Vec::new();
@@ -199,10 +227,10 @@ fn resolve(repository: &Repository, address: &Address, rev: &str) -> Result<Opti
         let Ok(reference) = repository.find_reference(name) else {
             continue;
         };
-        let commit = reference
-            .peel_to_commit()
-            .map_err(|_| address.no_such_rev(rev, "leads to something that is no commit"))?;
-        found.push(commit.id());
+        let target = reference.resolve().ok().and_then(|named| named.target());
+        let commit = target.and_then(|id| commit_of(repository, id));
+        let no_commit = || address.no_such_rev(rev, "leads to something that is no commit");
+        found.push(commit.ok_or_else(no_commit)?);
     }
     match found.as_slice() {
         [branch, tag] if branch != tag => Err(address.no_such_rev(

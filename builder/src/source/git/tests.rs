@@ -478,3 +478,50 @@ async fn the_network_does_not_lead_to_this_machine_and_its_errors_are_clear() {
     );
     assert_eq!(page.requests().len(), 1);
 }
+
+/// Objects that are too large are refused by their headers, and a file with many names
+/// is one file.
+#[tokio::test]
+async fn objects_are_looked_at_before_they_are_loaded_and_files_once() {
+    let site = site();
+    let main = Repository::open(site.repos().join("main.git")).unwrap();
+    let me = Signature::new("me", "me@localhost", &git2::Time::new(1_000_000, 0)).unwrap();
+    let tree = main.find_commit(site.second).unwrap().tree().unwrap();
+    let message = "m".repeat(17 << 20);
+    let branch = Some("refs/heads/large");
+    main.commit(branch, &me, &me, &message, &tree, &[]).unwrap();
+    let error = site.lock(&site.url(), "large").await.unwrap_err();
+    assert!(error.to_string().contains("is too large"), "{error}");
+
+    let large = main.odb().unwrap().write(git2::ObjectType::Tag, &{
+        let head = format!("object {}\ntype commit\ntag t\n", site.second);
+        let tagger = "tagger me <me@localhost> 1000000 +0000\n\n";
+        (head + tagger + &"m".repeat(2 << 20)).into_bytes()
+    });
+    main.reference("refs/tags/large-tag", large.unwrap(), false, "")
+        .unwrap();
+    let error = site.lock(&site.url(), "large-tag").await.unwrap_err();
+    assert!(error.to_string().contains("no commit"), "{error}");
+
+    // 64 MiB that are inflated 300 times would take minutes.
+    let blob = main.blob(&vec![7; 64 << 20]).unwrap();
+    let names = |count: usize| {
+        let mut folder = main.treebuilder(None).unwrap();
+        for number in 0..count {
+            folder
+                .insert(format!("f{number}"), blob, 0o100_644)
+                .unwrap();
+        }
+        let tree = main.find_tree(folder.write().unwrap()).unwrap();
+        let name = format!("refs/heads/many-{count}");
+        main.commit(Some(&name), &me, &me, "many", &tree, &[])
+            .unwrap();
+    };
+    names(256);
+    names(257);
+    let locked = site.lock(&site.url(), "many-256").await.unwrap();
+    let tree = Tree::load(site.fetcher.cache().blobs(), &locked.tree).unwrap();
+    assert!(tree.get("f255").is_some());
+    let error = site.lock(&site.url(), "many-257").await.unwrap_err();
+    assert!(error.to_string().contains("all files together"), "{error}");
+}

@@ -174,7 +174,7 @@ def main():
         os.environ.setdefault("LUNI_CACHE", str(folder / "cache"))
         # Not here: what this program takes would count as what those that it starts do.
         subprocess.run([sys.executable, __file__, "--inputs", folder], check=True)
-        # With one kind of firmware, the content is on the disk once.
+        # Without GRUB, which the disks of the others have not.
         export = lambda formats, *more: [
             LUNI, "-q", "export", folder / "large.luni.zip", "--to", formats,
             "--firmware", "uefi", "-o", folder, *more,

@@ -5,6 +5,10 @@
 mod boots;
 #[path = "export/bundles.rs"]
 mod bundles;
+#[path = "export/disc.rs"]
+mod disc;
+#[path = "export/once.rs"]
+mod once;
 #[path = "export/refused.rs"]
 mod refused;
 #[path = "export/stopped.rs"]
@@ -26,7 +30,7 @@ use support::exported::{Site, need, printed};
 use support::{matches, project};
 
 /// Every format that there is.
-const ALL: &str = "azure,ec2,gce,kvm,raw,uki,vdi,vhd,vhdx,vmdk";
+const ALL: &str = "azure,ec2,gce,iso,kvm,raw,uki,vdi,vhd,vhdx,vmdk";
 
 /// A program that must succeed, and all that it printed.
 fn run<'a>(program: &Path, arguments: impl IntoIterator<Item = &'a str>, folder: &Path) -> String {
@@ -61,7 +65,7 @@ fn digests_are_the_committed_ones_and_several_formats_change_nothing() {
     assert!(matches(&all.replace("./", ""), &committed));
 
     // Those of the others take longer, and are made in the same way.
-    for format in ["ec2", "kvm", "uki", "vdi"] {
+    for format in ["ec2", "iso", "kvm", "uki", "vdi"] {
         let alone = tempfile::tempdir().unwrap();
         site.made(alone.path(), format, &[]);
         for entry in fs::read_dir(alone.path()).unwrap() {

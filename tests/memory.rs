@@ -106,7 +106,7 @@ fn exports_take_little_memory_whatever_the_size_of_the_disk() {
     site.made(folder.path(), "raw", &[]);
     for formats in [
         "raw",
-        "azure,ec2,gce,kvm,raw,uki,vdi,vhd,vhdx,vmdk",
+        "azure,ec2,gce,iso,kvm,raw,uki,vdi,vhd,vhdx,vmdk",
         "cloud-hypervisor,firecracker,pxe,xen",
     ] {
         let mut command = site.export(folder.path(), formats);

@@ -99,6 +99,10 @@ impl Export<'_> {
                 self.write_image(*format, &image, &mut files)?;
             }
         }
+        if self.formats.contains(&Format::Iso) {
+            let disc = self.system.disc(self.loaders()?)?.compose(&identity)?;
+            files.add(&format!("{name}.iso"), None, |out| raw::write(&disc, out))?;
+        }
         if self.formats.contains(&Format::Uki) {
             self.write_uki(name, &mut files)?;
         }
@@ -189,6 +193,7 @@ impl Export<'_> {
             | Format::CloudHypervisor
             | Format::Firecracker
             | Format::Pxe
+            | Format::Iso
             | Format::Uki
             | Format::Xen => Ok(()),
         }
@@ -210,7 +215,7 @@ impl Export<'_> {
     }
 
     fn write_uki(&self, name: &str, files: &mut Files<'_>) -> Result<(), ExportError> {
-        let program = whole(self.system.uki(self.loaders()?)?)?;
+        let program = whole(self.system.uki(self.loaders()?)?.program)?;
         files.add(&format!("{name}.efi"), None, |out| {
             raw::write(&program, out)
         })?;
@@ -239,8 +244,13 @@ impl Export<'_> {
         let mut options = BTreeMap::from([("cmdline", self.system.cmdline().to_owned())]);
         let mut boot = BTreeSet::new();
         if map.is_some() {
-            options.insert("firmware", self.system.firmware().name().to_owned());
             boot.extend(self.system.pieces(self.loaders()?));
+        }
+        if self.formats.contains(&Format::Iso) {
+            boot.extend(self.system.disc_pieces(self.loaders()?));
+        }
+        if map.is_some() || self.formats.contains(&Format::Iso) {
+            options.insert("firmware", self.system.firmware().name().to_owned());
         }
         if self.formats.contains(&Format::Kvm) {
             let compressed = self.clusters == Clusters::Compressed;

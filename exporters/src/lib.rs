@@ -12,6 +12,7 @@
 //!   grub::{boot_code, core}                  what a BIOS starts
 //!   gpt::place(partitions) ──► Disk          partition table, boot code, partitions
 //!   hybrid::Layout ──► Disk                  all of it, as boots under BIOS and UEFI
+//!   iso::Volume, disc::Disc ──► Disk         the same as a disc, and no disk
 //! Disk ──► raw │ gce │ qcow2 │ vmdk │ vhd │ vdi │ vhdx ──► Sink ──► Output ──commit──► file
 //! bundle::Bundles, tar::archive ──► Disk     what is loaded by others, and boots from no disk
 //!   vmlinux::unpack ──► Vmlinux              a kernel as these load it
@@ -34,6 +35,7 @@ pub mod bundle;
 pub mod checks;
 pub mod content;
 mod deflate;
+pub mod disc;
 pub mod disk;
 pub mod error;
 pub mod export;
@@ -43,6 +45,7 @@ pub mod gpt;
 pub mod grub;
 pub mod hybrid;
 pub mod identity;
+pub mod iso;
 pub mod kvm;
 pub mod manifest;
 pub mod output;

@@ -307,13 +307,13 @@ fn without_qemu_the_package_is_named() {
         min_memory_mib: 0,
         net: false,
     };
-    let error = run(&machine, &options, &mut |_| ()).unwrap_err();
+    let error = run(&machine, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.hint().unwrap().contains("qemu-system-x86"));
 
     // A folder or a file that cannot be run is not QEMU either.
     fs::write(folder.path().join("qemu-system-x86_64"), "").unwrap();
     assert!(matches!(
-        run(&machine, &options, &mut |_| ()),
+        run(&machine, &options, &mut |_| ControlFlow::Continue(())),
         Err(BootError::NoQemu { .. })
     ));
 }
@@ -335,7 +335,7 @@ fn a_command_line_that_would_be_cut_is_refused() {
         };
         options.append = Some(append);
         assert!(matches!(
-            run(&machine, &options, &mut |_| ()),
+            run(&machine, &options, &mut |_| ControlFlow::Continue(())),
             Err(BootError::Value { .. })
         ));
     }

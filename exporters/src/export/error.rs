@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::boot::BootError;
 use crate::bundle::BundleError;
+use crate::disc::DiscError;
 use crate::disk::DiskError;
 use crate::error::{WriteError, hint_for};
 use crate::hybrid::LayoutError;
@@ -29,6 +30,9 @@ pub enum ExportError {
     /// The disk cannot be laid out.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// The disc cannot be laid out.
+    #[error(transparent)]
+    Disc(#[from] DiscError),
     /// The disk cannot be.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -82,6 +86,7 @@ impl ExportError {
             Self::Boot(error) => error.hint(),
             Self::Bundle(error) => error.hint(),
             Self::Layout(error) => error.hint(),
+            Self::Disc(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::Size { size, .. } => {
                 let gib = size.div_ceil(1 << 30);

@@ -21,6 +21,8 @@ pub enum Format {
     Firecracker,
     /// For Google Compute Engine: the disk in a sparse archive.
     Gce,
+    /// A disc.
+    Iso,
     /// For QEMU and libvirt: a qcow2 image, a domain, and a script.
     Kvm,
     /// For machines that boot from the network: kernel, initramfs, and what iPXE and PXELINUX
@@ -44,13 +46,14 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of their names.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Azure,
         Self::Bundle,
         Self::CloudHypervisor,
         Self::Ec2,
         Self::Firecracker,
         Self::Gce,
+        Self::Iso,
         Self::Kvm,
         Self::Pxe,
         Self::Raw,
@@ -72,6 +75,7 @@ impl Format {
             Self::Ec2 => "ec2",
             Self::Firecracker => "firecracker",
             Self::Gce => "gce",
+            Self::Iso => "iso",
             Self::Kvm => "kvm",
             Self::Pxe => "pxe",
             Self::Raw => "raw",
@@ -117,7 +121,7 @@ impl Format {
     /// Whether it holds a disk.
     #[must_use]
     pub fn has_disk(self) -> bool {
-        self != Self::Uki && self.bundle().is_none()
+        !matches!(self, Self::Iso | Self::Uki) && self.bundle().is_none()
     }
 
     /// Whether boot loaders are a part of it.

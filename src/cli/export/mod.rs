@@ -32,8 +32,8 @@ pub(super) use rounds::{export_round, prepare};
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
 /// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants; azure
-/// the fixed VHD that Azure takes; vmdk, vhd, vhdx and vdi are for others; uki is one EFI
-/// program. Without a disk, as a folder in an archive: firecracker, cloud-hypervisor and xen
+/// the fixed VHD that Azure takes; vmdk, vhd, vhdx and vdi are for others; iso is a
+/// disc, which boots from a stick too; uki is one EFI program. Without a disk, as a folder in an archive: firecracker, cloud-hypervisor and xen
 /// have the kernel as these load it, with their configuration; pxe is for machines that boot
 /// from the network; bundle for unikernels that a tender of Solo5's runs. The same
 /// Lunikernel and options give the same bytes on every machine. NAME.export.json says what
@@ -89,8 +89,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
-    // What has no disk is started by nothing that is put around it.
-    let firmware = match formats.iter().any(|it| it.has_disk()) {
+    // Else no firmware starts it, or, an EFI program, UEFI alone.
+    let firmware = match formats.iter().any(|it| it.boots() && *it != Format::Uki) {
         true => args.firmware.map(|it| it.0),
         false => Some(Firmware::Uefi),
     };

@@ -152,8 +152,7 @@ fn a_survey_sees_what_a_capture_takes_and_stores_nothing() {
     fs::write(out.join("d/f"), "content").unwrap();
     fs::os::unix::fs::symlink("d", out.join("l")).unwrap();
     let folder = fs::File::open(place.folder.path()).unwrap();
-    let survey =
-        |path: &str| survey(folder.file().as_fd(), path, &mut OutputBounds::default());
+    let survey = |path: &str| survey(folder.file().as_fd(), path, &mut OutputBounds::default());
     let Some(Entry::Folder(tree)) = survey("out").unwrap() else {
         panic!("no folder");
     };
@@ -202,7 +201,10 @@ fn bounds_are_those_of_all_outputs_and_of_each_name() {
     let mut at = fs::File::open(above).unwrap();
     for _ in 0..9 {
         rustix::fs::mkdirat(at.file(), below.as_str(), Mode::RWXU).unwrap();
-        let next = open_folder(at.file().as_fd(), &std::ffi::CString::new(below.as_str()).unwrap());
+        let next = open_folder(
+            at.file().as_fd(),
+            &std::ffi::CString::new(below.as_str()).unwrap(),
+        );
         at = fs::File::from_parts(next.unwrap().into(), "deep");
     }
     let Err(CaptureError::Refused { why, .. }) = place.capture("deep") else {

@@ -222,11 +222,9 @@ fn check_url(address: &str, path: &Path, findings: &mut Findings) {
     const EXPECTED: &str = "`https://…`, `http://…` or `file:///…`";
     match Url::parse(address) {
         // Parsing passes some of them over, and what is shown is what is written.
-        Ok(_) if address.contains(char::is_control) => findings.error(
-            path.clone(),
-            "the address has control characters",
-            EXPECTED,
-        ),
+        Ok(_) if address.contains(char::is_control) => {
+            findings.error(path.clone(), "the address has control characters", EXPECTED)
+        }
         Err(error) => findings.error(
             path.clone(),
             format!("`{address}` is no address: {error}"),

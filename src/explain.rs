@@ -54,7 +54,11 @@ impl Explain for FetchError {
     }
 
     fn is_gap(&self) -> bool {
-        matches!(self, Self::Unavailable(missing) if missing.iter().all(Missing::is_out_of_reach))
+        match self {
+            Self::Unavailable(missing) => missing.iter().all(Missing::is_out_of_reach),
+            Self::Failed(attempt) => attempt.answer.is_about_server(),
+            _ => false,
+        }
     }
 
     fn exit(&self) -> Exit {
@@ -72,8 +76,11 @@ impl Explain for MirrorError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Address { .. } | Self::NoList { .. } => Exit::Usage,
-            Self::Push(_) | Self::List(_) | Self::NoNetwork { .. } => Exit::Unavailable,
+            Self::NoList { .. } => Exit::Usage,
+            Self::Address { .. } => Exit::BadInput,
+            Self::Push(_) | Self::List(_) | Self::Ask(_) | Self::NoNetwork { .. } => {
+                Exit::Unavailable
+            }
             Self::Fetch(error) => error.exit(),
             Self::Cache(CacheError::Missing { .. }) => Exit::Unavailable,
             Self::Cache(_) => Exit::Failed,

@@ -93,6 +93,25 @@ impl Failure {
         self
     }
 
+    /// The same about what `packed` has in it, which was unpacked to `folder`: that is gone
+    /// when anybody reads this, so nothing in there is named or recommended.
+    pub(crate) fn about_packed(mut self, folder: &Path, packed: &Path) -> Self {
+        let (folder, packed) = (folder.display().to_string(), packed.display().to_string());
+        let is_within = |text: &String| text.contains(&folder);
+        if self.hint.as_ref().is_some_and(is_within) {
+            self.hint = Some(format!(
+                "get {packed} again, or build it again from its recipe"
+            ));
+        }
+        for text in std::iter::once(&mut self.message).chain(&mut self.causes) {
+            *text = text.replace(&folder, &packed);
+        }
+        for complaint in &mut self.complaints {
+            complaint.file = complaint.file.replace(&folder, &packed);
+        }
+        self
+    }
+
     /// With which code `luni` ends.
     pub(crate) fn exit(&self) -> Exit {
         self.exit

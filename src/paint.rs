@@ -26,13 +26,18 @@ fn wanted() -> bool {
 /// Writes to standard error, painted where that is wanted, and nothing else in it that
 /// a terminal would act on. There is nobody left to tell where that cannot be written to.
 pub(crate) fn tell(text: &str) {
+    told(text);
+}
+
+/// The same for those who want to know whether that went well.
+pub(crate) fn told(text: &str) -> bool {
     let text = printable(text);
     let text = if wanted() {
         Cow::Owned(paint(&text))
     } else {
         text
     };
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::io::stderr().write_all(text.as_bytes()).is_ok()
 }
 
 /// A text that may quote anything, such as the address in somebody's lock, with what a

@@ -1,18 +1,17 @@
-//! Alpine through the binary: real packages over a real base, and a repository of our own.
+//! Alpine through the binary: real packages over a real base. A repository of our own is in
+//! the folder beside this file.
 
+#[path = "alpine/own.rs"]
+mod own;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
-use lunikernel_cache::Rootfs;
-use lunikernel_cache::artefact::{Artefact, INITRAMFS};
-use lunikernel_testing::apk::{self as testing, Apk};
 use lunikernel_testing::left_out;
+use support::exported::Site;
 use support::server::{Server, respond};
 use support::{hello, project, transcript};
 
@@ -197,6 +196,20 @@ fn bash_boots_and_apk_knows_what_is_installed() {
     }
 }
 
+/// After a change that was meant: `UPDATE=1 cargo test --test alpine exports`.
+#[test]
+fn exports_are_the_committed_ones() {
+    let name = "alpine::exports_are_the_committed_ones";
+    let folder = tempfile::tempdir().unwrap();
+    let Some((zip, _)) = built(name, folder.path()) else {
+        return;
+    };
+    if let Some(site) = Site::of_hello(name) {
+        let more = "cloud-hypervisor,firecracker,pxe,xen";
+        site.has_golden_exports(&zip, more, "alpine-bash-exports.sha256");
+    }
+}
+
 #[test]
 fn bash_is_the_same_in_all_surroundings() {
     let name = "alpine::bash_is_the_same_in_all_surroundings";
@@ -219,305 +232,4 @@ fn bash_is_the_same_in_all_surroundings() {
     let said = transcript(&verified);
     assert_eq!(verified.status.code(), Some(0), "{said}");
     assert!(said.contains("GOOD"), "{said}");
-}
-
-/// A recipe over the minirootfs of the mirror with packages from a repository of ours.
-fn own(folder: &Path, mirror: &Path, packages: &[Apk], wanted: &str, more: &str) -> PathBuf {
-    let recipe = folder.join("own");
-    fs::create_dir_all(&recipe).unwrap();
-    testing::repository(&recipe, packages);
-    let hex = listed(mirror)
-        .into_iter()
-        .find_map(|((name, _), hex)| {
-            (name == "alpine-minirootfs-3.20.3-x86_64.tar.gz").then_some(hex)
-        })
-        .unwrap();
-    let yaml = format!(
-        "apiVersion: lunikernel/v1
-name: own
-version: '1'
-flavour: alpine
-sources:
-  minirootfs:
-    url:
-      url: file://{mirror}/sha256/{hex}
-  packages:
-    apk:
-      base: minirootfs
-      repositories: ['file://{repository}']
-      keys: [tests.rsa.pub]
-      packages: [{wanted}]
-{more}",
-        mirror = mirror.display(),
-        repository = recipe.display(),
-    );
-    fs::write(recipe.join("recipe.yaml"), yaml).unwrap();
-    recipe
-}
-
-/// The rest of such a recipe: the kernel of hello's lock, and what is in the root.
-const KERNEL: &str = "  linux:
-    deb:
-      suite: bookworm
-      packages: [linux-image-cloud-amd64]
-      without: [initramfs-tools, kmod, linux-base]
-rootfs:
-  from: [packages]
-kernel: {from: linux, modules: [cloud]}
-boot: {net: true}
-";
-
-/// Locks the kernel as hello has it, so that no package index of Debian is needed.
-fn lock_kernel(recipe: &Path) {
-    let lock = fs::read_to_string(hello::recipe().join("recipe.lock")).unwrap();
-    let head = lock.find("sources:\n").unwrap() + "sources:\n".len();
-    let begin = lock.find("  linux:\n").unwrap();
-    let end = lock.find("  toolchain:\n").unwrap();
-    let text = format!("{}{}", &lock[..head], &lock[begin..end]);
-    fs::write(recipe.join("recipe.lock"), text).unwrap();
-}
-
-/// What is in the initramfs of an artefact.
-fn root_of(zip: &Path) -> Rootfs {
-    let artefact = Artefact::open(zip).unwrap();
-    let mut bytes = Vec::new();
-    let mut entry = artefact.entry(INITRAMFS).unwrap();
-    entry.read_to_end(&mut bytes).unwrap();
-    archive::fuzz(&bytes).unwrap().unwrap()
-}
-
-fn page() -> Vec<Apk> {
-    vec![
-        Apk::new("page", "1.0-r0")
-            .depends("page-files cmd:httpd")
-            .file("etc/", 0o755, "")
-            .file("etc/luni/", 0o755, "")
-            .file("etc/luni/services/", 0o755, "")
-            .file(
-                "etc/luni/services/page",
-                0o755,
-                "#!/bin/sh\necho \"page: serving beside $(stat -c %U:%G:%a /srv/www/secret)\"\n\
-                 exec nc -lk -p 80 -e /usr/sbin/httpd\n",
-            )
-            .script(
-                ".pre-install",
-                "#!/bin/sh\naddgroup -S -g 82 www-data 2>/dev/null\n\
-                 adduser -S -D -H -u 82 -h /srv/www -s /sbin/nologin -G www-data www 2>/dev/null\nexit 0\n",
-            )
-            .script(
-                ".post-install",
-                "#!/bin/sh -e\necho secret > /srv/www/secret\nchown www:www-data srv/www/secret\n\
-                 chmod 4750 srv/www/secret\nrm /srv/www/placeholder\n\
-                 sed -i s/NAME/$1/ /srv/www/index.html\n",
-            ),
-        Apk::new("page-files", "2.0-r1")
-            .provides("page-content=2.0")
-            .file("srv/", 0o755, "")
-            .file("srv/www/", 0o755, "")
-            .file("srv/www/index.html", 0o644, "A page of version NAME\n")
-            .file("srv/www/placeholder", 0o644, "")
-            .line("triggers = /srv/*")
-            .script(".trigger", "#!/bin/sh\necho \"$@\" > /srv/www/triggered\n"),
-        Apk::new("server", "1.0-r0").provides("cmd:httpd=1").file(
-            "usr/sbin/httpd",
-            0o755,
-            "#!/bin/sh\nwhile read -r line && [ \"$line\" != \"$(printf '\\r')\" ]; do :; done\n\
-             printf 'HTTP/1.0 200 OK\\r\\n\\r\\n'\ncat /srv/www/index.html\n",
-        ),
-    ]
-}
-
-#[test]
-fn a_package_of_our_own_serves_what_its_scripts_left() {
-    let name = "alpine::a_package_of_our_own_serves_what_its_scripts_left";
-    let Some(mirror) = artefacts(name) else {
-        return;
-    };
-    let Some(debian) = hello::mirror(name) else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let recipe = own(folder.path(), &mirror, &page(), "page", KERNEL);
-    lock_kernel(&recipe);
-    let luni = |verb: &str| {
-        let mut command = hello::luni(&folder.path().join("cache"));
-        command
-            .args(["--offline", "--mirror", &debian, verb])
-            .arg(&recipe);
-        command
-    };
-    let locked = luni("lock").output().unwrap();
-    assert!(locked.status.success(), "{}", transcript(&locked));
-    let zip = folder.path().join("own.luni.zip");
-    let built = luni("build").arg("-o").arg(&zip).output().unwrap();
-    hello::built_digest(&built);
-    let root = root_of(&zip);
-    let meta = |path: &str| {
-        let node = root
-            .get(path)
-            .unwrap_or_else(|| panic!("{path} is not there"));
-        (node.mode, node.uid, node.gid)
-    };
-    assert_eq!(meta("srv/www/secret"), (0o4750, 82, 82));
-    assert_eq!(meta("srv/www/triggered"), (0o644, 0, 0));
-    assert_eq!(meta("etc/shadow"), (0o640, 0, 42));
-    assert!(root.get("srv/www/placeholder").is_none());
-    assert!(root.get(".luni").is_none() && root.get("build").is_none());
-    if has_qemu(name) {
-        let line = "page: serving beside www:www-data:4750";
-        let page = support::booted::page(folder.path(), &zip, line);
-        assert!(page.ends_with("A page of version 1.0-r0\n"), "{page}");
-    }
-
-    // A script that fails is named, with what it printed.
-    let bad =
-        vec![Apk::new("bad", "1-r0").script(".post-install", "#!/bin/sh\necho alas\nexit 7\n")];
-    let recipe = own(folder.path(), &mirror, &bad, "bad", KERNEL);
-    let run = |verb: &str| {
-        let mut command = hello::luni(&folder.path().join("cache"));
-        command
-            .args(["--offline", "--mirror", &debian, verb])
-            .arg(&recipe);
-        command.output().unwrap()
-    };
-    let locked = run("lock");
-    assert!(locked.status.success(), "{}", transcript(&locked));
-    let said = transcript(&run("build"));
-    assert!(
-        said.contains("the .post-install script of bad 1-r0 failed: it ended with exit code 7"),
-        "{said}"
-    );
-    assert!(
-        said.contains("alas") && said.contains("`scripts: skip`"),
-        "{said}"
-    );
-    let yaml = fs::read_to_string(recipe.join("recipe.yaml")).unwrap();
-    let yaml = yaml.replace("packages: [bad]", "packages: [bad]\n      scripts: skip");
-    fs::write(recipe.join("recipe.yaml"), yaml).unwrap();
-    assert!(run("lock").status.success());
-    hello::built_digest(&run("build"));
-}
-
-/// Puts other bytes in place of a blob, which nobody may write to.
-fn replace(blob: &Path, bytes: &[u8]) {
-    fs::remove_file(blob).unwrap();
-    fs::write(blob, bytes).unwrap();
-}
-
-/// A package whose trigger says what it is told, and one whose script asks for `asked`.
-fn watching(asked: &str) -> Vec<Apk> {
-    vec![
-        Apk::new("watcher", "1.0-r0")
-            .file("srv/", 0o755, "")
-            .file("srv/www/", 0o755, "")
-            .file("srv/www/index.html", 0o644, "")
-            .line("triggers = /etc/apk/* /srv/[a-w]?? +/etc/* +/srv")
-            .script(".trigger", "#!/bin/sh\necho \"$@\" > /srv/www/told\n"),
-        Apk::new("asking", "1.0-r0").script(
-            ".post-install",
-            &format!("#!/bin/sh\n{asked} 2>/dev/null\nexit 0\n"),
-        ),
-    ]
-}
-
-#[test]
-fn triggers_are_told_of_folders_and_what_is_unpacked_is_remembered() {
-    let name = "alpine::triggers_are_told_of_folders_and_what_is_unpacked_is_remembered";
-    let Some(mirror) = artefacts(name) else {
-        return;
-    };
-    let Some(debian) = hello::mirror(name) else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let run = |verb: &str, asked: &str| {
-        let packages = watching(asked);
-        let recipe = own(folder.path(), &mirror, &packages, "watcher, asking", KERNEL);
-        if verb == "lock" {
-            lock_kernel(&recipe);
-        }
-        let mut command = hello::luni(&folder.path().join("cache"));
-        command
-            .args(["--offline", "--mirror", &debian, verb])
-            .arg(&recipe);
-        command
-    };
-    let done = |asked: &str| {
-        let locked = run("lock", asked).output().unwrap();
-        assert!(locked.status.success(), "{}", transcript(&locked));
-        let zip = folder.path().join("own.luni.zip");
-        run("build", asked).arg("-o").arg(&zip).output().unwrap()
-    };
-    let built = done("true");
-    hello::built_digest(&built);
-    let zip = folder.path().join("own.luni.zip");
-    let root = root_of(&zip);
-    assert!(root.get("etc/apk/keys").is_some() && root.get("srv/www/told").is_some());
-    let artefact = Artefact::open(&zip).unwrap();
-    let mut initramfs = Vec::new();
-    let mut entry = artefact.entry(INITRAMFS).unwrap();
-    entry.read_to_end(&mut initramfs).unwrap();
-    let mut plain = Vec::new();
-    flate2::read::MultiGzDecoder::new(&*initramfs)
-        .read_to_end(&mut plain)
-        .unwrap();
-    let told = String::from_utf8_lossy(&plain);
-    // Folders of the base, whether anything in them is new or not; none of `+/etc/*`.
-    let expected = "/etc/apk/keys /etc/apk/protected_paths.d /srv /srv/www\n";
-    assert!(
-        told.contains(expected),
-        "the trigger was told other folders"
-    );
-
-    // What was in a package is remembered: another recipe is built of it, although the
-    // package itself could not be unpacked any more.
-    let recipe = folder.path().join("own");
-    let lock = fs::read_to_string(recipe.join("recipe.lock")).unwrap();
-    let watcher = &lock[lock.find("name: watcher").unwrap()..];
-    let begin = watcher.find("sha256:").unwrap();
-    let hex = watcher[begin..]
-        .split(|c: char| !c.is_ascii_hexdigit())
-        .find(|word| word.len() == 64)
-        .unwrap();
-    let blob = folder
-        .path()
-        .join(format!("cache/cas-v1/{}/{hex}", &hex[..2]));
-    let honest = fs::read(&blob).unwrap();
-    let mut broken = honest.clone();
-    let middle = broken.len() / 2;
-    broken[middle] ^= 1;
-    replace(&blob, &broken);
-    let yaml = fs::read_to_string(recipe.join("recipe.yaml")).unwrap();
-    fs::write(
-        recipe.join("recipe.yaml"),
-        yaml.replace("boot: {net: true}", "boot: {net: false}"),
-    )
-    .unwrap();
-    let mut again = hello::luni(&folder.path().join("cache"));
-    again.args(["--offline", "--mirror", &debian, "build"]);
-    let again = again.arg(&recipe).arg("-o").arg(&zip).output().unwrap();
-    hello::built_digest(&again);
-    replace(&blob, &honest);
-
-    // What a script asks for and cannot be kept is told, though the script goes on.
-    for (asked, expected) in [
-        (
-            "mknod /srv/www/null c 1 3",
-            "asks for `mknod /srv/www/null c 1 3`",
-        ),
-        (
-            "chown --from=0 1 /srv/www",
-            "asks for `chown: what --from=0",
-        ),
-        (
-            "chown nobodys /srv/www",
-            "`chown nobodys` by the .post-install script of asking 1.0-r0",
-        ),
-    ] {
-        let said = transcript(&done(asked));
-        assert!(
-            said.contains(expected) && said.contains("the .post-install script of asking 1.0-r0"),
-            "{asked}: {said}"
-        );
-    }
 }

@@ -168,7 +168,16 @@ fn what_is_no_root_and_no_kernel_is_told() {
     says(
         &release(),
         &format!("rootfs: {{from: [release/boot/rootfs/etc/none]}}\n{kernel}"),
-        &["`release` has no file or folder `boot/rootfs/etc/none`"],
+        &[
+            "`release` has no file or folder `boot/rootfs/etc/none`",
+            "hint: there are `release/boot/rootfs/etc/motd`",
+            "; paths are relative to the top of the source",
+        ],
+    );
+    says(
+        &release(),
+        &format!("rootfs: {{from: [release/boot/rotfs]}}\n{kernel}"),
+        &["hint: did you mean `release/boot/rootfs`?"],
     );
     says(
         &release(),

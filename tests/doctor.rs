@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::luni;
+use support::server::{Server, respond};
 
 /// What was found, and how `luni` ended.
 fn doctor(command: &mut Command) -> (Vec<Value>, i32) {
@@ -122,6 +123,35 @@ fn each_mirror_is_tried() {
     drop(listener);
     let (found, _) = doctor(luni(folder.path()).env("LUNI_MIRRORS", &there));
     assert_eq!(about(&found, "mirrors").0, "limited");
+}
+
+#[test]
+fn the_network_is_tried_by_asking_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(|_, stream| respond(stream, "404 Not Found", b""));
+    let apt = folder.path().join("etc/apt");
+    fs_err::create_dir_all(&apt).unwrap();
+    let line = format!("deb {}/debian bookworm main\n", server.url());
+    fs_err::write(apt.join("sources.list"), line).unwrap();
+    let asked = |more: &[&str]| {
+        let mut command = luni(folder.path());
+        let (found, code) = doctor(command.env("LUNI_APT_ROOT", folder.path()).args(more));
+        assert_eq!(code, 0, "recipes can be built without a network");
+        about(&found, "network").0.to_owned()
+    };
+    assert_eq!(asked(&[]), "ok");
+    assert!(!server.asked().is_empty());
+    assert_eq!(asked(&["--offline"]), "unknown");
+    drop(server);
+    assert_eq!(asked(&[]), "limited");
+}
+
+#[test]
+fn the_clock_is_shown_as_a_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let (found, _) = doctor(&mut luni(folder.path()));
+    let seen = about(&found, "clock").1["seen"].as_str().unwrap();
+    assert!(seen.contains(":") && seen.contains(" UTC"), "{seen}");
 }
 
 #[test]

@@ -3,6 +3,12 @@
 
 #[path = "export/boots.rs"]
 mod boots;
+#[path = "export/bundles.rs"]
+mod bundles;
+#[path = "export/disc.rs"]
+mod disc;
+#[path = "export/once.rs"]
+mod once;
 #[path = "export/refused.rs"]
 mod refused;
 #[path = "export/stopped.rs"]
@@ -24,7 +30,7 @@ use support::exported::{Site, need, printed};
 use support::{matches, project};
 
 /// Every format that there is.
-const ALL: &str = "ec2,gce,kvm,raw,uki,vdi,vhd,vhdx,vmdk";
+const ALL: &str = "azure,ec2,gce,iso,kvm,raw,uki,vdi,vhd,vhdx,vmdk";
 
 /// A program that must succeed, and all that it printed.
 fn run<'a>(program: &Path, arguments: impl IntoIterator<Item = &'a str>, folder: &Path) -> String {
@@ -49,7 +55,7 @@ fn digests_are_the_committed_ones_and_several_formats_change_nothing() {
         return;
     };
     let (together, alone) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut all = site.made(together.path(), ALL, &["--sha256"]);
+    let mut all = site.made(together.path(), ALL, &["--sha256", "--force"]);
     let block_digest = manifest(together.path()).disk.unwrap().block_digest;
     all += &format!("{}  block digest\n", block_digest.hex());
     let compressed = site.made(alone.path(), "kvm", &["--compress"]);
@@ -59,7 +65,7 @@ fn digests_are_the_committed_ones_and_several_formats_change_nothing() {
     assert!(matches(&all.replace("./", ""), &committed));
 
     // Those of the others take longer, and are made in the same way.
-    for format in ["ec2", "kvm", "uki", "vdi"] {
+    for format in ["ec2", "iso", "kvm", "uki", "vdi"] {
         let alone = tempfile::tempdir().unwrap();
         site.made(alone.path(), format, &[]);
         for entry in fs::read_dir(alone.path()).unwrap() {
@@ -90,12 +96,15 @@ fn every_image_holds_the_disk() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    site.made(folder.path(), "raw,kvm,gce,vmdk,vhd,vdi,vhdx", &[]);
+    // It has not the drivers for Azure's machines.
+    let formats = "raw,azure,kvm,gce,vmdk,vhd,vdi,vhdx";
+    site.made(folder.path(), formats, &["--force"]);
     let run = |program: &Path, line: &str| run(program, line.split(' '), folder.path());
     for (format, file) in [
         ("qcow2", "hello.qcow2"),
         ("vmdk", "hello.vmdk"),
         ("vpc", "hello.vhd"),
+        ("vpc", "hello.azure.vhd"),
         ("vdi", "hello.vdi"),
         ("vhdx", "hello.vhdx"),
     ] {

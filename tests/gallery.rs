@@ -74,32 +74,80 @@ fn every_broken_recipe_is_found_and_its_cause_named() {
     );
 }
 
-/// What is reproducible must not be called anything else, whatever varies.
+/// The recipes of the project that have a lock, and what their mirrors are called.
+const SHIPPED: [(&str, &str); 3] = [
+    ("debian/hello", "hello"),
+    ("mirage/solo5-hello", "solo5-hello"),
+    ("unikernel/hello", "unikernel-hello"),
+];
+/// How often each of them is built.
+const ROUNDS: usize = 10;
+
 #[test]
-fn a_shipped_recipe_is_good_over_three_rounds() {
-    let name = "gallery::a_shipped_recipe_is_good_over_three_rounds";
-    let Some(mirror) = hello::mirror(name) else {
+fn every_recipe_with_a_lock_is_shipped() {
+    let mut folders: Vec<PathBuf> = support::recipes();
+    folders.retain_mut(|recipe| recipe.pop() && recipe.join("recipe.lock").is_file());
+    let shipped = SHIPPED.map(|(recipe, _)| project("recipes").join(recipe));
+    assert_eq!(folders, shipped);
+}
+
+/// What is reproducible must not be called anything else, whatever varies. With `export`
+/// the boot loaders, whose recipe is `exporters/pieces`, are made again in each round too.
+fn is_good_over_ten_rounds(recipe: &str, export: bool) {
+    let name = lunikernel_testing::this_test();
+    let (_, called) = SHIPPED.iter().find(|(it, _)| *it == recipe).unwrap();
+    let folder = project("recipes").join(recipe);
+    let Some(mirror) = hello::mirror_of(&name, called, &folder) else {
         return;
     };
     let cache = tempfile::tempdir().unwrap();
-    let output = hello::luni(cache.path())
-        .args(["--offline", "--mirror", &mirror, "verify", "--json"])
-        .args(["--rounds", "3"])
-        .arg(hello::recipe())
-        .output()
-        .unwrap();
+    let mut command = hello::luni(cache.path());
+    command.args(["--offline", "--mirror", &mirror]);
+    if export {
+        let Some(pieces) = hello::mirror_of(&name, "boot-pieces", &project("exporters/pieces"))
+        else {
+            return;
+        };
+        command.args(["--mirror", &pieces]);
+    }
+    command.args(["verify", "--json", "--rounds", &ROUNDS.to_string()]);
+    if export {
+        command.args(["--export", "raw"]);
+    }
+    let output = command.arg(&folder).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let golden = format!("sha256:{}", hello::golden());
-    for round in report["rounds"].as_array().unwrap() {
+    let rounds = report["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), ROUNDS);
+    let golden = match recipe {
+        "debian/hello" => format!("sha256:{}", hello::golden()).into(),
+        _ => rounds[0]["artefact"]["sha256"].clone(),
+    };
+    for round in rounds {
         assert_eq!(round["artefact"]["sha256"], golden, "{report:#}");
+        assert_eq!(round["exports"].is_object(), export, "{report:#}");
     }
     // Each variation that there is was had, or is named with the reason why not.
     for one in report["variations"].as_array().unwrap() {
-        let had = one["state"] == "varied" && one["values"].as_array().unwrap().len() == 3;
+        let had = one["state"] == "varied" && one["values"].as_array().unwrap().len() == ROUNDS;
         let named = one["state"] == "unable" && one["why"].is_string();
         assert!(had || named, "{one:#}");
     }
+}
+
+#[test]
+fn debian_hello_is_good_over_ten_rounds() {
+    is_good_over_ten_rounds("debian/hello", true);
+}
+
+#[test]
+fn mirage_solo5_hello_is_good_over_ten_rounds() {
+    is_good_over_ten_rounds("mirage/solo5-hello", false);
+}
+
+#[test]
+fn unikernel_hello_is_good_over_ten_rounds() {
+    is_good_over_ten_rounds("unikernel/hello", false);
 }
 
 /// The folders of all recipes but the one that only has packages.

@@ -104,9 +104,14 @@ fn exports_take_little_memory_whatever_the_size_of_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     // So that making the boot loaders is not counted.
     site.made(folder.path(), "raw", &[]);
-    for formats in ["raw", "ec2,gce,kvm,raw,uki,vdi,vhd,vhdx,vmdk"] {
+    for formats in [
+        "raw",
+        "azure,ec2,gce,iso,kvm,raw,uki,vdi,vhd,vhdx,vmdk",
+        "cloud-hypervisor,firecracker,pxe,xen",
+    ] {
         let mut command = site.export(folder.path(), formats);
-        let peak = peak(command.args(["--size", "10G"]));
+        // hello has not the drivers for all of them.
+        let peak = peak(command.args(["--size", "10G", "--force"]));
         println!("an export to {formats}: {peak} KiB at most");
         assert!(peak < MOST_OF_AN_EXPORT, "{formats}: {peak} KiB");
     }
@@ -142,6 +147,16 @@ fn comparing_takes_little_memory() {
         println!("a comparison of {kind}: {peak} KiB at most");
         assert!(peak < MOST_OF_A_COMPARISON, "{kind}: {peak} KiB");
     }
+    // Where one of them comes from a server, it is no more.
+    let server = Server::of_folder(folder.path().to_owned());
+    let against = format!("{}/right.zip", server.url());
+    let mut command = luni(&path("cache"));
+    command.arg("verify").current_dir(folder.path());
+    command.args(["left.zip", "--rounds", "0", "--against", &against]);
+    let peak = peak_and_code(&mut command, 10);
+    println!("a comparison with what a server has: {peak} KiB at most");
+    assert!(peak < MOST_OF_A_COMPARISON, "{peak} KiB");
+    assert_eq!(server.asked(), ["/right.zip"]);
 }
 
 /// Seals a Lunikernel whose initramfs has a thousand files, and `date` in one of them.

@@ -63,16 +63,48 @@ fn folders_may_be_named_and_names_are_checked() {
         let refused = run(&[bad]);
         assert_eq!(refused.status.code(), Some(2), "{}", transcript(&refused));
     }
-    let unikernel = run(&["tiny", "--flavour", "unikernel"]);
-    assert!(unikernel.status.success(), "{}", transcript(&unikernel));
-    let check = luni(&folder.path().join("tiny"))
-        .args(["check", "--strict"])
-        .output()
-        .unwrap();
-    assert!(check.status.success(), "{}", transcript(&check));
-
     let flavour = run(&["web", "--flavour", "none"]);
     assert_eq!(flavour.status.code(), Some(2));
+}
+
+/// Whether it builds is tested where that flavour is.
+#[test]
+fn every_flavour_has_a_template_that_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = fs_err::read(project("docs/recipe.schema.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    let flavours = schema["$defs"]["FlavourName"]["oneOf"].as_array().unwrap();
+    assert!(flavours.len() > 5, "{flavours:?}");
+    for flavour in flavours {
+        let flavour = flavour["const"].as_str().unwrap();
+        let name = format!("my-{flavour}");
+        let new = luni(folder.path())
+            .args(["new", &name, "--flavour", flavour])
+            .output()
+            .unwrap();
+        assert!(new.status.success(), "{}", transcript(&new));
+        let said = String::from_utf8(new.stdout).unwrap();
+        let built = format!("luni run {name}.luni.zip");
+        for part in ["luni lock  ", "luni build  ", &built] {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+        let made = folder.path().join(&name);
+        let check = luni(&made).args(["check", "--strict"]).output().unwrap();
+        assert!(check.status.success(), "{}", transcript(&check));
+        let recipe = fs_err::read_to_string(made.join("recipe.yaml")).unwrap();
+        assert!(
+            recipe.contains(&format!("\nflavour: {flavour}\n")),
+            "{recipe}"
+        );
+        assert!(recipe.contains(&format!("\nname: {name}\n")), "{recipe}");
+        assert!(recipe.contains("\nversion: 0.1.0\n"), "{recipe}");
+        assert!(!recipe.contains('@') && !recipe.contains("../"), "{recipe}");
+        let comments = recipe.lines().filter(|line| line.trim().starts_with('#'));
+        assert!(comments.count() > 8, "{recipe}");
+        for line in said.lines().filter_map(|line| line.strip_prefix("wrote ")) {
+            assert!(folder.path().join(line).is_file(), "{line}");
+        }
+    }
 }
 
 /// The sandbox compiles it when it is built; here any compiler will do.

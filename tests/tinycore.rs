@@ -12,6 +12,7 @@ use lunikernel_cache::{NodeKind, Rootfs};
 use lunikernel_testing::{left_out, this_test};
 use md5::{Digest as _, Md5};
 use std::io::Read as _;
+use support::exported::Site;
 use support::small::lock_of;
 use support::upstream::World;
 use support::{hello, luni, matches, project, transcript};
@@ -19,6 +20,10 @@ use support::{hello, luni, matches, project, transcript};
 /// Where the committed recipes have their extensions from: nowhere, as they are found
 /// by their hashes.
 const UPSTREAM: &str = "http://tinycore.invalid/8.x/x86_64/tcz/";
+
+/// Core 7.2 in the hashed mirror: its kernel, and its root file system.
+const KERNEL: &str = "f2ff49690d7bdab9f1a152a06fbca5fe34a68c702b7525ee285885f008b314d1";
+const ROOTFS: &str = "be7b780f85c3cf162afbf8dd91b4d2bc05f70cbdf1fd86db099a6b36ce3bd19b";
 
 /// The extensions that the hashed mirror has, and what each depends on.
 const EXTENSIONS: [(&str, &str, &str); 3] = [
@@ -56,6 +61,14 @@ impl World {
     /// A mirror of extensions as TinyCore lays it out, with the real extensions; the
     /// recipe's are taken from there now.
     fn upstream(&self) -> PathBuf {
+        let upstream = self.extensions();
+        let url = format!("file://{}/", upstream.display());
+        self.change("recipe.yaml", UPSTREAM, &url);
+        upstream
+    }
+
+    /// A mirror of extensions as TinyCore lays it out, with the real extensions.
+    fn extensions(&self) -> PathBuf {
         let upstream = self.path("tcz");
         fs::create_dir(&upstream).unwrap();
         for (name, sha256, depends) in EXTENSIONS {
@@ -71,8 +84,6 @@ impl World {
                 put(".dep", depends.as_bytes());
             }
         }
-        let url = format!("file://{}/", upstream.display());
-        self.change("recipe.yaml", UPSTREAM, &url);
         upstream
     }
 
@@ -290,6 +301,33 @@ fn core_is_the_same_whatever_varies() {
     assert!(varied.count() > 8, "{report:#}");
 }
 
+/// After a change that was meant: `UPDATE=1 cargo test --test tinycore exports`.
+#[test]
+fn exports_are_the_committed_ones() {
+    let name = "tinycore::exports_are_the_committed_ones";
+    let Some(world) = World::of("7.2") else {
+        return;
+    };
+    has_golden_digest(&world);
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let zip = world.path("core.luni.zip");
+    site.has_golden_exports(&zip, "firecracker,pxe", "tinycore-core-exports.sha256");
+    // Its kernel is older than PVH is in Linux.
+    for format in ["cloud-hypervisor", "xen"] {
+        let mut export = site.export_of(&zip, world.folder.path(), format);
+        let output = export.arg("--force").output().unwrap();
+        let said = transcript(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("its kernel has no entry for PVH"), "{said}");
+        assert!(
+            said.contains("hint: take a kernel with `CONFIG_PVH`"),
+            "{said}"
+        );
+    }
+}
+
 /// Boots what was built and waits for the lines that its services print.
 fn boots(world: &World, release: &str) {
     for expected in [
@@ -356,4 +394,58 @@ fn a_root_that_is_no_core_is_told() {
         &["build"],
         &["`rootfs.from` makes no Core", "etc/init.d/tc-config"],
     );
+}
+
+/// Its release is an ISO image that the test makes, with the real kernel and root file
+/// system of Core 7.2 in it.
+#[test]
+fn the_template_is_locked_and_built() {
+    let test = format!("tinycore::{}", this_test());
+    let Some(world) = World::empty(&test) else {
+        return;
+    };
+    let artefact = |hex: &str| world.mirror.join("sha256").join(hex);
+    let boot = world.path("cd/boot");
+    fs::create_dir_all(&boot).unwrap();
+    fs::copy(artefact(KERNEL), boot.join("vmlinuz64")).unwrap();
+    fs::copy(artefact(ROOTFS), boot.join("corepure64.gz")).unwrap();
+    let made = std::process::Command::new("xorrisofs")
+        .args(["-quiet", "-R", "-o"])
+        .args([world.path("core.iso"), world.path("cd")])
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        left_out(&test, "xorrisofs is not installed");
+        return;
+    }
+    world.succeeds(&["new", "web", "--flavour", "tinycore"]);
+    let iso = fs::read(world.path("core.iso")).unwrap();
+    let addresses = [
+        (
+            "url: http",
+            format!("url: file://{}", world.path("core.iso").display()),
+        ),
+        (
+            "sha256: ",
+            format!("sha256: {}", lunikernel_cache::Sha256::of(&iso).hex()),
+        ),
+        (
+            "mirror: http",
+            format!("mirror: file://{}/", world.extensions().display()),
+        ),
+    ];
+    let yaml = fs::read_to_string(world.path("web/recipe.yaml")).unwrap();
+    let lines = yaml.lines().map(|line| {
+        let text = line.trim_start();
+        let here = addresses.iter().find(|(begin, _)| text.starts_with(begin));
+        let indent = &line[..line.len() - text.len()];
+        here.map_or_else(|| line.to_owned(), |(_, here)| format!("{indent}{here}"))
+    });
+    let yaml: Vec<String> = lines.collect();
+    fs::write(world.path("web/recipe.yaml"), yaml.join("\n")).unwrap();
+    world.succeeds(&["lock", "web"]);
+    world.succeeds(&["build", "web"]);
+    let root = world.root("web.luni.zip");
+    for path in ["usr/local/bin/bash", "etc/luni/services/greeting"] {
+        assert!(root.get(path).is_some(), "{path} is not there");
+    }
 }

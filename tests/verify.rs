@@ -53,6 +53,12 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// What a report says of the variation `name`.
+fn variation<'r>(report: &'r Value, name: &str) -> &'r Value {
+    let variations = report["variations"].as_array().unwrap();
+    variations.iter().find(|one| one["name"] == name).unwrap()
+}
+
 #[test]
 fn what_depends_on_its_surroundings_differs_and_is_pointed_at() {
     let name = "verify::what_depends_on_its_surroundings_differs_and_is_pointed_at";
@@ -133,14 +139,17 @@ fn what_depends_on_nothing_is_good_whatever_varies() {
     let variations = report["variations"].as_array().unwrap();
     assert_eq!(variations.len(), 22);
     // With one kind of sandbox it cannot be varied, and that is said.
-    let sandbox = variations
-        .iter()
-        .find(|one| one["name"] == "sandbox")
-        .unwrap();
-    assert_eq!(sandbox["state"], "unable", "{report:#}");
+    assert_eq!(
+        variation(&report, "sandbox")["state"],
+        "unable",
+        "{report:#}"
+    );
     // Another name in the third round does not bring the collation that was missing.
-    let locale = variations.iter().find(|one| one["name"] == "locale");
-    assert_eq!(locale.unwrap()["state"], "unable", "{report:#}");
+    assert_eq!(
+        variation(&report, "locale")["state"],
+        "unable",
+        "{report:#}"
+    );
     let rounds = report["rounds"].as_array().unwrap();
     assert_eq!(rounds.len(), 3);
     // It is what a build gives, and the rounds were really set apart.
@@ -280,7 +289,7 @@ fn a_lunikernel_alone_is_enough_to_verify_it() {
     fs_err::rename(other, &blob).unwrap();
     for args in [&[beginning][..], &["recipe", "--against", beginning]] {
         let damaged = small.luni("verify").args(args).output().unwrap();
-        assert_eq!(damaged.status.code(), Some(11), "{}", transcript(&damaged));
+        assert_eq!(damaged.status.code(), Some(3), "{}", transcript(&damaged));
         let text = String::from_utf8_lossy(&damaged.stderr);
         assert!(text.contains("of the cache has the digest"), "{text}");
         assert!(text.contains("luni cache verify"), "{text}");
@@ -290,7 +299,7 @@ fn a_lunikernel_alone_is_enough_to_verify_it() {
         .arg("0123456789abcdef")
         .output()
         .unwrap();
-    assert_eq!(unknown.status.code(), Some(11), "{}", transcript(&unknown));
+    assert_eq!(unknown.status.code(), Some(3), "{}", transcript(&unknown));
     let text = String::from_utf8_lossy(&unknown.stderr);
     assert!(text.contains("nothing in the cache begins with"), "{text}");
 }
@@ -465,11 +474,69 @@ fn where_no_step_runs_nothing_around_steps_counts_as_varied() {
     let output = small.run("verify", &["--vary", "umask,arrival", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let state = |name: &str| {
-        let variations = report["variations"].as_array().unwrap();
-        let found = variations.iter().find(|one| one["name"] == name);
-        found.unwrap().clone()
+    let umask = variation(&report, "umask");
+    assert_eq!(umask["why"], "no step ran that could notice");
+    assert_eq!(
+        variation(&report, "arrival")["state"],
+        "varied",
+        "{report:#}"
+    );
+}
+
+#[test]
+fn what_a_step_decides_by_its_own_variables_is_fixed_and_not_varied() {
+    let name = "verify::what_a_step_decides_by_its_own_variables_is_fixed_and_not_varied";
+    // The usual values count as much as others, once the recipe says so.
+    let steps = "  - name: own\n    root: [base, shell]\n    \
+        env: {TZ: UTC, LC_ALL: C, HOME: /root, PATH: /bin, USER: me, LOGNAME: me}\n    \
+        run: 'echo $TZ $LC_ALL $HOME $PATH $USER > out; busybox ls -d ~ >> out'\n    \
+        outputs: [out]\n";
+    let Some(small) = Small::new(name, steps) else {
+        return;
     };
-    assert_eq!(state("umask")["why"], "no step ran that could notice");
-    assert_eq!(state("arrival")["state"], "varied", "{report:#}");
+    let fixed = ["user-name", "time-zone", "locale", "home", "path-order"];
+    let vary = format!("umask,{}", fixed.join(","));
+    let vary = ["--vary", vary.as_str()];
+    let page = small.path("fixed.html");
+    let args = [&vary[..], &["--strict", "--report", page.to_str().unwrap()]].concat();
+    let output = small.run("verify", &args);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    let first = format!(
+        "GOOD in 2 rounds over 1 variation; 5 fixed by the recipe: {}\n",
+        fixed.join(", ")
+    );
+    assert!(text.starts_with(&first), "{text}");
+    assert!(text.contains("\nvaried      umask\n"), "{text}");
+    assert!(
+        text.contains("\nfixed       user-name: by the recipe's step `own`\n"),
+        "{text}"
+    );
+    let page = fs_err::read_to_string(&page).unwrap();
+    let shown = "fixed by the recipe's step <code>own</code>";
+    assert_eq!(page.matches(shown).count(), 5, "{page}");
+
+    let report = small.run("verify", &[&vary[..], &["--json"]].concat());
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    for name in fixed {
+        let one = variation(&report, name);
+        assert_eq!(one["state"], "fixed", "{report:#}");
+        assert_eq!(one["fixed_by"], serde_json::json!(["own"]));
+    }
+
+    // With a step that leaves one of them open it varies, though not for the first.
+    let more =
+        "  - name: open\n    root: [base, shell]\n    run: 'echo > out'\n    outputs: [out]\n";
+    let Some(small) = Small::new(name, &format!("{steps}{more}")) else {
+        return;
+    };
+    let output = small.run("verify", &["--vary", "time-zone", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let zone = variation(&report, "time-zone");
+    assert_eq!(zone["state"], "varied", "{report:#}");
+    assert_eq!(zone["fixed_by"], serde_json::json!(["own"]));
+    let output = small.run("verify", &["--vary", "time-zone"]);
+    let told = "\nfixed       time-zone: by the recipe's step `own`; varied for the others\n";
+    assert!(stdout(&output).contains(told), "{}", stdout(&output));
 }

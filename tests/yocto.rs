@@ -9,12 +9,16 @@ use fs_err as fs;
 use lunikernel_cache::artefact::{Artefact, SBOM};
 use lunikernel_testing::{left_out, this_test};
 use serde_json::Value;
+use support::exported::Site;
 use support::small::lock_of;
 use support::upstream::World;
 use support::{hello, project, transcript};
 
 /// The image's manifest in the hashed mirror.
 const MANIFEST: &str = "08fb122c51d5764b0386084ccf3b9f6a6341153717b5b9c9da24e9856869b68f";
+
+/// Its root file system there.
+const ROOTFS: &str = "0f7972087f3f8df1cecef750cd162fca6409a3970ed54aab60069241c006e657";
 
 impl World {
     /// The recipe, locked, in a folder of its own; `None` where there is no mirror.
@@ -85,6 +89,19 @@ fn has_golden_digest(world: &World) {
         "the digest of tests/yocto/minimal-3.1.yaml has moved; if that is meant, write the new \
          one into tests/golden/yocto-minimal.sha256 and say in the commit message why"
     );
+}
+
+/// After a change that was meant: `UPDATE=1 cargo test --test yocto exports`.
+#[test]
+fn exports_are_the_committed_ones() {
+    let Some(world) = World::locked() else {
+        return;
+    };
+    has_golden_digest(&world);
+    if let Some(site) = Site::of_hello("yocto::exports_are_the_committed_ones") {
+        let (zip, more) = (world.path("minimal.luni.zip"), "firecracker,pxe,xen");
+        site.has_golden_exports(&zip, more, "yocto-minimal-exports.sha256");
+    }
 }
 
 #[test]
@@ -214,4 +231,36 @@ fn what_is_no_image_is_told() {
         &["build"],
         &["`rootfs.from` makes no image of Yocto", "/sbin/init"],
     );
+}
+
+#[test]
+fn the_template_takes_a_deploy_directory() {
+    let Some(world) = World::empty(&format!("yocto::{}", this_test())) else {
+        return;
+    };
+    world.succeeds(&["new", "web", "--flavour", "yocto"]);
+    let put = |name: &str, bytes: &[u8]| {
+        fs::write(world.path("web/deploy").join(name), bytes).unwrap();
+    };
+    // What is not there yet is named, and what there is.
+    world.succeeds(&["lock", "web"]);
+    let missing = [
+        "`deploy` has no file or folder",
+        "hint: there are `deploy/README`",
+    ];
+    world.fails(&["build", "web"], &missing);
+    let rootfs = world.mirror.join("sha256").join(ROOTFS);
+    put("rootfs.tar.bz2", &fs::read(rootfs).unwrap());
+    put("image.manifest", &world.manifest());
+    put(
+        "license.manifest",
+        b"PACKAGE NAME: busybox\nPACKAGE VERSION: 1.31.1\nRECIPE NAME: busybox\nLICENSE: GPLv2\n\n",
+    );
+    // As much of a kernel as is looked at before it boots.
+    put("bzImage", &[&[0; 0x202][..], b"HdrS"].concat());
+    world.fails(&["build", "web"], &["hint: ", "luni lock"]);
+    world.succeeds(&["lock", "web"]);
+    world.succeeds(&["build", "web", "-o", "minimal.luni.zip"]);
+    let busybox = world.listed("busybox").unwrap();
+    assert_eq!(busybox["licenseDeclared"], "GPL-2.0-only");
 }

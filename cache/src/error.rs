@@ -95,6 +95,9 @@ impl CacheError {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     Some("name a folder that you may write to with `--cache DIR`".to_owned())
                 }
+                io::ErrorKind::NotADirectory => {
+                    Some("name a folder for the cache with `--cache DIR`".to_owned())
+                }
                 _ => None,
             },
             Self::WrongSize { .. } => Some("run the same command again".to_owned()),

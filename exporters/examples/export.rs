@@ -85,5 +85,5 @@ fn content(file: &str) -> Result<Content, Box<dyn Error>> {
         initramfs: Content::file(Path::new(initramfs))?,
         kernel: Content::file(Path::new(kernel))?,
     };
-    Ok(uki.build()?)
+    Ok(uki.build()?.program)
 }

@@ -2,6 +2,8 @@
 //! unified kernel image.
 
 mod beside;
+mod commands;
+mod disc;
 mod multiboot;
 
 use std::sync::Arc;
@@ -11,12 +13,13 @@ use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Man
 use crate::checks::Firmware;
 use crate::content::Content;
 use crate::disk::DiskError;
-use crate::fat::{FatError, FileTree};
+use crate::fat::FatError;
 use crate::hybrid::{Bios, Layout};
 use crate::manifest::BootPiece;
-use crate::uki::{Uki, UkiError};
+use crate::uki::{self, Uki, UkiError};
 
 pub use beside::{Beside, Device, Module};
+use commands::Within;
 
 /// Where UEFI looks for what it starts (UEFI 2.10, 3.5.1.1).
 const EFI_PROGRAM: &str = "EFI/BOOT/BOOTX64.EFI";
@@ -57,6 +60,9 @@ pub struct Loaders {
     /// GRUB's `core.img`, made by `grub-mkimage` to run `grub.cfg` in the folder `boot/grub`
     /// of the second partition.
     pub core_img: Piece,
+    /// `cdboot.img` and a core.img in one, made by `grub-mkimage` to run `grub.cfg` in the
+    /// folder `boot/grub` of the disc or disk that it was started from.
+    pub eltorito_img: Piece,
     /// systemd's `linuxx64.efi.stub`.
     pub stub: Piece,
 }
@@ -197,7 +203,7 @@ impl System {
     ///
     /// # Errors
     /// [`BootError`] where it is no Linux, or the image cannot be made.
-    pub fn uki(&self, loaders: &Loaders) -> Result<Content, BootError> {
+    pub fn uki(&self, loaders: &Loaders) -> Result<uki::Image, BootError> {
         let manifest = self.artefact.manifest();
         if manifest.boot.protocol != Protocol::Linux {
             return Err(self.refused());
@@ -226,15 +232,23 @@ impl System {
             ..Layout::default()
         };
         let files = &mut layout.files;
+        let uki = match self.firmware {
+            Firmware::Bios => None,
+            Firmware::Uefi | Firmware::Hybrid => Some(self.uki(loaders)?),
+        };
         if self.firmware != Firmware::Uefi {
-            self.grub_files(files)?;
+            let commands = self.commands(uki.as_ref().map(Within::a_disk))?;
+            for (path, content) in commands.files {
+                files.add(&path, content)?;
+            }
+            files.add(GRUB_CONFIG, Content::bytes(commands.text))?;
             layout.bios = Some(Bios {
                 boot_img: loaders.boot_img.bytes.clone(),
                 core_img: loaders.core_img.bytes.clone(),
             });
         }
-        if self.firmware != Firmware::Bios {
-            files.add(EFI_PROGRAM, self.uki(loaders)?)?;
+        if let Some(uki) = uki {
+            files.add(EFI_PROGRAM, uki.program)?;
         }
         for notice in notices(self.loaded(loaders)) {
             let path = format!("licences/{}", notice.file);
@@ -259,30 +273,6 @@ impl System {
             pieces.push(&loaders.stub);
         }
         pieces
-    }
-
-    /// What GRUB runs, and what it loads.
-    fn grub_files(&self, files: &mut FileTree) -> Result<(), BootError> {
-        let manifest = self.artefact.manifest();
-        let mut commands =
-            "serial --unit=0 --speed=115200\nterminal_output console serial\n".to_owned();
-        match manifest.boot.protocol {
-            Protocol::Linux => {
-                files.add("vmlinuz", Content::entry(&self.artefact, KERNEL)?)?;
-                commands += &format!("linux /vmlinuz{}\n", quoted(&self.cmdline));
-                if manifest.entries.contains_key(INITRAMFS) {
-                    files.add("initrd.img", Content::entry(&self.artefact, INITRAMFS)?)?;
-                    commands += "initrd /initrd.img\n";
-                }
-            }
-            Protocol::Multiboot | Protocol::Multiboot2 | Protocol::Solo5Virtio => {
-                commands += &self.multiboot_files(files)?;
-            }
-            _ => return Err(self.refused()),
-        }
-        commands += "boot\n";
-        files.add(GRUB_CONFIG, Content::bytes(commands))?;
-        Ok(())
     }
 
     fn refused(&self) -> BootError {
@@ -314,11 +304,4 @@ fn os_release(name: &str, version: &str) -> String {
     format!(
         "ID=lunikernel\nNAME=\"{name}\"\nPRETTY_NAME=\"{name} {version}\"\nVERSION_ID=\"{version}\"\n"
     )
-}
-
-/// Each word of a command line with a space before it, and as GRUB's shell takes it for
-/// itself: `;`, `$` and `{` mean something there.
-fn quoted(cmdline: &str) -> String {
-    let words = cmdline.split(' ').filter(|it| !it.is_empty());
-    words.map(|word| format!(" '{word}'")).collect()
 }

@@ -22,6 +22,7 @@ pub use format::Format;
 
 use crate::blocks::BlockMap;
 use crate::boot::{Loaders, System};
+use crate::bundle::Bundles;
 use crate::content::Content;
 use crate::disk::{Disk, DiskError};
 use crate::error::WriteError;
@@ -30,7 +31,7 @@ use crate::kvm::{self, Machine};
 use crate::manifest::{self, DiskEntry, ExportManifest, FileEntry};
 use crate::qcow2::{self, Clusters};
 use crate::sink::Stream;
-use crate::{bundle, gce, raw, vdi, vhd, vhdx, vmdk};
+use crate::{gce, raw, vdi, vhd, vhdx, vmdk};
 
 /// What is to be exported, and how.
 #[derive(Debug, Clone)]
@@ -98,14 +99,21 @@ impl Export<'_> {
                 self.write_image(*format, &image, &mut files)?;
             }
         }
+        if self.formats.contains(&Format::Iso) {
+            let disc = self.system.disc(self.loaders()?)?.compose(&identity)?;
+            files.add(&format!("{name}.iso"), None, |out| raw::write(&disc, out))?;
+        }
         if self.formats.contains(&Format::Uki) {
             self.write_uki(name, &mut files)?;
         }
-        if self.formats.contains(&Format::Bundle) {
-            let bundle = bundle::archive(&self.system)?;
-            files.add(&format!("{name}.bundle.tar"), None, |out| {
-                raw::write(&bundle, out)
-            })?;
+        let bundles = Bundles::new(&self.system, folder);
+        for format in &self.formats {
+            if let Some(kind) = format.bundle() {
+                let bundle = bundles.archive(kind)?;
+                files.add(&format!("{name}.{format}.tar"), None, |out| {
+                    raw::write(&bundle, out)
+                })?;
+            }
         }
         let manifest = self.manifest(map.as_ref(), &files)?;
         let text = manifest.to_canonical()?;
@@ -126,14 +134,15 @@ impl Export<'_> {
             None => gce::size_for(layout.smallest()?),
         };
         layout.size = Some(size);
-        let picky = self.formats.iter().find(|format| format.in_gib());
-        match picky.filter(|_| !size.is_multiple_of(gce::STEP)) {
-            Some(format) => Err(ExportError::Size {
-                format: format.name(),
-                size,
-            }),
-            None => Ok(layout.compose(identity)?),
+        for format in &self.formats {
+            if let Some((step, unit)) = format.step()
+                && !size.is_multiple_of(step)
+            {
+                let format = format.name();
+                return Err(ExportError::Size { format, unit, size });
+            }
         }
+        Ok(layout.compose(identity)?)
     }
 
     fn write_image(
@@ -150,10 +159,16 @@ impl Export<'_> {
         } = *image;
         let file = |ending: &str| format!("{name}.{ending}");
         match format {
-            Format::Bundle | Format::Uki => Ok(()),
-            Format::Raw => self.write_raw(image, files),
+            Format::Azure => {
+                let name = file("azure.vhd");
+                let disk = vhd::fixed(disk, identity);
+                let disk = disk.map_err(ExportError::write(&files.path(&name)))?;
+                let map = BlockMap::of(&disk).map_err(ExportError::Read)?;
+                self.write_whole(&name, &disk, &map, files)
+            }
+            Format::Raw => self.write_whole(&file("raw"), disk, map, files),
             Format::Ec2 => {
-                self.write_raw(image, files)?;
+                self.write_whole(&file("raw"), disk, map, files)?;
                 let list = map.to_canonical().map_err(ExportError::Read)?;
                 files.add_bytes(&file("blocks.json"), &list)
             }
@@ -174,21 +189,33 @@ impl Export<'_> {
             }),
             Format::Vdi => files.add(&file("vdi"), None, |out| vdi::write(disk, identity, out)),
             Format::Vhdx => files.add(&file("vhdx"), None, |out| vhdx::write(disk, identity, out)),
+            Format::Bundle
+            | Format::CloudHypervisor
+            | Format::Firecracker
+            | Format::Pxe
+            | Format::Iso
+            | Format::Uki
+            | Format::Xen => Ok(()),
         }
     }
 
-    fn write_raw(&self, image: &Image<'_>, files: &mut Files<'_>) -> Result<(), ExportError> {
-        let mut entry = FileEntry::of_disk(image.map);
+    /// Writes a file that is as large as a disk, and like it mostly holes.
+    fn write_whole(
+        &self,
+        name: &str,
+        disk: &Disk,
+        map: &BlockMap,
+        files: &mut Files<'_>,
+    ) -> Result<(), ExportError> {
+        let mut entry = FileEntry::of_disk(map);
         if self.sha256 {
-            entry.sha256 = Some(sha256(image.disk)?);
+            entry.sha256 = Some(sha256(disk)?);
         }
-        files.add(&format!("{}.raw", image.name), Some(entry), |out| {
-            raw::write(image.disk, out)
-        })
+        files.add(name, Some(entry), |out| raw::write(disk, out))
     }
 
     fn write_uki(&self, name: &str, files: &mut Files<'_>) -> Result<(), ExportError> {
-        let program = whole(self.system.uki(self.loaders()?)?)?;
+        let program = whole(self.system.uki(self.loaders()?)?.program)?;
         files.add(&format!("{name}.efi"), None, |out| {
             raw::write(&program, out)
         })?;
@@ -217,8 +244,13 @@ impl Export<'_> {
         let mut options = BTreeMap::from([("cmdline", self.system.cmdline().to_owned())]);
         let mut boot = BTreeSet::new();
         if map.is_some() {
-            options.insert("firmware", self.system.firmware().name().to_owned());
             boot.extend(self.system.pieces(self.loaders()?));
+        }
+        if self.formats.contains(&Format::Iso) {
+            boot.extend(self.system.disc_pieces(self.loaders()?));
+        }
+        if map.is_some() || self.formats.contains(&Format::Iso) {
+            options.insert("firmware", self.system.firmware().name().to_owned());
         }
         if self.formats.contains(&Format::Kvm) {
             let compressed = self.clusters == Clusters::Compressed;
@@ -274,6 +306,9 @@ fn sha256(disk: &Disk) -> Result<Sha256, ExportError> {
         Err(WriteError::Read(source) | WriteError::Write { source, .. }) => {
             Err(ExportError::Read(source))
         }
-        Err(WriteError::Size { format, size, .. }) => Err(ExportError::Size { format, size }),
+        // A disk as it is has any size.
+        Err(error @ WriteError::Size { .. }) => {
+            Err(ExportError::Read(std::io::Error::other(error)))
+        }
     }
 }

@@ -1,10 +1,12 @@
-//! Putting GRUB on a disk without `grub-install`: what that writes into GRUB's two images
-//! for BIOSes, so that they find each other.
+//! Putting GRUB on a disk without `grub-install`, and on a disc without `grub-mkrescue`: what
+//! these write into GRUB's images for BIOSes, so that they find each other.
 //!
 //! `boot.img` is the boot code of the first sector; it loads the first sector of `core.img`,
-//! which loads the rest. `core.img` comes from `grub-mkimage`.
+//! which loads the rest. A disc has both in one image behind `cdboot.img`, which loads all
+//! of it. `core.img` and that image come from `grub-mkimage`.
 
 use crate::gpt::{BOOT_CODE, SECTOR};
+use crate::iso::BLOCK;
 
 /// Where `boot.img` has the first sector of `core.img`, as 64 bits.
 const CORE_SECTOR: usize = 0x5c;
@@ -19,6 +21,12 @@ const REST_SEGMENT: usize = 0x1fe;
 /// The segment behind the first sector, which is loaded to 0x8000.
 const SEGMENT: [u8; 2] = 0x820u16.to_le_bytes();
 
+/// Where `cdboot.img` is told of itself, and what of the image is summed up there: the boot
+/// information table of mkisofs (genisoimage(1), *EL TORITO BOOT INFORMATION TABLE*).
+const TABLE: std::ops::Range<usize> = 8..64;
+/// The block of the volume descriptor that the table names: the first one.
+const DESCRIPTOR: u32 = 16;
+
 /// GRUB's images are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GrubError {
@@ -28,6 +36,11 @@ pub enum GrubError {
     /// `core.img` is something else.
     #[error("could not use core.img: expected an image of grub-mkimage for i386-pc, found {0}")]
     Core(String),
+    /// The image for discs is something else.
+    #[error(
+        "could not use eltorito.img: expected an image of grub-mkimage for i386-pc-eltorito, found {0}"
+    )]
+    Disc(String),
 }
 
 impl GrubError {
@@ -91,6 +104,54 @@ pub fn core(core_img: &[u8], core_sector: u64) -> Result<Vec<u8>, GrubError> {
     Ok(core)
 }
 
+/// The sector of 512 bytes where the core.img of the image for discs is, where that begins
+/// with `block` of 2048 bytes.
+#[must_use]
+pub fn core_of_disc_image(block: u32) -> u64 {
+    (u64::from(block) + 1) * (BLOCK / SECTOR)
+}
+
+/// What goes to `block` of a disc, from the image of `grub-mkimage` for i386-pc-eltorito.
+///
+/// # Errors
+/// [`GrubError::Disc`] where it is no such image, or too large for its own loader.
+pub fn disc_image(image: &[u8], block: u32) -> Result<Vec<u8>, GrubError> {
+    let refused = |found: String| Err(GrubError::Disc(found));
+    let Some((loader, rest)) = image.split_at_checked(BLOCK as usize) else {
+        return refused(format!("{} bytes", image.len()));
+    };
+    // As it is before anybody put it on a disc.
+    if loader
+        .get(TABLE)
+        .is_none_or(|it| it.iter().any(|byte| *byte != 0))
+    {
+        return refused("no room to tell it where it is".to_owned());
+    }
+    let Ok(len) = u32::try_from(image.len()) else {
+        return refused(format!("{} bytes", image.len()));
+    };
+    let core = core(rest, core_of_disc_image(block)).or_else(|error| match error {
+        GrubError::Core(found) => refused(format!("{found} of the core.img in it")),
+        other => Err(other),
+    })?;
+    let mut whole = loader.to_vec();
+    whole.extend(core);
+    let words = whole
+        .get(TABLE.end..)
+        .unwrap_or_default()
+        .chunks(4)
+        .map(|it| {
+            let mut word = [0; 4];
+            (word.iter_mut().zip(it)).for_each(|(place, byte)| *place = *byte);
+            u32::from_le_bytes(word)
+        });
+    let sum = words.fold(0, u32::wrapping_add);
+    let table = [DESCRIPTOR, block, len, sum].into_iter();
+    let table: Vec<u8> = table.flat_map(u32::to_le_bytes).collect();
+    whole.splice(TABLE.start..TABLE.start + table.len(), table);
+    Ok(whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +179,40 @@ mod tests {
         );
         assert_eq!(core[..REST_SECTOR], core_img[..REST_SECTOR]);
         assert_eq!(core[512..], core_img[512..]);
+    }
+
+    fn disc_img() -> Vec<u8> {
+        let mut image = vec![0; 2048];
+        image.extend(vec![7; 3 * 512 + 2]);
+        image[2048 + REST_SEGMENT..2048 + 512].copy_from_slice(&SEGMENT);
+        image
+    }
+
+    #[test]
+    fn an_image_for_discs_knows_where_it_is() {
+        let image = disc_image(&disc_img(), 20).unwrap();
+        assert_eq!(image.len(), disc_img().len());
+        let words: Vec<u32> = (image.chunks(4))
+            .map(|it| {
+                it.iter()
+                    .rev()
+                    .fold(0, |word, byte| word << 8 | u32::from(*byte))
+            })
+            .collect();
+        assert_eq!(words[2..5], [16, 20, image.len() as u32]);
+        let sum = words[16..].iter().copied().fold(0, u32::wrapping_add);
+        assert_eq!(words[5], sum);
+        assert!(words[6..16].iter().all(|word| *word == 0));
+        // The core.img in it, started from a disk, is in the next block.
+        assert_eq!(core_of_disc_image(20), 84);
+        let rest = &image[2048 + REST_SECTOR..2048 + REST_SECTOR + 8];
+        assert_eq!(*rest, 85u64.to_le_bytes());
+
+        let mut told = disc_img();
+        told[12] = 1;
+        for image in [vec![], vec![0; 2048], vec![0; 8192], told] {
+            assert!(matches!(disc_image(&image, 20), Err(GrubError::Disc(_))));
+        }
     }
 
     #[test]

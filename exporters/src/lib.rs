@@ -12,8 +12,10 @@
 //!   grub::{boot_code, core}                  what a BIOS starts
 //!   gpt::place(partitions) ──► Disk          partition table, boot code, partitions
 //!   hybrid::Layout ──► Disk                  all of it, as boots under BIOS and UEFI
+//!   iso::Volume, disc::Disc ──► Disk         the same as a disc, and no disk
 //! Disk ──► raw │ gce │ qcow2 │ vmdk │ vhd │ vdi │ vhdx ──► Sink ──► Output ──commit──► file
-//! bundle::archive, tar::archive ──► Disk     what is run by a tender, and boots from nothing
+//! bundle::Bundles, tar::archive ──► Disk     what is loaded by others, and boots from no disk
+//!   vmlinux::unpack ──► Vmlinux              a kernel as these load it
 //! Disk ──► BlockMap                          its digest, and what a cloud has to be sent
 //! all that came of it ──► manifest::ExportManifest ──► NAME.export.json
 //! ```
@@ -33,6 +35,7 @@ pub mod bundle;
 pub mod checks;
 pub mod content;
 mod deflate;
+pub mod disc;
 pub mod disk;
 pub mod error;
 pub mod export;
@@ -42,6 +45,7 @@ pub mod gpt;
 pub mod grub;
 pub mod hybrid;
 pub mod identity;
+pub mod iso;
 pub mod kvm;
 pub mod manifest;
 pub mod output;
@@ -54,6 +58,7 @@ pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
+pub mod vmlinux;
 mod zeros;
 
 pub use blocks::BlockMap;

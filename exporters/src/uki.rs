@@ -2,10 +2,15 @@
 //! command line (UAPI Group Specifications, *Unified Kernel Image*).
 //!
 //! Sections are added to the stub, a PE image (Microsoft, *PE Format*), as a linker would. Kernel and
-//! initramfs stay where they are and are read when the image is written.
+//! initramfs stay where they are and are read when the image is written. Each begins with a
+//! sector of the file and has its last one for itself, so that a loader that knows nothing of
+//! PE can take them out by their sectors.
+
+use std::ops::Range;
 
 use crate::content::Content;
 use crate::disk::{Disk, DiskError};
+use crate::gpt::SECTOR;
 
 /// The largest stub, in bytes. Real ones have some 100 KiB.
 const MAX_STUB: usize = 16 << 20;
@@ -45,6 +50,18 @@ pub struct Uki {
     pub kernel: Content,
 }
 
+/// A unified kernel image, and where its parts lie in it.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The EFI program.
+    pub program: Content,
+    /// The sectors of 512 bytes that hold the initramfs, and zeros up to the last one's end;
+    /// none where there is no initramfs.
+    pub initramfs: Range<u64>,
+    /// Those that hold the kernel.
+    pub kernel: Range<u64>,
+}
+
 /// A unified kernel image cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UkiError {
@@ -81,26 +98,30 @@ impl Uki {
     ///
     /// # Errors
     /// [`UkiError`] where the stub is none, or the whole is too large.
-    pub fn build(&self) -> Result<Content, UkiError> {
+    pub fn build(&self) -> Result<Image, UkiError> {
         let mut stub = Stub::read(&self.stub)?;
-        let text = |text: &str| Content::bytes(text);
+        let mut placed = Vec::new();
+        let mut add = |name, content: Content| -> Result<Range<u64>, UkiError> {
+            let at = stub.add(name, &content)?;
+            let sectors = at / SECTOR..(at + content.len()).div_ceil(SECTOR);
+            placed.push((at, content));
+            Ok(sectors)
+        };
+        add(*b".osrel\0\0", Content::bytes(self.os_release.as_str()))?;
+        add(*b".cmdline", Content::bytes(self.cmdline.as_str()))?;
+        let initramfs = add(*b".initrd\0", self.initramfs.clone())?;
         // The kernel is last, because it may unpack itself over what follows it.
-        let sections = [
-            (*b".osrel\0\0", text(&self.os_release)),
-            (*b".cmdline", text(&self.cmdline)),
-            (*b".initrd\0", self.initramfs.clone()),
-            (*b".linux\0\0", self.kernel.clone()),
-        ];
-        let mut placed = Vec::with_capacity(sections.len());
-        for (name, content) in sections {
-            placed.push((stub.add(name, &content)?, content));
-        }
+        let kernel = add(*b".linux\0\0", self.kernel.clone())?;
         let mut image = Disk::new(stub.file_end)?;
         image.put(0, Content::bytes(stub.finish()))?;
         for (at, content) in placed {
             image.put(at, content)?;
         }
-        Ok(image.into())
+        Ok(Image {
+            program: image.into(),
+            initramfs,
+            kernel,
+        })
     }
 }
 
@@ -155,6 +176,8 @@ impl Stub {
         if !stub.section_align.is_power_of_two() || !stub.file_align.is_power_of_two() {
             return refused("an alignment that is no power of two");
         }
+        // Both are powers of two, so what is aligned to the larger is aligned to both.
+        stub.file_align = stub.file_align.max(SECTOR);
         for number in 0..count {
             let at = table + number * SECTION;
             let end = |size, start| -> Result<u64, UkiError> {
@@ -261,7 +284,8 @@ mod tests {
 
     #[test]
     fn sections_are_added_one_after_the_other() {
-        let image = uki(stub()).build().unwrap().to_vec(1 << 20).unwrap();
+        let image = uki(stub()).build().unwrap().program;
+        let image = image.to_vec(1 << 20).unwrap();
         let header = 0x80;
         assert_eq!(u32_at(&image, header + 4), Some(5 << 16 | 0x8664));
         assert_eq!(u32_at(&image, header + CHECKSUM), Some(0));
@@ -288,6 +312,28 @@ mod tests {
         );
         assert!(image[0xe00..0xe00 + 5000].iter().all(|byte| *byte == 2));
         assert!(image[0xe00 + 5000..].iter().all(|byte| *byte == 0));
+    }
+
+    /// With an alignment that is smaller than a sector, and one that is larger.
+    #[test]
+    fn kernel_and_initramfs_have_sectors_of_their_own() {
+        for align in [0x10, 0x200, 0x1000] {
+            let mut stub = stub();
+            let at = 0x80 + FILE_ALIGN;
+            stub[at..at + 4].copy_from_slice(&u32::to_le_bytes(align));
+            let image = uki(stub).build().unwrap();
+            assert_eq!(image.program.len() % SECTOR, 0);
+            for (sectors, byte, len) in [(image.initramfs, 1, 1000), (image.kernel, 2, 5000)] {
+                let bytes = sectors.start * SECTOR..sectors.end * SECTOR;
+                let held = image.program.slice(bytes).to_vec(1 << 20).unwrap();
+                let (content, rest) = held.split_at(len);
+                assert!(content.iter().all(|it| *it == byte), "{align}");
+                assert!(rest.len() < 512 && rest.iter().all(|it| *it == 0));
+            }
+        }
+        let mut none = uki(stub());
+        none.initramfs = Content::bytes([]);
+        assert!(none.build().unwrap().initramfs.is_empty());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Microsoft's VHD (*Virtual Hard Disk Image Format Specification*, 1.0): fixed, which is the
 //! disk and a footer, and dynamic, which leaves out blocks of zeros.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
-use crate::disk::Disk;
+use crate::content::Content;
+use crate::disk::{Disk, DiskError};
 use crate::error::WriteError;
 use crate::identity::{Guid, Identity};
 use crate::raw;
@@ -25,23 +26,35 @@ enum Kind {
     Dynamic = 3,
 }
 
-/// Writes a fixed image: all of the disk, then a footer. Its unique id comes from
-/// `identity`, labelled `vhd`, as that of a dynamic one does.
+/// A fixed image: all of the disk, then a footer. Its unique id comes from `identity`,
+/// labelled `vhd`, as that of a dynamic one does. Holes of the disk are holes of it.
 ///
 /// # Errors
 /// [`WriteError::Size`] where the disk is empty, no multiple of 512 bytes or larger than
-/// 2040 GiB; else where the content cannot be read or the result not be written.
+/// 2040 GiB.
+pub fn fixed(disk: &Disk, identity: &Identity) -> Result<Disk, WriteError> {
+    check(disk)?;
+    let footer = footer(disk.size(), Kind::Fixed, identity.guid("vhd"));
+    let put = || -> Result<Disk, DiskError> {
+        let mut image = Disk::new(disk.size() + SECTOR)?;
+        image.put_disk(0, disk)?;
+        image.put(disk.size(), Content::bytes(footer))?;
+        Ok(image)
+    };
+    // The size was looked at.
+    put().map_err(|error| WriteError::Read(io::Error::other(error)))
+}
+
+/// Writes a [`fixed`] image.
+///
+/// # Errors
+/// As [`fixed`]; else where the content cannot be read or the result not be written.
 pub fn write_fixed(
     disk: &Disk,
     identity: &Identity,
     out: &mut impl Sink,
 ) -> Result<(), WriteError> {
-    check(disk)?;
-    raw::write(disk, out)?;
-    let failed = WriteError::write(FORMAT);
-    let footer = footer(disk.size(), Kind::Fixed, identity.guid("vhd"));
-    out.write_all(&footer).map_err(failed)?;
-    out.flush().map_err(failed)
+    raw::write(&fixed(disk, identity)?, out)
 }
 
 /// Writes a dynamic image: blocks of 2 MiB, those that are all zero left out.

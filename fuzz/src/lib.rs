@@ -79,6 +79,7 @@ pub const TARGETS: &[Target] = &[
     of("tree", store::tree),
     of("uki", export::uki),
     of("versions", apt::versions),
+    of("vmlinux", export::vmlinux),
     of("yocto_licences", yocto::licences),
     of("yocto_manifest", yocto::manifest),
     of("zip", store::zip),

@@ -90,8 +90,8 @@ smoke! {
     digest export_manifest gitmodules initramfs input_archive inrelease iso kernel
     keyring lock manifest modinfo multiboot multiboot2 oci overlay overlay_history
     overlay_paths packages policy pvh recipe relations release report rootfs signature
-    solo5 sources sources_list squashfs tar tree uki versions yocto_licences
-    yocto_manifest zip
+    solo5 sources sources_list squashfs tar tree uki versions vmlinux
+    yocto_licences yocto_manifest zip
 }
 
 #[test]

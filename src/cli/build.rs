@@ -1,10 +1,11 @@
 //! `luni build`: make a Lunikernel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lunikernel_builder::build::{BuildError, Built};
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_builder::sandbox::Surroundings;
+use lunikernel_cache::{Digest, Silent};
 use serde_json::json;
 
 use super::Context;
@@ -32,8 +33,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    if let Some(path) = &args.output {
+        keeps(&args.recipe, path)?;
+    }
     let cache = context.cache()?;
+    let given = given(args)?;
     let locked = args.recipe.open(&cache)?;
+    let path = match &args.output {
+        Some(path) => path.clone(),
+        None => PathBuf::from(Built::file_name(&locked)),
+    };
+    keeps(&args.recipe, &path)?;
     let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
     builder.network_steps = args.network.allowed(&args.recipe);
     let built = context
@@ -45,14 +55,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         &cache,
         locked.lock().kept(cache.blobs()).into_iter().chain(made),
     )?;
-    let path = args
-        .output
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(&built.file_name));
     output::copy_whole(&cache.blobs().path(&built.artefact.sha256), &path)?;
     if context.json() {
         let mut answer = json!(built);
-        answer["file"] = json!(path);
+        answer["file"] = json!(output::lossy(&path));
+        if let Some(given) = given {
+            answer["as_given"] = json!(given == built.artefact);
+        }
         context.print_json(&answer)?;
     } else {
         context.print(&format!(
@@ -61,8 +70,34 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             path.display()
         ))?;
     }
-    context.say(&summary(args, &locked, &built, &path));
+    context.say(&summary(args, &locked, &built, &path, given));
     Ok(Exit::Ok)
+}
+
+/// The digest of the Lunikernel that is built again, where it is one.
+fn given(args: &Args) -> Result<Option<Digest>, Failure> {
+    let artefact = args.recipe.artefact()?;
+    let checked = artefact
+        .map(|artefact| artefact.check(&Silent))
+        .transpose()?;
+    Ok(checked.map(|checked| checked.digest))
+}
+
+/// Refuses what cannot be written, and to write over what is built from: who compares
+/// the two wants both.
+fn keeps(recipe: &RecipeArg, path: &Path) -> Result<(), Failure> {
+    output::writable(path)?;
+    let real = |path: &Path| fs_err::canonicalize(path).ok();
+    let from = recipe.path();
+    if real(path).is_none_or(|there| real(&from) != Some(there)) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} would be replaced, and it is what is built from",
+        path.display()
+    );
+    Err(Failure::new(Exit::BadInput, message)
+        .with_hint("name another file to write with `-o FILE`"))
 }
 
 /// A step that failed can be entered, by a command that only this verb knows whole.
@@ -75,7 +110,7 @@ fn explain(args: &Args, error: BuildError) -> Failure {
         )),
         _ => None,
     };
-    let failure = Failure::from(error);
+    let failure = args.recipe.explain(error);
     match shell {
         Some(hint) => failure.with_hint(hint),
         None => failure,
@@ -83,7 +118,13 @@ fn explain(args: &Args, error: BuildError) -> Failure {
 }
 
 /// What a person wants to know at the end.
-fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::Path) -> String {
+fn summary(
+    args: &Args,
+    locked: &LockedRecipe,
+    built: &Built,
+    path: &Path,
+    given: Option<Digest>,
+) -> String {
     let recipe = locked.recipe();
     let took = built.took.as_secs_f64();
     let how = if built.cached {
@@ -116,6 +157,17 @@ fn summary(args: &Args, locked: &LockedRecipe, built: &Built, path: &std::path::
             }
         },
     ];
+    if let Some(given) = given {
+        let from = quoted(&args.recipe.recipe);
+        lines.push(match given == built.artefact {
+            true => format!("  given   {from} has the same bytes"),
+            false => format!(
+                "  given   {from} has other bytes: {}; `{} diff {from} {file}` shows which",
+                given.sha256.hex(),
+                workshop::program()
+            ),
+        });
+    }
     if !steps.is_empty() {
         lines.push(format!("  steps   {}", steps.join(", ")));
     }

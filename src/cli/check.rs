@@ -6,6 +6,7 @@ use lunikernel_builder::recipe::{Complaint, FILE_NAME, Recipe, RecipeError, Seve
 use serde::Serialize;
 
 use super::Context;
+use super::workshop::RecipeArg;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::paint;
@@ -40,6 +41,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let mut right = Vec::new();
     for path in &args.paths {
+        let recipe = path.clone();
+        RecipeArg { recipe }.refuse_packed()?;
         let path = shown(path);
         match Recipe::read(&path) {
             Ok(read) => {

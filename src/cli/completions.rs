@@ -1,6 +1,7 @@
 //! `luni completions`: what a shell needs to complete command lines.
 
 use clap_complete::Shell;
+use serde_json::json;
 
 use super::Context;
 use crate::exit::Exit;
@@ -19,6 +20,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "luni", &mut script);
-    context.print(&String::from_utf8_lossy(&script))?;
+    let script = String::from_utf8_lossy(&script);
+    if context.json() {
+        let shell = args.shell.to_string();
+        context.print_json(&json!({ "shell": shell, "script": script }))?;
+    } else {
+        context.print(&script)?;
+    }
     Ok(Exit::Ok)
 }

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "DIR")]
     cache: Option<PathBuf>,
 
-    /// A mirror to try before the recorded places; may be given several times
-    /// [default: $LUNI_MIRRORS, separated by spaces]
+    /// A mirror to try before the recorded places, an address, folder or archive; may be
+    /// given several times [default: $LUNI_MIRRORS, separated by spaces]
     #[arg(long, global = true, value_name = "URL", value_parser = mirror)]
     mirror: Vec<Url>,
 
@@ -95,7 +96,17 @@ impl Context {
 
     /// Opens the cache.
     pub(crate) fn cache(&self) -> Result<Cache, Failure> {
-        Ok(Cache::open(&self.cache_folder()?)?)
+        let folder = self.cache_folder()?;
+        Cache::open(&folder).map_err(|error| {
+            let failure = Failure::from(error);
+            match failure.hint() {
+                Some(_) => failure,
+                None => failure.with_hint(format!(
+                    "the cache would be {}: name another folder with `--cache DIR` or LUNI_CACHE",
+                    folder.display()
+                )),
+            }
+        })
     }
 
     /// Where the cache is, or would be.
@@ -129,9 +140,9 @@ impl Context {
                 mirror(text).map_err(|error| {
                     Failure::new(
                         Exit::Usage,
-                        format!("`{text}` in LUNI_MIRRORS is no address: {error}"),
+                        format!("`{text}` in LUNI_MIRRORS is no mirror: {error}"),
                     )
-                    .with_hint("write addresses such as `file:///srv/mirror`, separated by spaces")
+                    .with_hint("write folders, or addresses such as `file:///srv/mirror`, separated by spaces")
                 })
             })
             .collect()
@@ -214,13 +225,19 @@ impl Context {
 
     /// Prints data, as they are, to standard output.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        self.print_on(text).map(drop)
+    }
+
+    /// The same for those who have more to print, and stop where nobody reads it.
+    pub(crate) fn print_on(&self, text: &str) -> Result<ControlFlow<()>, Failure> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
             // A reader such as `head` has seen enough; that is no failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|error| {
-                Failure::new(Exit::Failed, "could not write to standard output").caused_by(&error)
-            }),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            Err(error) => Err(
+                Failure::new(Exit::Failed, "could not write to standard output").caused_by(&error),
+            ),
         }
     }
 
@@ -233,21 +250,30 @@ impl Context {
     }
 }
 
+/// A mirror by its address, or by the path of its folder or archive, which must be there:
+/// a mistyped address would otherwise be taken for a path.
 fn mirror(text: &str) -> Result<Url, String> {
-    const EXPECTED: &str = "expected an address such as `file:///srv/mirror`";
-    let url = Url::parse(text).map_err(|error| format!("{error}; {EXPECTED}"))?;
-    if MIRROR_SCHEMES.contains(&url.scheme()) {
-        Ok(url)
-    } else {
-        let other = url.scheme();
-        Err(format!("mirrors are not reached by {other}; {EXPECTED}"))
+    let url = mirror_or_folder(text)?;
+    if !text.contains("://") && !Path::new(text).exists() {
+        return Err(format!("there is no such folder; {MIRROR_EXPECTED}"));
     }
+    Ok(url)
 }
 
-/// A mirror by its address, or by the path of its folder or archive.
+const MIRROR_EXPECTED: &str =
+    "expected a folder that is there, or an address such as `file:///srv/mirror`";
+
+/// The same where a folder may still be made.
 pub(crate) fn mirror_or_folder(text: &str) -> Result<Url, String> {
-    if text.contains("://") {
-        return mirror(text);
+    if let Ok(url) = Url::parse(text)
+        && (text.contains("://") || url.scheme() == "file")
+    {
+        return match url.scheme() {
+            scheme if MIRROR_SCHEMES.contains(&scheme) => Ok(url),
+            other => Err(format!(
+                "mirrors are not reached by {other}; {MIRROR_EXPECTED}"
+            )),
+        };
     }
     let path = std::path::absolute(text).map_err(|error| error.to_string())?;
     Url::from_file_path(&path).map_err(|()| "it is no path".to_owned())

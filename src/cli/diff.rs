@@ -1,16 +1,17 @@
 //! `luni diff`: say what is different between two.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use lunikernel_builder::verify::compare::{self, Difference};
 use lunikernel_cache::artefact::{Artefact, ArtefactError};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Say what differs between two, down to the byte.
+/// Say what differs between two Lunikernels or files, down to the byte.
 ///
 /// Given two Lunikernels, it descends from the entry to the member of the initramfs,
 /// and further into archives, compressed files, ELF sections and lines of text. Given
@@ -18,7 +19,8 @@ use crate::failure::Failure;
 /// same, 10 that they differ.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The one: a Lunikernel, or any file
+    /// The one: a Lunikernel, the first digits (at least 8) of the SHA-256 of one in the
+    /// cache, or any file
     #[arg(value_name = "LEFT")]
     left: PathBuf,
 
@@ -47,8 +49,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn difference(left: &Path, right: &Path, context: &Context) -> Result<Option<Difference>, Failure> {
-    let (Some(one), Some(two)) = (lunikernel(left)?, lunikernel(right)?) else {
-        return Ok(compare::compare_files(left, right)?);
+    let (left, right) = (find(left, context)?, find(right, context)?);
+    let (Some(one), Some(two)) = (lunikernel(&left)?, lunikernel(&right)?) else {
+        return Ok(compare::compare_files(&left, &right)?);
     };
     let difference = compare::compare(&one, &two)?;
     if difference.is_none() {
@@ -58,6 +61,24 @@ fn difference(left: &Path, right: &Path, context: &Context) -> Result<Option<Dif
         }
     }
     Ok(difference)
+}
+
+/// Where the file is that `named` stands for.
+fn find(named: &Path, context: &Context) -> Result<PathBuf, Failure> {
+    let path = verify::find(named, context)?.path;
+    let wrong =
+        |message: String, hint: &str| Err(Failure::new(Exit::BadInput, message).with_hint(hint));
+    match fs_err::metadata(&path) {
+        Ok(there) if there.is_dir() => wrong(
+            format!("{} is a folder, and files are compared", path.display()),
+            "name two Lunikernels or other files; `diff -r` compares folders",
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => wrong(
+            format!("there is no file {}", path.display()),
+            "name two files, or Lunikernels in the cache by the SHA-256 that `luni cache ls` shows",
+        ),
+        _ => Ok(path),
+    }
 }
 
 /// Opens a Lunikernel; `None` where a file is none, or is damaged: then its bytes are

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::output;
-use super::workshop::{self, NetworkSteps, RecipeArg, size};
+use super::workshop::{self, NetworkSteps, RecipeArg, counted, size};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use lunikernel_builder::lock::LockedRecipe;
@@ -31,19 +31,25 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    if let Some(path) = &args.archive {
+        output::writable(path)?;
+    }
     let cache = context.cache()?;
     let locked = args.recipe.open(&cache)?;
     let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
     builder.network_steps = args.network.allowed(&args.recipe);
-    let fetched = context.runtime()?.block_on(builder.fetch(&locked))?;
+    let fetched = (context.runtime()?.block_on(builder.fetch(&locked)))
+        .map_err(|error| args.recipe.explain(error))?;
     let inputs = locked.inputs().count();
     context.say(&format!(
-        "all {inputs} inputs are in the cache; {fetched} fetched now"
+        "in the cache: {}; {fetched} fetched now",
+        counted(inputs)
     ));
     let mut answer = json!({ "inputs": inputs, "fetched": fetched });
     if let Some(path) = &args.archive {
         let written = write(path, &locked, &cache, context)?;
-        answer["archive"] = json!({ "file": path, "sha256": written.sha256, "size": written.size });
+        answer["archive"] =
+            json!({ "file": output::lossy(path), "sha256": written.sha256, "size": written.size });
         if !context.json() {
             context.print(&format!("{}  {}\n", written.sha256.hex(), path.display()))?;
         }

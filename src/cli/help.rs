@@ -64,7 +64,7 @@ pub(crate) fn overview(command: &Command) -> String {
     }
     // Only by name, so that the page stays one.
     text += &format!("{:<9}{}\n", "more", rest(command).join("  "));
-    text += "\nOptions: --cache DIR --mirror URL --offline --jobs N --json --quiet --version\n";
+    text += "\nOptions: --cache DIR --mirror URL --offline --sandbox WHICH --jobs N --json -q\n";
     text += "More:    luni help VERB";
     text
 }

@@ -2,22 +2,22 @@
 
 use std::path::PathBuf;
 
-use super::Context;
+use super::{Context, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use lunikernel_builder::inspect::inspect;
-use lunikernel_cache::artefact::Artefact;
 
-/// Show what is in one, and check every digest.
+/// Show what is in a Lunikernel; check all of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel: a zip
+    /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
+    /// cache
     #[arg(value_name = "LUNIKERNEL")]
     file: PathBuf,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let artefact = Artefact::open(&args.file)?;
+    let artefact = verify::artefact(&args.file, context)?;
     let inspection = inspect(&artefact, context.progress().as_ref())?;
     if context.json() {
         context.print_json(&inspection)?;

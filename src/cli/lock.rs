@@ -19,6 +19,9 @@ use super::workshop::{self, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+const RECIPE: &str = "The recipe: a file, or a folder with a recipe.yaml in it; with --check also a Lunikernel \
+                      or an archive of inputs";
+
 /// Pin every input of a recipe to exact bytes.
 ///
 /// Finds out what the names and versions in a recipe stand for, checks the signatures
@@ -26,6 +29,7 @@ use crate::failure::Failure;
 /// network are run, and what they make is pinned. What is locked already stays as it is,
 /// unless the recipe asks for something else now.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("recipe", |recipe| recipe.help(RECIPE).long_help(RECIPE)))]
 pub(crate) struct Args {
     #[command(flatten)]
     recipe: RecipeArg,
@@ -104,6 +108,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         )
         .with_hint(format!("name the recipe first: `{command}`")));
     }
+    args.recipe.refuse_packed()?;
     let recipe = args.recipe.read()?;
     let path = LockedRecipe::lock_path(&recipe.path);
     let old = match LockFile::read(&path) {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Command;
 use clap_mangen::Man;
+use serde_json::json;
 
+use super::environment::VARIABLES;
 use super::{Context, output};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -14,31 +16,59 @@ use crate::failure::Failure;
 /// `man -l luni-build.1` shows one; in `~/.local/share/man/man1` they are found by name.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The folder that they are written to
+    /// The folder that they are written to; it is made where it is not there
     folder: PathBuf,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let mut written = 0;
+    let mut written = Vec::new();
     // Its flattened copy has the options that are the same for every verb.
     let mut command = super::command().disable_help_subcommand(true);
     command.build();
+    fs_err::create_dir_all(&args.folder).map_err(|error| {
+        let message = format!("could not make the folder {}", args.folder.display());
+        Failure::new(Exit::Failed, message).caused_by(&error)
+    })?;
     write(&args.folder, &command, &mut written)?;
-    context.say(&format!("{written} pages are in {}", args.folder.display()));
+    if context.json() {
+        let (folder, pages) = (output::lossy(&args.folder), &written);
+        context.print_json(&json!({ "folder": folder, "pages": pages }))?;
+    }
+    context.say(&format!(
+        "{} pages are in {}",
+        written.len(),
+        args.folder.display()
+    ));
     Ok(Exit::Ok)
 }
 
 /// Writes the page of `command` and those of what is below it.
-fn write(folder: &Path, command: &Command, written: &mut usize) -> Result<(), Failure> {
+fn write(folder: &Path, command: &Command, written: &mut Vec<String>) -> Result<(), Failure> {
     let man = Man::new(command.clone());
     let path = folder.join(man.get_filename());
-    output::write_by(&path, |file| man.render(&mut &mut *file).map_err(unwritten))?;
-    *written += 1;
+    let is_first = written.is_empty();
+    output::write_by(&path, |file| {
+        man.render(&mut &mut *file).map_err(unwritten)?;
+        match is_first {
+            true => file.write_all(environment().as_bytes()).map_err(unwritten),
+            false => Ok(()),
+        }
+    })?;
+    written.push(man.get_filename());
     let below = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     for verb in below {
         write(folder, verb, written)?;
     }
     Ok(())
+}
+
+/// The section on variables, in roff, for the page of luni itself.
+fn environment() -> String {
+    let mut text = ".SH ENVIRONMENT\n".to_owned();
+    for (name, about) in VARIABLES {
+        text += &format!(".TP\n\\fB{name}\\fR\n{}\n", about.replace('-', "\\-"));
+    }
+    text
 }
 
 fn unwritten(error: std::io::Error) -> Failure {

@@ -8,6 +8,7 @@ mod completions;
 mod context;
 mod diff;
 mod doctor;
+mod environment;
 mod export;
 mod fetch;
 mod help;

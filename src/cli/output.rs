@@ -1,12 +1,15 @@
 //! Writing files that the user asked for: whole or not at all.
 
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
+use serde::Serializer;
 use tempfile::NamedTempFile;
 
+use super::workshop::quoted;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -43,23 +46,79 @@ pub(crate) fn copy_whole(from: &Path, path: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Whether a file can be written to `path`, as far as that shows beforehand: what takes
+/// long is not to be done for nothing.
+pub(crate) fn writable(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let wrong =
+        |message: String, hint: String| Err(Failure::new(Exit::BadInput, message).with_hint(hint));
+    if path == Path::new("-") {
+        return wrong(
+            "`-` is no file to write to".to_owned(),
+            "name a file; the result is bytes, and standard output has its SHA-256".to_owned(),
+        );
+    }
+    let ends_as_folder = path.as_os_str().as_bytes().ends_with(b"/");
+    if ends_as_folder || path.file_name().is_none() || path.is_dir() {
+        return wrong(
+            format!("`{shown}` names a folder, and a file is to be written"),
+            format!("name a file in it: {}", quoted(&path.join("FILE"))),
+        );
+    }
+    // Renaming over it would destroy a device, and turn a link into a file.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return wrong(
+            format!("{shown} is there and is not a regular file"),
+            "name another file to write to".to_owned(),
+        );
+    }
+    let folder = folder_of(path);
+    match fs::metadata(folder) {
+        Ok(there) if there.is_dir() => Ok(()),
+        Ok(_) => wrong(
+            format!("could not write {shown}: {} is no folder", folder.display()),
+            "name a file in a folder".to_owned(),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => wrong(
+            format!(
+                "could not write {shown}: there is no folder {}",
+                folder.display()
+            ),
+            format!("make it with `mkdir -p {}`", quoted(folder)),
+        ),
+        // Writing says more.
+        Err(_) => Ok(()),
+    }
+}
+
+/// The folder that `path` is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A path as data have it: JSON is Unicode, and a path need not be.
+pub(crate) fn lossy(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The same for a field of what is written as JSON.
+pub(crate) fn lossily<S: Serializer>(
+    path: impl AsRef<Path>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.as_ref().to_string_lossy())
+}
+
 /// Writes a file beside `path`, then gives it that name in one step.
 fn place(
     path: &Path,
     write: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    // Renaming over it would destroy a device, and turn a link into a file.
-    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        return Err(Failure::new(
-            Exit::BadInput,
-            format!("{} is there and is not a regular file", path.display()),
-        )
-        .with_hint("name another file with `-o FILE`"));
-    }
+    writable(path)?;
+    let folder = folder_of(path);
     let attempt = || {
         let mut temp = tempfile::Builder::new()
             .prefix(".luni-")
@@ -74,12 +133,8 @@ fn place(
         let failure = Failure::new(Exit::Failed, format!("could not write {}", path.display()))
             .caused_by(&error);
         match error.kind() {
-            ErrorKind::NotFound => failure.with_hint(format!(
-                "make its folder with `mkdir -p {}`",
-                folder.display()
-            )),
             ErrorKind::StorageFull => {
-                failure.with_hint(format!("`df -h {}` shows how full it is", folder.display()))
+                failure.with_hint(format!("`df -h {}` shows how full it is", quoted(folder)))
             }
             _ => failure,
         }

@@ -7,22 +7,24 @@ use lunikernel_cache::Digest;
 use lunikernel_cache::artefact::Artefact;
 use serde_json::json;
 
-use super::Context;
 use super::output;
 use super::workshop::{self, quoted, size};
+use super::{Context, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Lay a zip or folder over one, without a build.
+/// Lay a zip or folder over a Lunikernel.
 ///
-/// What an overlay has at a path is there when the machine boots; an empty file .wh.NAME
+/// Nothing is built for it. What an overlay has at a path is there when the machine boots; an empty file .wh.NAME
 /// removes NAME. Several overlays are laid over each other in the order given. The
 /// result depends on the base and on the names, modes and contents of what is laid over
 /// it, not on the tool that made the zip. On standard output: the SHA-256 and the file,
 /// as sha256sum prints them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel that is the base
+    /// The Lunikernel that is the base: a zip, or the first digits (at least 8) of the
+    /// SHA-256 of one in the cache
+    #[arg(value_name = "LUNIKERNEL")]
     base: PathBuf,
 
     /// A zip or a folder with what belongs at `/`
@@ -45,22 +47,23 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let progress = context.progress();
-    let base = Artefact::open(&args.base)?;
+    let base = verify::artefact(&args.base, context)?;
+    let path = args.output.clone().unwrap_or_else(|| {
+        let name = &base.manifest().name;
+        PathBuf::from(format!("{name}-overlaid.luni.zip"))
+    });
+    output::writable(&path)?;
     let limits = Limits {
         size: args.max_size.saturating_mul(1 << 20),
         ratio: args.max_ratio,
     };
     let blobs = cache.blobs();
     let prepared = overlay::prepare(&base, &args.overlays, &limits, blobs, progress.as_ref())?;
-    let path = args.output.clone().unwrap_or_else(|| {
-        let name = &base.manifest().name;
-        PathBuf::from(format!("{name}-overlaid.luni.zip"))
-    });
     let digest = output::write_by(&path, |out| prepared.write(out, progress.as_ref()))?;
     if context.json() {
         context.print_json(&json!({
             "artefact": digest,
-            "file": path,
+            "file": output::lossy(&path),
             "overlaid": prepared.overlaid(),
             "changes": prepared.changes(),
         }))?;

@@ -3,29 +3,34 @@
 mod machine;
 
 use std::io::Read as _;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use lunikernel_builder::boot::{self, AccelChoice, BootEvent, BootOutcome, Forward, Machine};
+use lunikernel_builder::boot::{
+    self, AccelChoice, BootError, BootEvent, BootOutcome, Forward, Machine,
+};
 use lunikernel_builder::recipe::{self, BootTest, Recipe, RecipeError};
 use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::{Artefact, RECIPE};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::paint;
 
-/// Boot one in QEMU or by Solo5's tender.
+/// Boot a Lunikernel in QEMU or by Solo5's tender.
 ///
 /// Ends when the machine does, or when all that is expected of it has come. The
-/// machine reaches nothing outside; with `--net` its ports are reached from here.
+/// machine reaches nothing outside; with `--net` its ports are reached from here. Its
+/// console is shown and takes no input. It is stopped where nobody reads on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel
-    #[arg(value_name = "ZIP")]
+    /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
+    /// cache
+    #[arg(value_name = "LUNIKERNEL")]
     artefact: PathBuf,
 
     /// Wait for a line on the console that has this text in it
@@ -134,7 +139,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let artefact = Artefact::open(&args.artefact)?;
+    let artefact = verify::artefact(&args.artefact, context)?;
     let cache = context.cache()?;
     let folder = cache.scratch()?;
     let machine = machine::unpack(&artefact, args, folder.path())?;
@@ -155,15 +160,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             options.http = test.http;
             let seconds = args.timeout.unwrap_or(test.timeout_seconds);
             options.timeout = Some(Duration::from_secs(seconds));
-            tell(context, &format!("test: {}", test.name));
-            let outcome = boot_once(&machine, &options, context)?;
+            context.say(&format!("test: {}", test.name));
+            let Some(outcome) = boot_once(&machine, &options, context)? else {
+                return Ok(Exit::Ok);
+            };
             reports.push(report(Some(test.name), outcome, context));
         }
     } else {
         options.expect.clone_from(&args.expect);
         let patience = args.expect.as_ref().map(|_| PATIENCE);
         options.timeout = args.timeout.or(patience).map(Duration::from_secs);
-        let outcome = boot_once(&machine, &options, context)?;
+        let Some(outcome) = boot_once(&machine, &options, context)? else {
+            return Ok(Exit::Ok);
+        };
         reports.push(report(None, outcome, context));
     }
     if context.json() {
@@ -191,11 +200,12 @@ fn tests(artefact: &Artefact) -> Result<Vec<BootTest>, Failure> {
     Ok(recipe.tests)
 }
 
+/// Boots it; `None` where nobody reads on what it says.
 fn boot_once(
     machine: &Machine,
     options: &boot::Options,
     context: &Context,
-) -> Result<BootOutcome, Failure> {
+) -> Result<Option<BootOutcome>, Failure> {
     let mut unshown = None;
     let outcome = boot::run(machine, options, &mut |event| match event {
         BootEvent::Starting {
@@ -204,27 +214,29 @@ fn boot_once(
             forwards,
         } => {
             if let Some(why) = why_no_kvm {
-                tell(context, &format!("no hardware virtualisation: {why}"));
+                context.say(&format!("no hardware virtualisation: {why}"));
             }
-            tell(context, &format!("booting by {accel}"));
+            context.say(&format!("booting by {accel}"));
             for Forward { host, guest } in forwards {
-                tell(
-                    context,
-                    &format!("127.0.0.1:{host} is the machine's port {guest}"),
-                );
+                context.say(&format!("127.0.0.1:{host} is the machine's port {guest}"));
             }
+            ControlFlow::Continue(())
         }
         // With `--json` the report is the data, and the console is for people.
         BootEvent::Line(line) if context.json() => tell(context, line),
-        BootEvent::Line(line) => {
-            if let Err(failure) = context.print(&format!("{line}\n")) {
-                unshown.get_or_insert(failure);
+        BootEvent::Line(line) => match context.print_on(&format!("{line}\n")) {
+            Ok(answer) => answer,
+            Err(failure) => {
+                unshown = Some(failure);
+                ControlFlow::Break(())
             }
-        }
-    })?;
-    match unshown {
-        Some(failure) => Err(failure),
-        None => Ok(outcome),
+        },
+    });
+    match (outcome, unshown) {
+        (_, Some(failure)) => Err(failure),
+        // Whoever read the console has seen enough.
+        (Err(BootError::BrokenOff), None) => Ok(None),
+        (outcome, None) => Ok(Some(outcome?)),
     }
 }
 
@@ -235,7 +247,7 @@ fn report(test: Option<String>, outcome: BootOutcome, context: &Context) -> Repo
         (None, Some(_)) => "what was expected came",
         (None, None) => "ended",
     };
-    tell(context, &format!("{what} after {took_seconds:.1} s"));
+    context.say(&format!("{what} after {took_seconds:.1} s"));
     Report {
         test,
         accel: outcome.accel.to_string(),
@@ -245,8 +257,10 @@ fn report(test: Option<String>, outcome: BootOutcome, context: &Context) -> Repo
     }
 }
 
-fn tell(context: &Context, line: &str) {
-    if !context.quiet() {
-        paint::tell(&format!("{line}\n"));
+/// Tells people, and says whether anybody listens on.
+fn tell(context: &Context, line: &str) -> ControlFlow<()> {
+    match context.quiet() || paint::told(&format!("{line}\n")) {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
     }
 }

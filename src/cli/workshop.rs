@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use indicatif::BinaryBytes;
 use lunikernel_builder::archive::{Archive, is_archive};
-use lunikernel_builder::build::{Builder, Recall};
-use lunikernel_builder::fetch::{FetchOptions, Fetcher};
+use lunikernel_builder::build::{BuildError, Builder, Recall};
+use lunikernel_builder::fetch::{FetchError, FetchOptions, Fetcher};
 use lunikernel_builder::lock::{LockedRecipe, unseal};
 pub(crate) use lunikernel_builder::recipe::quoted;
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
@@ -89,17 +89,55 @@ impl RecipeArg {
         cache: &Cache,
         work: impl FnOnce(ReadRecipe) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        if is_archive(&self.path()) {
-            let folder = cache.scratch()?;
-            let at = folder.path().join("recipe");
-            let recipe = Archive::open(&self.path())?.unpack(cache, &at, &Silent)?;
-            return work(Recipe::read(&recipe)?);
-        }
-        let Some(artefact) = self.artefact()? else {
-            return work(self.read()?);
+        let folder = match self.is_packed() {
+            true => cache.scratch()?,
+            false => return work(self.read()?),
         };
-        let folder = cache.scratch()?;
-        work(Recipe::read(&unseal(&artefact, folder.path())?)?)
+        let unpacked = || {
+            let path = match self.artefact()? {
+                Some(artefact) => unseal(&artefact, folder.path())?,
+                None => {
+                    let at = folder.path().join("recipe");
+                    Archive::open(&self.path())?.unpack(cache, &at, &Silent)?
+                }
+            };
+            work(Recipe::read(&path)?)
+        };
+        unpacked().map_err(|failure: Failure| failure.about_packed(folder.path(), &self.recipe))
+    }
+
+    /// Refuses a Lunikernel or an archive of inputs, for verbs that only take recipes.
+    pub(crate) fn refuse_packed(&self) -> Result<(), Failure> {
+        let path = self.path();
+        let (is, hint) = if self.is_zip() {
+            let hint = format!(
+                "see what is in it with `{}`, or build it again with `{}`",
+                Self::command_for(&path, "inspect"),
+                Self::command_for(&path, "build")
+            );
+            ("a zip, as Lunikernels are", hint)
+        } else if is_archive(&path) {
+            let hint = format!("build it with `{}`", Self::command_for(&path, "build"));
+            ("an archive of inputs", hint)
+        } else {
+            return Ok(());
+        };
+        let message = format!("{} is {is}, and no recipe", path.display());
+        Err(Failure::new(Exit::BadInput, message).with_hint(hint))
+    }
+
+    /// A failure with the command by which inputs of this recipe are fetched.
+    pub(crate) fn explain(&self, error: BuildError) -> Failure {
+        let lacks = matches!(error, BuildError::Fetch(FetchError::Offline(_)));
+        let failure = Failure::from(error);
+        match lacks {
+            true => failure.with_hint(format!(
+                "fetch them first, without `--offline`: `{}`; or name a mirror on disk with \
+                 `--mirror FOLDER`",
+                self.command("fetch")
+            )),
+            false => failure,
+        }
     }
 
     /// Whether it is a Lunikernel or an archive of inputs, which may be a stranger's.
@@ -209,6 +247,14 @@ pub(crate) fn program() -> String {
     } else {
         &called
     }))
+}
+
+/// How many inputs, for people.
+pub(crate) fn counted(inputs: usize) -> String {
+    match inputs {
+        1 => "1 input".to_owned(),
+        many => format!("{many} inputs"),
+    }
 }
 
 /// A size for people, in the units that progress is reported in and limits are given in.

@@ -1,6 +1,7 @@
 //! Exported disks, booted: by both kinds of firmware from the disks that clouds have.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -8,14 +9,18 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use super::support::exported::{Site, need};
+use super::support::exported::{Site, need, printed};
 
 /// How long one boot may take: under emulation it takes about 20 s on two idle processors.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What tells that the Lunikernel's init runs.
-const UP: &str = "luni: hello 1.0.0 is up";
+pub(crate) const UP: &str = "luni: hello 1.0.0 is up";
+/// What GRUB adds to the command line of a kernel that it takes out of an EFI program, and
+/// to that of one in a file.
+pub(super) const WITHIN: &str = "Command line: BOOT_IMAGE=(uki)";
+const IN_A_FILE: &str = "Command line: BOOT_IMAGE=/vmlinuz ";
 /// Where Debian's package `ovmf` has UEFI firmware.
-const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+pub(super) const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 
 /// A machine; ended when this goes.
 struct Machine(Child);
@@ -86,23 +91,27 @@ fn boots(test: &str, firmware: &str, device: &str) {
     };
     let folder = tempfile::tempdir().unwrap();
     site.made(folder.path(), "raw", &[]);
-    let mut command = machine(&qemu);
-    command.args(["-drive", "file=hello.raw,format=raw,if=none,id=disk"]);
-    command
-        .args(["-snapshot", "-device"])
-        .args(device.split(' '));
+    let mut command = from_disk(&qemu, folder.path(), device);
     if firmware == "uefi" {
         let drive = format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF}");
         command.args(["-drive", &drive]);
     }
-    let console = console(command.current_dir(folder.path()), UP);
+    let console = console(&mut command, UP);
     let said = |text: &str| console.iter().any(|line| line.contains(text));
-    // The kernel tells of the firmware that it finds; GRUB adds a word to its command line.
+    // The kernel tells of the firmware that it finds.
     assert_eq!(said("efi: EFI v"), firmware == "uefi");
-    assert_eq!(
-        said("Command line: BOOT_IMAGE=/vmlinuz "),
-        firmware == "bios"
-    );
+    assert_eq!(said(WITHIN), firmware == "bios");
+}
+
+/// A machine with the disk `hello.raw` of a folder.
+fn from_disk(qemu: &PathBuf, folder: &Path, device: &str) -> Command {
+    let mut command = machine(qemu);
+    command.args(["-drive", "file=hello.raw,format=raw,if=none,id=disk"]);
+    command
+        .args(["-snapshot", "-device"])
+        .args(device.split(' '))
+        .current_dir(folder);
+    command
 }
 
 pub(crate) fn machine(qemu: &PathBuf) -> Command {
@@ -113,7 +122,7 @@ pub(crate) fn machine(qemu: &PathBuf) -> Command {
     command
 }
 
-fn has_ovmf(name: &str) -> bool {
+pub(super) fn has_ovmf(name: &str) -> bool {
     let there = Path::new(OVMF).exists();
     if !there {
         lunikernel_testing::left_out(name, &format!("there is no {OVMF}"));
@@ -153,6 +162,51 @@ fn by_uefi_from_virtio_scsi() {
 #[test]
 fn by_uefi_from_nvme() {
     boots("by_uefi_from_nvme", "uefi", NVME);
+}
+
+/// Without an EFI program, of which kernel and initramfs could be taken.
+#[test]
+fn by_bios_alone() {
+    let name = "export::boots::by_bios_alone";
+    let Some(qemu) = need(name, "qemu-system-x86_64") else {
+        return;
+    };
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    site.made(folder.path(), "raw", &["--firmware", "bios"]);
+    let mut command = from_disk(&qemu, folder.path(), VIRTIO_BLK);
+    let console = console(&mut command, UP);
+    assert!(console.iter().any(|line| line.contains(IN_A_FILE)));
+}
+
+/// An initramfs of several pieces, each compressed by itself, with zeros behind the last.
+#[test]
+fn with_an_overlay_by_bios() {
+    let name = "export::boots::with_an_overlay_by_bios";
+    let Some(qemu) = need(name, "qemu-system-x86_64") else {
+        return;
+    };
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mine = folder.path().join("mine");
+    fs::create_dir_all(mine.join("etc/luni/services")).unwrap();
+    let service = "#!/bin/busybox sh\necho 'hello: from an overlay'\nexec sleep 1000\n";
+    let file = mine.join("etc/luni/services/hello");
+    fs::write(&file, service).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+    let zip = folder.path().join("laid.luni.zip");
+    let mut overlay = site.luni(&folder.path().join("cache"));
+    overlay.arg("overlay").arg(site.zip()).arg(mine);
+    printed(&overlay.arg("-o").arg(&zip).output().unwrap());
+    let mut export = site.export_of(&zip, folder.path(), "raw");
+    printed(&export.output().unwrap());
+    let mut command = from_disk(&qemu, folder.path(), VIRTIO_BLK);
+    let console = console(&mut command, "hello: from an overlay");
+    assert!(console.iter().any(|line| line.contains(WITHIN)));
 }
 
 /// By the script that comes with the image.

@@ -56,6 +56,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (Protocol::Solo5Virtio, "ec2", "Nitro machines have neither"),
         (Protocol::XenPvh, "kvm", "it is started by PVH"),
+        (Protocol::Solo5Spt, "iso", "by a tender of Solo5's"),
         (Protocol::Multiboot, "bundle", "it is run by no tender"),
         (Protocol::Multiboot, "uki", "Multiboot, which needs a BIOS"),
     ] {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
+use rustix::process::Signal;
 
 use super::support::exported::{Site, need};
 use super::support::transcript;
@@ -25,16 +26,20 @@ fn a_signal_leaves_nothing() {
         return;
     };
     let mut stopped = 0;
-    for (signal, after) in [
-        (rustix::process::Signal::INT, "writing hello.raw"),
-        (rustix::process::Signal::KILL, "writing hello.vdi"),
-        (rustix::process::Signal::TERM, "writing hello.qcow2"),
+    // The last two disks take long: what is in the image is deflated again for them.
+    const DISKS: &str = "raw,vdi,kvm,vmdk";
+    const BUNDLES: &str = "cloud-hypervisor,firecracker,pxe,xen";
+    for (signal, formats, after) in [
+        (Signal::INT, DISKS, "writing hello.raw"),
+        (Signal::KILL, DISKS, "writing hello.vdi"),
+        (Signal::TERM, DISKS, "writing hello.qcow2"),
+        (Signal::INT, BUNDLES, "checking"),
+        (Signal::INT, BUNDLES, "writing hello.cloud-hypervisor.tar"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        // The last two take long: what is in the image is deflated again for them.
         let mut child = site
-            .export(folder.path(), "raw,vdi,kvm,vmdk")
-            .args(["--size", "40G"])
+            .export(folder.path(), formats)
+            .args(["--size", "40G", "--force"])
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -65,37 +70,39 @@ fn a_full_disk_leaves_nothing() {
     let Some(site) = Site::of_hello(name) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let export = site.export(folder.path(), "uki,raw");
     let script = r#"
         mkdir small && mount -t tmpfs -o size=20M none small || exit 99
         "$@" -o small
         echo "ended with $?"
         ls -A small
     "#;
-    let mut command = Command::new(unshare);
-    command.args(["-r", "-m", "sh", "-c", script, "sh"]);
-    command.arg(export.get_program()).args(export.get_args());
-    command.current_dir(folder.path());
-    for (key, value) in export.get_envs() {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
+    for formats in ["uki,raw", "firecracker"] {
+        let folder = tempfile::tempdir().unwrap();
+        let export = site.export(folder.path(), formats);
+        let mut command = Command::new(&unshare);
+        command.args(["-r", "-m", "sh", "-c", script, "sh"]);
+        command.arg(export.get_program()).args(export.get_args());
+        command.current_dir(folder.path());
+        for (key, value) in export.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        let output = command.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            let why = format!("nothing can be mounted here: {errors}");
+            return lunikernel_testing::left_out(name, &why);
+        }
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "ended with 1\n",
+            "{errors}"
+        );
+        assert!(errors.contains("No space left on device"), "{errors}");
+        assert!(errors.contains("hint: free some space"), "{errors}");
     }
-    let output = command.output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !output.status.success() {
-        let why = format!("nothing can be mounted here: {errors}");
-        return lunikernel_testing::left_out(name, &why);
-    }
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "ended with 1\n",
-        "{errors}"
-    );
-    assert!(errors.contains("No space left on device"), "{errors}");
-    assert!(errors.contains("hint: free some space"), "{errors}");
 }
 
 #[test]

@@ -271,7 +271,7 @@ fn a_bundle_tells_the_tender_of_devices() {
 #[test]
 fn digests_are_the_committed_ones() {
     let name = "export::unikernels::digests_are_the_committed_ones";
-    const DISKS: &str = "ec2,gce,kvm,raw,vdi,vhd,vhdx,vmdk";
+    const DISKS: &str = "ec2,gce,iso,kvm,raw,vdi,vhd,vhdx,vmdk";
     for (shipped, formats, committed) in [
         (&HELLO, DISKS, "unikernel-hello-exports.sha256"),
         (&SOLO5, "bundle", "solo5-hello-exports.sha256"),

@@ -27,16 +27,19 @@ fn rounds_are_exported_and_compared() {
     };
     let said = luni(
         "verify-reproducibility",
-        &["recipe", "--export", "ec2,kvm,uki", "--json"],
+        &["recipe", "--export", "azure,ec2,iso,kvm,pxe,uki", "--json"],
     );
     let report: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["verdict"], "GOOD", "{said}");
     let [one, two] = [0, 1].map(|round| &report["rounds"][round]["exports"]);
     assert_eq!(one, two);
-    assert_eq!(one.as_object().unwrap().len(), 7, "{said}");
+    assert_eq!(one.as_object().unwrap().len(), 10, "{said}");
 
     luni("build", &["recipe", "-o", "small.luni.zip"]);
-    luni("export", &["small.luni.zip", "--to", "ec2,kvm,uki"]);
+    luni(
+        "export",
+        &["small.luni.zip", "--to", "azure,ec2,iso,kvm,pxe,uki"],
+    );
     let manifest = fs::read(small.path("small.export.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     for (file, digest) in one.as_object().unwrap() {

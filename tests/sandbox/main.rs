@@ -41,7 +41,9 @@ mod mixed;
 mod network;
 mod outputs;
 mod own_engine;
+mod restarted;
 mod surroundings;
+mod tls;
 mod traced;
 mod users;
 

@@ -1,6 +1,6 @@
-//! `luni --sandbox mix verify-reproducibility` with a real engine.
+//! `luni --sandbox mix verify-reproducibility`, and what `auto` chooses, with a real engine.
 
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -79,4 +79,88 @@ fn a_step_that_tells_docker_from_here_is_found() {
 #[test]
 fn a_step_that_tells_podman_from_here_is_found() {
     a_step_that_tells_them_apart_is_found(PODMAN);
+}
+
+const SAME: &str =
+    "  - name: only\n    root: [base, shell]\n    run: echo same > out\n    outputs: [out]\n";
+
+/// What `command` with `--json` printed.
+fn answer(command: &mut Command) -> Value {
+    let output = command.arg("--json").output().unwrap();
+    assert!(output.status.success(), "{}", transcript(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn auto_says_where_it_is_native() {
+    let Some(small) = Small::new(&lunikernel_testing::this_test(), SAME) else {
+        return;
+    };
+    let auto = |verb: &str| {
+        let mut command = small.luni(verb);
+        command.arg("recipe").env("LUNI_SANDBOX", "auto");
+        command
+    };
+    let built = answer(&mut auto("build"));
+    assert_eq!(built["steps"][0]["sandbox"], "native", "{built:#}");
+    assert_eq!(built["steps"][0]["engine"], Value::Null);
+    let report = answer(auto("verify").args(["--vary", "umask"]));
+    assert_eq!(sandboxes(&report), ["native", "native"]);
+    let text = auto("verify").args(["--vary", "umask"]).output().unwrap();
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("\nsandbox     native\n"), "{text}");
+}
+
+/// Where namespaces of users are used up, `auto` takes the engine, and says which.
+fn auto_says_which_engine_it_took(engine: &str, name: &str) {
+    let Some(address) = address(engine) else {
+        return;
+    };
+    let Some(small) = Small::new(&lunikernel_testing::this_test(), SAME) else {
+        return;
+    };
+    let auto = |verb: &str| {
+        let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+        let luni = small.luni(verb);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--user", "--map-root-user", "sh", "-c", script, "sh"])
+            .arg(luni.get_program())
+            .args(luni.get_args())
+            .args(["recipe", "--sandbox", "auto"])
+            .current_dir(small.path(""))
+            .env("LUNI_CACHE", small.path("cache"))
+            .env("DOCKER_HOST", &address);
+        command
+    };
+    let which = |place: &Value| {
+        assert_eq!(place["sandbox"], "docker", "{place:#}");
+        let engine = place["engine"].as_str().unwrap();
+        assert!(
+            engine.starts_with(name) && engine.contains("(API "),
+            "{engine}"
+        );
+    };
+    which(&answer(&mut auto("build"))["steps"][0]);
+    let report = answer(auto("verify").args(["--vary", "umask"]));
+    for round in report["rounds"].as_array().unwrap() {
+        which(round);
+        which(&round["steps"][0]);
+    }
+    let text = auto("verify").args(["--vary", "umask"]).output().unwrap();
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(
+        text.contains(&format!("\nsandbox     docker: {name} ")),
+        "{text}"
+    );
+}
+
+#[test]
+fn auto_says_that_it_took_docker() {
+    auto_says_which_engine_it_took(DOCKER, "Docker");
+}
+
+#[test]
+fn auto_says_that_it_took_podman() {
+    auto_says_which_engine_it_took(PODMAN, "Podman");
 }

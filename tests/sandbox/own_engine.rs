@@ -1,5 +1,6 @@
 //! Docker engines that a test may kill, or fill the disk of.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +14,27 @@ pub(crate) struct OwnEngine {
     pub(crate) process: Child,
     /// Its files, where they are on a file system of their own.
     disk: Option<Disk>,
+    /// Where it listens besides its socket.
+    tls: Option<Tls>,
+}
+
+/// A listener for clients with a certificate.
+struct Tls {
+    port: u16,
+    certificates: PathBuf,
+}
+
+impl Tls {
+    fn arguments(&self) -> Vec<String> {
+        let file = |name: &str| self.certificates.join(name).display().to_string();
+        vec![
+            format!("--host=tcp://127.0.0.1:{}", self.port),
+            "--tlsverify".to_owned(),
+            format!("--tlscacert={}", file("ca.pem")),
+            format!("--tlscert={}", file("server-cert.pem")),
+            format!("--tlskey={}", file("server-key.pem")),
+        ]
+    }
 }
 
 /// A file system in memory.
@@ -48,8 +70,15 @@ impl OwnEngine {
         format!("unix://{}", self.folder.path().join("socket").display())
     }
 
-    fn spawn(folder: &Path) -> std::io::Result<Child> {
+    /// Where it listens for TLS, as `HOST:PORT`.
+    pub(crate) fn secure(&self) -> String {
+        let tls = self.tls.as_ref().expect("it was started so");
+        format!("127.0.0.1:{}", tls.port)
+    }
+
+    fn spawn(folder: &Path, tls: Option<&Tls>) -> std::io::Result<Child> {
         Command::new("dockerd")
+            .args(tls.map(Tls::arguments).unwrap_or_default())
             .arg("--data-root")
             .arg(folder.join("data"))
             .arg("--exec-root")
@@ -66,7 +95,7 @@ impl OwnEngine {
 
     /// `None` where there can be none, with the test left out.
     pub(crate) fn start() -> Option<Self> {
-        let started = Self::started(false);
+        let started = Self::started(false, None);
         if started.is_none() {
             let test = lunikernel_testing::this_test();
             lunikernel_testing::left_out(&test, "no Docker engine of its own can be started here");
@@ -76,7 +105,7 @@ impl OwnEngine {
 
     /// The same with a disk that can be filled.
     pub(crate) fn with_disk() -> Option<Self> {
-        let started = Self::started(true);
+        let started = Self::started(true, None);
         if started.is_none() {
             let test = lunikernel_testing::this_test();
             let reason = "no Docker engine with a disk of its own can be started here";
@@ -85,17 +114,40 @@ impl OwnEngine {
         started
     }
 
-    fn started(with_disk: bool) -> Option<Self> {
+    /// The same that listens on a port of 127.0.0.1 too, for those who have a certificate:
+    /// `certificates` is the folder of `ca.pem`, `server-cert.pem` and `server-key.pem`.
+    pub(crate) fn with_tls(certificates: &Path) -> Option<Self> {
+        // Whoever is quicker may have the port before the engine asks for it.
+        let tries = (0..5).map(|_| {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            Tls {
+                port: free.local_addr().unwrap().port(),
+                certificates: certificates.to_owned(),
+            }
+        });
+        let started = tries
+            .into_iter()
+            .find_map(|tls| Self::started(false, Some(tls)));
+        if started.is_none() {
+            let test = lunikernel_testing::this_test();
+            let reason = "no Docker engine of its own that speaks TLS can be started here";
+            lunikernel_testing::left_out(&test, reason);
+        }
+        started
+    }
+
+    fn started(with_disk: bool, tls: Option<Tls>) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let disk = match with_disk {
             true => Some(Disk::mount(&folder.path().join("data"))?),
             false => None,
         };
-        let process = Self::spawn(folder.path()).ok()?;
+        let process = Self::spawn(folder.path(), tls.as_ref()).ok()?;
         let mut engine = Self {
             folder,
             process,
             disk,
+            tls,
         };
         engine.wait().then_some(engine)
     }
@@ -145,7 +197,7 @@ impl OwnEngine {
     pub(crate) fn restart(&mut self) {
         self.end_containerd(rustix::process::Signal::KILL);
         let _ = fs::remove_file(self.folder.path().join("pid"));
-        self.process = Self::spawn(self.folder.path()).unwrap();
+        self.process = Self::spawn(self.folder.path(), self.tls.as_ref()).unwrap();
         let log = self.folder.path().join("log");
         assert!(self.wait(), "{}", fs::read_to_string(log).unwrap());
     }

@@ -5,8 +5,9 @@ use std::process::{Command, Output};
 
 use fs_err as fs;
 use lunikernel_cache::Sha256;
+use lunikernel_exporters::manifest::ExportManifest;
 
-use super::{hello, project, transcript};
+use super::{hello, matches, project, transcript};
 
 /// A Lunikernel, and mirrors with all that an export of it needs beside it.
 pub(crate) struct Site {
@@ -100,6 +101,23 @@ impl Site {
         command.current_dir(folder);
         command.args(["export", "--to", formats]).arg(zip);
         command
+    }
+
+    /// Whether exports of `zip` to disks, and to `more`, have the digests that are committed
+    /// in `golden`. After a change that was meant, `UPDATE=1` writes them anew.
+    #[track_caller]
+    pub(crate) fn has_golden_exports(&self, zip: &Path, more: &str, golden: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = self.export_of(zip, folder.path(), &format!("ec2,gce,kvm,raw,{more}"));
+        // Its kernel need not have the drivers for every cloud.
+        let made = printed(&command.arg("--force").output().unwrap()).replace("./", "");
+        let manifest = fs::read_dir(folder.path()).unwrap();
+        let mut manifest = manifest.map(|it| it.unwrap().path());
+        let manifest = manifest.find(|it| it.to_string_lossy().ends_with(".export.json"));
+        let manifest = ExportManifest::parse(&fs::read(manifest.unwrap()).unwrap()).unwrap();
+        let block_digest = manifest.disk.unwrap().block_digest.hex();
+        let made = format!("{made}{block_digest}  block digest\n");
+        assert!(matches(&made, &project("tests/golden").join(golden)));
     }
 
     /// Exports into `folder`, and says what was printed.

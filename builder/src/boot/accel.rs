@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -146,8 +147,11 @@ fn probe(qemu: &Path, kernel: &Path) -> String {
         forwards: &[],
         good_end: plan.good_end(),
     };
-    let booted = Running::start(plan.command(qemu, Accel::Kvm, &[]))
-        .and_then(|running| watch::watch(running, watched, &options, &mut |_| ()));
+    let booted = Running::start(plan.command(qemu, Accel::Kvm, &[])).and_then(|running| {
+        watch::watch(running, watched, &options, &mut |_| {
+            ControlFlow::Continue(())
+        })
+    });
     match booted {
         Ok(_) => WORKS.to_owned(),
         Err(BootError::Deadline { last, .. }) => format!(

@@ -75,6 +75,9 @@ pub enum BootError {
         /// The last lines on the console.
         last: Vec<String>,
     },
+    /// Who follows it wants no more of it.
+    #[error("the machine was stopped: what it says is not wanted any more")]
+    BrokenOff,
     /// The time passed before what was expected had come.
     #[error("{} seconds passed before {awaited}{}", .timeout.as_secs_f32(), tail(.last))]
     Deadline {
@@ -132,6 +135,7 @@ impl BootError {
             | Self::Value { .. }
             | Self::Qemu { .. }
             | Self::Panic { .. }
+            | Self::BrokenOff
             | Self::Ended { .. } => None,
         }
     }

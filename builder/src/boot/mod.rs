@@ -13,6 +13,7 @@ mod tender;
 mod watch;
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -172,19 +173,29 @@ pub fn probe_kvm(kernel: &Path, cache: &Path) -> Result<(), BootError> {
         .map_or(Ok(()), |why| Err(BootError::NoKvm { why }))
 }
 
+/// Takes what happens, and says whether the machine is to go on.
+pub type OnEvent<'a> = dyn FnMut(BootEvent<'_>) -> ControlFlow<()> + 'a;
+
+fn go_on(answer: ControlFlow<()>) -> Result<(), BootError> {
+    match answer {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(BootError::BrokenOff),
+    }
+}
+
 /// How often a port is chosen anew when another program was quicker to take it.
 const PORT_TRIES: usize = 5;
 
 /// Boots `machine` and waits for what `options` expect. The calling thread is busy
-/// until then.
+/// until then. Where `on_event` breaks off, the machine is stopped at once.
 ///
 /// # Errors
-/// [`BootError`] where QEMU cannot be had or refuses to start, and where the guest
+/// [`BootError::BrokenOff`] where `on_event` breaks off; otherwise [`BootError`] where QEMU cannot be had or refuses to start, and where the guest
 /// panics, ends, or lets the time pass before what was expected has come.
 pub fn run(
     machine: &Machine,
     options: &Options,
-    on_event: &mut dyn FnMut(BootEvent<'_>),
+    on_event: &mut OnEvent<'_>,
 ) -> Result<BootOutcome, BootError> {
     if let Start::Tender(tender) = &machine.start {
         return tender::run(tender, machine, options, on_event);
@@ -195,11 +206,12 @@ pub fn run(
     let mut tries = 1;
     loop {
         let forwards = qemu::choose_ports(&plan.forwards)?;
-        on_event(BootEvent::Starting {
+        let starting = BootEvent::Starting {
             accel,
             why_no_kvm: why_no_kvm.as_deref(),
             forwards: &forwards,
-        });
+        };
+        go_on(on_event(starting))?;
         let running = Running::start(plan.command(&qemu, accel, &forwards))?;
         let watched = watch::Watched {
             accel,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::running::Running;
-use super::{Accel, BootError, BootEvent, BootOutcome, Machine, Options, qemu, watch};
+use super::{
+    Accel, BootError, BootEvent, BootOutcome, Machine, OnEvent, Options, go_on, qemu, watch,
+};
 
 /// A tender, and what it attaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub(super) fn run(
     tender: &Tender,
     machine: &Machine,
     options: &Options,
-    on_event: &mut dyn FnMut(BootEvent<'_>),
+    on_event: &mut OnEvent<'_>,
 ) -> Result<BootOutcome, BootError> {
     let name = tender.kind.program();
     let program = match &tender.program {
@@ -62,11 +64,11 @@ pub(super) fn run(
             .ok_or(BootError::NoTender { program: name })?,
     };
     let accel = tender.kind.accel();
-    on_event(BootEvent::Starting {
+    go_on(on_event(BootEvent::Starting {
         accel,
         why_no_kvm: None,
         forwards: &[],
-    });
+    }))?;
     let watched = watch::Watched {
         accel,
         forwards: &[],

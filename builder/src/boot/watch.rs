@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::console::{Lines, is_panic};
 use super::running::Running;
-use super::{Accel, BootError, BootEvent, BootOutcome, Forward, Options, http};
+use super::{Accel, BootError, BootEvent, BootOutcome, Forward, OnEvent, Options, go_on, http};
 
 /// How many lines an error shows.
 const LAST_LINES: usize = 15;
@@ -40,7 +40,7 @@ pub(super) fn watch(
     (mut running, console): (Running, ChildStdout),
     watched: Watched<'_>,
     options: &Options,
-    on_event: &mut dyn FnMut(BootEvent<'_>),
+    on_event: &mut OnEvent<'_>,
 ) -> Result<BootOutcome, BootError> {
     let stop = AtomicBool::new(false);
     let (news, incoming) = sync_channel(BACKLOG);
@@ -109,7 +109,7 @@ impl<'env> Watcher<'env> {
         &mut self,
         running: &mut Running,
         incoming: &Receiver<News>,
-        on_event: &mut dyn FnMut(BootEvent<'_>),
+        on_event: &mut OnEvent<'_>,
         ask_for_page: impl Fn(&Self),
     ) -> Result<BootOutcome, BootError> {
         if self.options.expect.is_none() {
@@ -118,7 +118,7 @@ impl<'env> Watcher<'env> {
         loop {
             match self.next(incoming)? {
                 News::Line(line) => {
-                    on_event(BootEvent::Line(&line));
+                    go_on(on_event(BootEvent::Line(&line)))?;
                     self.unshown = None;
                     let came = self.is_expected(&line);
                     if !came && is_panic(&line) {
@@ -149,7 +149,7 @@ impl<'env> Watcher<'env> {
                 && self.page.is_some() == self.options.http.is_some()
             {
                 if let Some(line) = self.unshown.take() {
-                    on_event(BootEvent::Line(&line));
+                    go_on(on_event(BootEvent::Line(&line)))?;
                 }
                 return Ok(self.outcome());
             }

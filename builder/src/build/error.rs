@@ -6,6 +6,7 @@ use lunikernel_cache::artefact::SealError;
 use lunikernel_cache::tree::TreeError;
 use lunikernel_cache::{CacheError, Digest, RootfsError};
 
+use super::AlpineError;
 use crate::assemble::archive::{ArchiveError, Format};
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
@@ -17,7 +18,7 @@ use crate::assemble::yocto::ListFlaw;
 use crate::fetch::FetchError;
 use crate::flavour::FlavourError;
 use crate::lock::LockError;
-use crate::recipe::quoted;
+use crate::recipe::{nearest, quoted};
 use crate::sandbox::{Failure, SandboxError};
 use crate::source::git::GitError;
 use crate::source::tcz::TczError;
@@ -48,7 +49,7 @@ pub enum BuildError {
     Packages(#[from] LayerError),
     /// Alpine packages could not be installed.
     #[error(transparent)]
-    Alpine(#[from] super::alpine::AlpineError),
+    Alpine(#[from] AlpineError),
     /// The kernel is not there.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -105,6 +106,8 @@ pub enum BuildError {
         path: String,
         /// Whether it is a step.
         of_step: bool,
+        /// What there is in the folder where it would be, as references.
+        there: Vec<String>,
     },
     /// Extensions cannot be laid out.
     #[error("could not lay out the extensions of `{source_name}`")]
@@ -234,13 +237,64 @@ pub enum BuildError {
     Json(#[source] serde_json::Error),
 }
 
+/// A command that a build runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command<'e> {
+    /// That of a step, by its name.
+    Step(&'e str),
+    /// A script, and the package that it belongs to: `the .trigger script of kmod 29-r2`.
+    Script(&'e str),
+}
+
 /// Differences as lines of a message.
 fn told(differences: Option<&[String]>) -> String {
     let lines = differences.unwrap_or_default().iter();
     lines.map(|line| format!("\n  {line}")).collect()
 }
 
+/// What there is instead of `path` in `name`, a step or a source.
+fn instead(name: &str, path: &str, there: &[String], of_step: bool) -> String {
+    const SHOWN: usize = 8;
+    let last = |path: &str| {
+        path.rsplit_once('/')
+            .map_or(path, |(_, name)| name)
+            .to_owned()
+    };
+    let names: Vec<String> = there.iter().map(|one| last(one)).collect();
+    let near = nearest(&last(path), names.iter().map(String::as_str));
+    if let Some(near) = near.and_then(|near| there.iter().find(|one| last(one) == near)) {
+        return format!("did you mean `{near}`?");
+    }
+    let about = match of_step {
+        true => format!("a step keeps only what its `outputs` list; see what `{name}` makes there"),
+        false => format!(
+            "paths are relative to the top of the source, without links among their folders; \
+             another version of `{name}` may have it elsewhere"
+        ),
+    };
+    if there.is_empty() {
+        return about;
+    }
+    let shown = there.iter().take(SHOWN).map(|one| format!("`{one}`"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = match there.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("there are {shown}{more}; {about}")
+}
+
 impl BuildError {
+    /// The command of a step or of a package that failed, where that is what it is about.
+    #[must_use]
+    pub fn command(&self) -> Option<Command<'_>> {
+        match self {
+            Self::StepFailed { step, .. } => Some(Command::Step(step)),
+            Self::Alpine(AlpineError::Script { what, .. }) => Some(Command::Script(what)),
+            _ => None,
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -264,15 +318,10 @@ impl BuildError {
             ),
             Self::NoSuchPart {
                 name,
-                of_step: true,
-                ..
-            } => Some(format!(
-                "a step keeps only what its `outputs` list; see what `{name}` makes there"
-            )),
-            Self::NoSuchPart { name, .. } => Some(format!(
-                "paths are relative to the top of the source, without links among their folders; \
-                 another version of `{name}` may have it elsewhere"
-            )),
+                path,
+                of_step,
+                there,
+            } => Some(instead(name, path, there, *of_step)),
             Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }

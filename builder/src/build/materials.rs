@@ -73,12 +73,54 @@ impl<'b> Materials<'b> {
         };
         let (name, path) = reference.split_once('/').ok_or_else(unknown)?;
         let material = self.by_name.get(name).ok_or_else(unknown)?;
-        let part = self.part(name, material, path)?;
-        part.ok_or_else(|| BuildError::NoSuchPart {
+        if let Some(part) = self.part(name, material, path)? {
+            return Ok(part);
+        }
+        Err(BuildError::NoSuchPart {
             name: name.to_owned(),
             path: path.to_owned(),
             of_step: self.is_step(name),
+            there: self.beside(name, material, path)?,
         })
+    }
+
+    /// What there is in the folder where `path` would be, or else in the nearest one
+    /// above, as references.
+    fn beside(
+        &self,
+        name: &str,
+        material: &Material,
+        path: &str,
+    ) -> Result<Vec<String>, BuildError> {
+        let mut above = path;
+        while let Some((folder, _)) = above.rsplit_once('/') {
+            if let Some(part) = self.part(name, material, folder)? {
+                return self.names(&format!("{name}/{folder}"), &part);
+            }
+            above = folder;
+        }
+        self.names(name, material)
+    }
+
+    /// The files and folders right below `material`, which is called `reference`.
+    fn names(&self, reference: &str, material: &Material) -> Result<Vec<String>, BuildError> {
+        let names: Vec<String> = match material {
+            Material::Entry(Entry::Folder(tree)) => {
+                tree.entries().map(|(name, _)| name.to_owned()).collect()
+            }
+            Material::Entry(Entry::Symlink { .. }) => Vec::new(),
+            Material::Entry(Entry::File { digest, .. }) => match self.archive(reference, digest)? {
+                Some(root) => return self.names(reference, &Material::Rootfs(root)),
+                None => Vec::new(),
+            },
+            Material::Rootfs(root) => {
+                let paths = root.nodes().map(|(path, _)| path);
+                let top = paths.filter(|path| !path.contains('/'));
+                top.map(str::to_owned).collect()
+            }
+        };
+        let names = names.iter().map(|name| format!("{reference}/{name}"));
+        Ok(names.collect())
     }
 
     /// Remembers the licence of a package, where its maker wrote one in SPDX's words.

@@ -33,7 +33,7 @@ use lunikernel_cache::{Cache, Digest, Progress};
 use serde::Serialize;
 
 pub use alpine::AlpineError;
-pub use error::BuildError;
+pub use error::{BuildError, Command};
 pub use materials::Material;
 pub use recall::Recall;
 pub(crate) use sbom::purl;
@@ -115,7 +115,7 @@ impl Builder {
         let start = Instant::now();
         let action = self.artefact_action(locked)?;
         let mut built = Built {
-            file_name: file_name(locked),
+            file_name: Built::file_name(locked),
             artefact: action.digest,
             action: action.digest,
             cached: true,
@@ -216,7 +216,7 @@ impl Builder {
         let blobs = self.cache.blobs();
         let recipe = blobs.put(locked.recipe_text().as_bytes())?;
         let lock = blobs.put(locked.lock_text().as_bytes())?;
-        let action = artefact_action(&file_name(locked), &recipe, &lock, locked.files())?;
+        let action = artefact_action(&Built::file_name(locked), &recipe, &lock, locked.files())?;
         Ok(action.encode())
     }
 
@@ -253,7 +253,10 @@ struct Made {
     steps: Vec<StepReport>,
 }
 
-/// What the artefact of `locked` is called.
-fn file_name(locked: &LockedRecipe) -> String {
-    format!("{}.luni.zip", locked.recipe().name)
+impl Built {
+    /// What the artefact of `locked` is called.
+    #[must_use]
+    pub fn file_name(locked: &LockedRecipe) -> String {
+        format!("{}.luni.zip", locked.recipe().name)
+    }
 }

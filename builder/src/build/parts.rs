@@ -32,6 +32,7 @@ impl Builder {
                         name: name.to_owned(),
                         path: path.to_owned(),
                         of_step: materials.is_step(name),
+                        there: Vec::new(),
                     })
                 }
             };

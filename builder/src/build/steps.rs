@@ -13,7 +13,7 @@ use super::{BuildError, Builder, Recall};
 use crate::lock::LockedRecipe;
 use crate::plan::{EncodedAction, FixedOutput, Network, StepInputs, step_action};
 use crate::recipe::{Arch, Step};
-use crate::sandbox::{Outcome, Unable};
+use crate::sandbox::{Facet, Outcome, Place, Unable, fixed_by};
 
 /// How a step went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,9 +29,37 @@ pub struct StepReport {
     /// Whether that is because the lock pins it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
+    /// Where it ran, if it did.
+    #[serde(flatten)]
+    pub place: Option<Place>,
     /// What of the surroundings it did not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unable: Vec<Unable>,
+    /// What of the surroundings its own variables decide, whatever they are otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<Facet>,
+}
+
+/// What there is to tell of a step that ran: where, and what it did not have around it.
+pub(super) type Ran = (Place, Vec<Unable>);
+
+impl StepReport {
+    /// What there is to tell of a step that is not pinned and made `outputs`; without
+    /// `ran` its result was known.
+    pub(super) fn of(step: &Step, action: Digest, outputs: Digest, ran: Option<Ran>) -> Self {
+        let cached = ran.is_none();
+        let (place, unable) = ran.unzip();
+        Self {
+            name: step.name.clone(),
+            action,
+            outputs,
+            cached,
+            pinned: false,
+            place,
+            unable: unable.unwrap_or_default(),
+            fixed: fixed_by(&step.env),
+        }
+    }
 }
 
 impl Builder {
@@ -55,11 +83,13 @@ impl Builder {
                     outputs: pinned.outputs,
                     cached: true,
                     pinned: true,
+                    place: None,
                     unable: Vec::new(),
+                    fixed: Vec::new(),
                 });
                 continue;
             }
-            let (result, unable) = match self.known(step, &action)? {
+            let (result, ran) = match self.known(step, &action)? {
                 Some(result) => (result, None),
                 None => {
                     // Another recipe may have the same step.
@@ -69,7 +99,7 @@ impl Builder {
                         None => {
                             let outcome = self.run_step(locked.path(), step, &action)?;
                             self.record_result(&action, &outcome.result)?;
-                            (outcome.result, Some(outcome.unable))
+                            (outcome.result, Some((outcome.place, outcome.unable)))
                         }
                     }
                 }
@@ -77,14 +107,7 @@ impl Builder {
             let outputs = self.outputs(&result, &action.digest)?;
             let digest = outputs.digest();
             materials.insert_step(&step.name, Material::Entry(Entry::Folder(outputs)));
-            reports.push(StepReport {
-                name: step.name.clone(),
-                action: action.digest,
-                outputs: digest,
-                cached: unable.is_none(),
-                pinned: false,
-                unable: unable.unwrap_or_default(),
-            });
+            reports.push(StepReport::of(step, action.digest, digest, ran));
         }
         Ok(reports)
     }
@@ -115,7 +138,10 @@ impl Builder {
     ) -> Result<Outcome, BuildError> {
         let task = self.progress.start("running", &step.name, None);
         action.store(self.cache.blobs())?;
-        let outcome = self.sandbox.run(&action.digest, &self.surroundings)?;
+        // The action has the usual environment in it too, and cannot tell what of it is the
+        // author's own.
+        let around = self.surroundings.with_usual(&fixed_by(&step.env));
+        let outcome = self.sandbox.run(&action.digest, &around)?;
         if let Some(failure) = outcome.failure {
             let log = self.log(&outcome.result, outcome.kept.as_deref());
             return Err(BuildError::StepFailed {

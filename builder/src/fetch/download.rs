@@ -147,7 +147,11 @@ impl Fetcher {
                     Err(Trouble::Fatal(error)) => return Err(error),
                     Err(Trouble::Answer(answer)) => {
                         self.learn(&place.url, Some(&answer));
-                        if answer != Answer::NotThere && place.answer.as_ref() != Some(&answer) {
+                        let news = place.answer.as_ref() != Some(&answer);
+                        if answer != Answer::NotThere
+                            && news
+                            && self.is_first_told(&place.url, &answer)
+                        {
                             self.progress().note(&format!(
                                 "passed over {} for {}: {answer}",
                                 shown(&place.url),

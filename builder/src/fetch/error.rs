@@ -67,7 +67,8 @@ impl Answer {
 
     /// Whether it is the whole server that fails, so that its other files are better
     /// looked for elsewhere first.
-    pub(crate) fn is_about_server(&self) -> bool {
+    #[must_use]
+    pub fn is_about_server(&self) -> bool {
         matches!(
             self,
             Self::Unreachable(_) | Self::NoSuchName(_) | Self::Stalled(_)
@@ -137,12 +138,15 @@ pub struct Missing {
 /// network it is the same for all that follow.
 const TOLD_IN_FULL: usize = 2;
 
+/// So many inputs are named; of more it is only said how many there are.
+const NAMED: usize = 10;
+
 /// Inputs as lines of a message.
 struct List<'a>(&'a [Missing]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, missing) in self.0.iter().enumerate() {
+        for (number, missing) in self.0.iter().take(NAMED).enumerate() {
             write!(f, "\n  {} ({})", missing.name, missing.sha256)?;
             for attempt in &missing.attempts {
                 if number < TOLD_IN_FULL || !attempt.answer.is_about_server() {
@@ -150,7 +154,10 @@ impl fmt::Display for List<'_> {
                 }
             }
         }
-        Ok(())
+        match self.0.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 
@@ -309,7 +316,8 @@ impl From<CacheError> for Trouble {
 }
 
 /// An address as people may see it: without the password that it may carry.
-pub(crate) fn shown(url: &Url) -> String {
+#[must_use]
+pub fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if url.password().is_some() {
         // Fails only for addresses that cannot have a password.

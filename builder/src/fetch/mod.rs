@@ -23,7 +23,7 @@ mod tests;
 pub(crate) mod trees;
 mod unpinned;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -38,8 +38,9 @@ pub(crate) use credentials::is_here;
 pub use credentials::{Credentials, CredentialsError};
 use download::Outcome;
 pub(crate) use download::{Meter, asked_for, hashed};
+pub(crate) use error::Trouble;
+pub use error::shown;
 pub use error::{Answer, Attempt, FetchError, Missing};
-pub(crate) use error::{Trouble, shown};
 use lacks::Lacks;
 pub use options::FetchOptions;
 pub(crate) use partial::blocking;
@@ -86,6 +87,8 @@ struct Inner {
     slots: Semaphore,
     /// Servers that could not be reached or stalled, and how often in a row.
     failing: Mutex<BTreeMap<String, usize>>,
+    /// Servers of which it was told that they cannot be reached or stalled.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl Fetcher {
@@ -117,6 +120,7 @@ impl Fetcher {
                 opener: Opener::new(&options),
                 slots: Semaphore::new(options.parallel),
                 failing: Mutex::default(),
+                told: Mutex::default(),
                 cache,
                 options,
                 progress,
@@ -267,6 +271,17 @@ impl Fetcher {
             .get(&url.origin().ascii_serialization())
             .copied()
             .unwrap_or(0)
+    }
+
+    /// Whether a note about that answer is the first of its kind: that a server cannot be
+    /// reached is the same for all that it may have.
+    fn is_first_told(&self, url: &Url, answer: &Answer) -> bool {
+        let mut told = self
+            .inner
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        !answer.is_about_server() || told.insert(url.origin().ascii_serialization())
     }
 
     /// Remembers how a server behaved.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use lunikernel_cache::{CacheError, Digest};
+use reqwest::Method;
 use url::Url;
 
 use super::download::{Meter, asked_for, check_size};
@@ -10,6 +11,25 @@ use super::error::{Answer, Attempt, FetchError, Trouble, shown};
 use super::{Fetcher, blocking};
 
 impl Fetcher {
+    /// Whether whoever serves `url` can be reached, asked once and without patience. What
+    /// it answers does not matter.
+    ///
+    /// # Errors
+    /// [`FetchError::NoNetwork`] where the network may not be used,
+    /// [`FetchError::Failed`] where nobody answers.
+    pub async fn reach(&self, url: &Url) -> Result<(), FetchError> {
+        self.may_reach(url)?;
+        let request = self.opener().request(Method::HEAD, url)?;
+        match self.opener().send(request).await {
+            Err(answer) if answer.is_about_server() => Err(FetchError::Failed(Attempt {
+                place: shown(url),
+                answer,
+                tries: 1,
+            })),
+            _ => Ok(()),
+        }
+    }
+
     /// The bytes at `url`, at most `limit` of them, for what is not known by hash:
     /// indexes, which carry signatures instead.
     ///

@@ -51,6 +51,12 @@ pub trait Linux: Sync {
         root.underlay(&self.guest(recipe, blobs)?)?;
         Ok(())
     }
+
+    /// Whether its images come with a list of their packages, which a recipe may name
+    /// in `rootfs.manifest`.
+    fn lists_packages(&self) -> bool {
+        false
+    }
 }
 
 /// The flavour's own files as a root file system, their content in the store.

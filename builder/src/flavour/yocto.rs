@@ -108,6 +108,10 @@ impl Linux for Yocto {
         }
         users::add("the image", recipe, root, blobs)
     }
+
+    fn lists_packages(&self) -> bool {
+        true
+    }
 }
 
 /// What an image for a disk may lack, and a machine that runs from memory needs. It lies

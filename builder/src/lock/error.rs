@@ -176,6 +176,12 @@ impl LockError {
 impl SourceError {
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Fetch(FetchError::Offline(_))
+            | Self::Url(UrlError::Fetch(FetchError::Offline(_))) => Some(
+                "lock without `--offline`, or name a mirror on disk that has it with \
+                 `--mirror file:///FOLDER`"
+                    .to_owned(),
+            ),
             Self::Deb(error) => error.hint(),
             Self::Apk(error) => error.hint(),
             Self::Url(error) => error.hint(),

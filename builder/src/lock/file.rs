@@ -143,8 +143,20 @@ impl LockFile {
     /// # Errors
     /// [`LockError::Syntax`] where it is not one.
     pub fn parse(text: &str) -> Result<Self, LockError> {
-        let lock: Self = serde_yaml::from_str(text).map_err(|error| LockError::Syntax {
-            why: error.to_string().trim_start_matches("error: ").to_owned(),
+        // What a merge leaves is no flaw of the lock's own, and what mends it is another.
+        let mark = |line: &str| ["<<<<<<<", ">>>>>>>"].iter().any(|it| line.starts_with(it));
+        if let Some(line) = text.lines().position(mark) {
+            let why = format!(
+                "line {} is where two versions of it were merged and do not agree",
+                line + 1
+            );
+            return Err(LockError::Syntax { why });
+        }
+        let lock: Self = serde_yaml::from_str(text).map_err(|error| {
+            let why = error.to_string().replace("<input>:", "line ");
+            LockError::Syntax {
+                why: why.trim_start_matches("error: ").to_owned(),
+            }
         })?;
         lock.check()?;
         Ok(lock)

@@ -21,6 +21,9 @@ pub enum MirrorError {
     /// It would not say what it has.
     #[error("could not list {0}")]
     List(Attempt),
+    /// It would not say whether it has something.
+    #[error("could not ask for {0}")]
+    Ask(Attempt),
     /// Nothing can be listed there: there is no standard way to ask a web server.
     #[error("{mirror} cannot be listed")]
     NoList {
@@ -60,6 +63,16 @@ impl MirrorError {
                  `gs://BUCKET/PREFIX`"
                     .to_owned(),
             ),
+            Self::Ask(attempt) => match &attempt.answer {
+                Answer::Status {
+                    code: 401 | 403, ..
+                } if attempt.place.starts_with("http") => Some(
+                    "set LUNI_MIRROR_AUTH to `ADDRESS=bearer:TOKEN` or \
+                     `ADDRESS=basic:USER:PASSWORD`"
+                        .to_owned(),
+                ),
+                _ => Some("try again later, or check the address and the connection".to_owned()),
+            },
             Self::Push(attempt) | Self::List(attempt) => match &attempt.answer {
                 Answer::Status { code, .. } => Some(match code {
                     401 | 403 if attempt.place.starts_with("http") => {

@@ -15,4 +15,4 @@ mod web;
 
 pub use error::MirrorError;
 pub use inputs::{inputs, with_own_files};
-pub use push::{Pushed, list, push};
+pub use push::{Pushed, lacking, list, push, there};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use lunikernel_cache::{Digest, Sha256, Task};
 use object_store::path::Path;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::bucket;
 use super::folder::Folder;
 use super::web::{self, Found};
 use crate::fetch::{
-    Attempt, Bucket, Fetcher, MIRROR_SCHEMES, Trouble, asked_for, blocking, hashed, shown,
+    Answer, Attempt, Bucket, Fetcher, MIRROR_SCHEMES, Trouble, asked_for, blocking, hashed, shown,
 };
 
 /// From so many files on a bucket is listed: a listing costs a request for each thousand
@@ -88,6 +88,88 @@ pub async fn push(
     drop(running);
     finish(task);
     Ok(pushed)
+}
+
+/// Which of `blobs` the mirror at `url` does not have in their full size. Nothing is read
+/// but what it says of each.
+///
+/// # Errors
+/// [`MirrorError::Address`] where a folder is not there, [`MirrorError::Ask`] where the
+/// mirror does not answer.
+pub async fn lacking(
+    fetcher: &Fetcher,
+    url: &Url,
+    blobs: &[Digest],
+) -> Result<Vec<Digest>, MirrorError> {
+    there(url)?;
+    let mut lacking: Vec<Digest> = stream::iter(blobs)
+        .map(|blob| async move {
+            let place = hashed(url, &blob.sha256);
+            let size = match url.scheme() {
+                // Many servers know HEAD; the others are asked for the file itself.
+                "http" | "https" => match ask(fetcher, &place, true).await? {
+                    Found::Unknown => ask(fetcher, &place, false).await?,
+                    found => found,
+                },
+                _ => ask(fetcher, &place, false).await?,
+            };
+            let is_there =
+                matches!(size, Found::Something(size) if size.is_none_or(|it| it == blob.size));
+            Ok::<_, MirrorError>((!is_there).then_some(*blob))
+        })
+        .buffer_unordered(fetcher.options().parallel)
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await?;
+    lacking.sort_unstable();
+    Ok(lacking)
+}
+
+/// Refuses a mirror on this machine that is not there: one that has nothing is another
+/// thing.
+///
+/// # Errors
+/// [`MirrorError::Address`].
+pub fn there(url: &Url) -> Result<(), MirrorError> {
+    match url.to_file_path() {
+        Ok(path) if url.scheme() == "file" && !path.exists() => Err(MirrorError::Address {
+            mirror: shown(url),
+            why: "it is not there".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What is at `place`, of which nothing is read.
+async fn ask(fetcher: &Fetcher, place: &Url, by_head: bool) -> Result<Found, MirrorError> {
+    let mut tries = 0;
+    loop {
+        let answer = match by_head {
+            true => web::head(fetcher, place).await,
+            false => {
+                let opened = fetcher.opener().open(place, 0).await;
+                opened.map(|body| Found::Something(body.total))
+            }
+        };
+        tries += 1;
+        match answer {
+            Ok(found) => return Ok(found),
+            Err(Trouble::Answer(Answer::NotThere)) => return Ok(Found::Nothing),
+            Err(Trouble::Answer(answer))
+                if answer.is_transient() && tries <= fetcher.options().retries =>
+            {
+                fetcher.wait(tries - 1, asked_for(&answer)).await;
+            }
+            Err(Trouble::Answer(answer)) => {
+                return Err(MirrorError::Ask(Attempt {
+                    place: shown(place),
+                    answer,
+                    tries,
+                }));
+            }
+            Err(Trouble::Fatal(error)) => return Err(error.into()),
+        }
+    }
 }
 
 /// Everything that the mirror at `url` has.

@@ -221,6 +221,11 @@ impl OverlayError {
     /// Whether something given is at fault, not the machine.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
+        if let Self::Archive(ArchiveError::Io { source, .. }) = self
+            && source.kind() == io::ErrorKind::NotFound
+        {
+            return true;
+        }
         !matches!(
             self,
             Self::Artefact(ArtefactError::Io { .. })

@@ -22,6 +22,7 @@ pub use model::{
     ApiVersion, Arch, Boot, BootModule, BootTest, Device, DeviceKind, FileSpec, FlavourName,
     HttpTest, KernelSpec, Mode, Recipe, RootfsSpec, Service, Step, User,
 };
+pub use near::nearest;
 pub(crate) use path::Path;
 pub use quoted::quoted;
 pub use read::{FILE_NAME, ReadRecipe, RecipeError};

@@ -1,7 +1,8 @@
 //! Near misses: what somebody who wrote one name may have meant.
 
 /// The candidate that is closest to `written`, if one is close enough to be meant.
-pub(crate) fn nearest<'a>(
+#[must_use]
+pub fn nearest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{PathOrder, Surroundings};
+use super::{Facet, PathOrder, Surroundings};
 use crate::plan::fixed_environment;
 
 /// The whole environment of a command: what is always there, with what the action sets
@@ -40,6 +40,23 @@ pub fn environment(
         set(&format!("LUNI_NOISE_{number}"), value.trim_end().to_owned());
     }
     all
+}
+
+/// What of its surroundings a command does not have whose author set these variables,
+/// as they decide it.
+#[must_use]
+pub fn fixed_by(variables: &BTreeMap<String, String>) -> Vec<Facet> {
+    let deciding: [(Facet, &[&str]); 5] = [
+        (Facet::UserName, &["USER", "LOGNAME"]),
+        (Facet::TimeZone, &["TZ"]),
+        // It goes before all others of its kind: POSIX XBD 8.2.
+        (Facet::Locale, &["LC_ALL"]),
+        (Facet::Home, &["HOME"]),
+        (Facet::PathOrder, &["PATH"]),
+    ];
+    let set = |names: &[&str]| names.iter().all(|name| variables.contains_key(*name));
+    let fixed = deciding.iter().filter(|(_, names)| set(names));
+    fixed.map(|(facet, _)| *facet).collect()
 }
 
 #[cfg(test)]
@@ -83,6 +100,22 @@ mod tests {
         assert_eq!(all.get("LANG").map(String::as_str), Some("POSIX"));
         assert_eq!(all.get("LOGNAME").map(String::as_str), Some("other"));
         assert!(all.contains_key("LUNI_NOISE_2") && !all.contains_key("LUNI_NOISE_3"));
+    }
+
+    #[test]
+    fn what_variables_decide_is_what_varies_by_them() {
+        let fixed = |names: &[&str]| {
+            let set = names.iter().map(|name| ((*name).to_owned(), String::new()));
+            fixed_by(&set.collect())
+        };
+        assert_eq!(
+            fixed(&["PATH", "TZ", "X"]),
+            [Facet::TimeZone, Facet::PathOrder]
+        );
+        assert_eq!(fixed(&["LC_ALL", "HOME"]), [Facet::Locale, Facet::Home]);
+        assert_eq!(fixed(&["USER", "LOGNAME"]), [Facet::UserName]);
+        // The rest of it still varies.
+        assert_eq!(fixed(&["USER", "LANG", "LC_COLLATE", "LUNI_NOISE_0"]), []);
     }
 
     #[test]

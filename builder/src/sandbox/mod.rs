@@ -14,13 +14,15 @@ mod log;
 pub mod native;
 mod surroundings;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lunikernel_cache::{Digest, reapi};
+use serde::Serialize;
 
 pub use docker::{Docker, EngineInfo, InDocker};
-pub use environment::environment;
+pub use environment::{environment, fixed_by};
 pub use log::LogSink;
 pub use native::Native;
 pub use surroundings::{EntryOrder, Facet, PathOrder, Surroundings, Unable, UserId};
@@ -54,6 +56,28 @@ pub struct Outcome {
     pub unable: Vec<Unable>,
     /// Where the state that a failed command left is kept, for `luni shell`.
     pub kept: Option<PathBuf>,
+    /// Where it ran.
+    pub place: Place,
+}
+
+/// Where a command ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The sandbox, as the command line calls it: never one that chooses another.
+    pub sandbox: &'static str,
+    /// The engine of a container and its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sandbox)?;
+        match &self.engine {
+            Some(engine) => write!(f, ": {engine}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a command failed.

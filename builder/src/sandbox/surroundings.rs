@@ -77,6 +77,27 @@ impl Default for Surroundings {
     }
 }
 
+impl Surroundings {
+    /// The same, with the usual of each of `facets`, which are those that variables
+    /// decide: see [`super::fixed_by`].
+    #[must_use]
+    pub fn with_usual(&self, facets: &[Facet]) -> Self {
+        let usual = Self::default();
+        let mut around = self.clone();
+        for facet in facets {
+            match facet {
+                Facet::UserName => around.user_name.clone_from(&usual.user_name),
+                Facet::TimeZone => around.timezone.clone_from(&usual.timezone),
+                Facet::Locale => around.locale.clone_from(&usual.locale),
+                Facet::Home => around.home.clone_from(&usual.home),
+                Facet::PathOrder => around.path_order = usual.path_order,
+                _ => {}
+            }
+        }
+        around
+    }
+}
+
 /// Whose identity a command has outside; inside it is always user 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -13,7 +13,7 @@ use super::moment::{Span, now};
 use super::report::TrialReport;
 use super::round::fresh;
 use super::{Conditions, Variation, Verifier, VerifyError};
-use crate::build::{BuildError, Builder, Built, Recall};
+use crate::build::{Builder, Built, Recall};
 
 /// How many trials there may be. Finding one guilty variation of 22 takes ten.
 const MOST_TRIALS: usize = 48;
@@ -24,8 +24,10 @@ const APART: Duration = Duration::from_secs(2);
 /// One build of a laboratory.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
-    /// What came of it; nothing where a step failed.
+    /// What came of it; nothing where a command failed.
     pub(super) built: Option<Built>,
+    /// Which command failed, and how.
+    failed: Option<String>,
     pub(super) conditions: Conditions,
     pub(super) span: Span,
     cache: Cache,
@@ -117,12 +119,13 @@ impl<'v> Laboratory<'v> {
         self.reports.push(TrialReport {
             varied: varied.to_vec(),
             artefact: trial.digest(),
+            failed: trial.failed.clone(),
             same,
         });
-        task.finish(match (&trial.built, same) {
-            (None, _) => "a step failed",
-            (Some(_), true) => "the same",
-            (Some(_), false) => "differs",
+        task.finish(match (&trial.failed, same) {
+            (Some(failed), _) => failed,
+            (None, true) => "the same",
+            (None, false) => "differs",
         });
         Ok(Some(trial))
     }
@@ -144,13 +147,18 @@ impl<'v> Laboratory<'v> {
             ..(verifier.make)(cache.clone(), &conditions)?
         };
         let begin = now();
+        let mut failed = None;
         let built = match builder.build(verifier.locked).await {
             Ok(built) => Some(built),
-            Err(BuildError::StepFailed { .. }) => None,
+            Err(error) if error.command().is_some() => {
+                failed = Some(error.to_string());
+                None
+            }
             Err(source) => return Err(VerifyError::Trial(Box::new(source))),
         };
         Ok(Trial {
             built,
+            failed,
             conditions,
             span: Span { begin, end: now() },
             cache,

@@ -40,7 +40,7 @@ pub use report::{
 pub use round::{ExportRound, MakeBuilder, Round, round};
 pub use variation::{Conditions, Variation};
 
-use crate::build::BuildError;
+use crate::build::Command;
 use crate::lock::LockedRecipe;
 
 /// Verifies one locked recipe. Its inputs must be in `cache` already.
@@ -100,6 +100,7 @@ impl Verifier<'_> {
         // What kept a round from being built. It ends the rounds, but takes nothing back.
         let mut ended = None;
         for number in 0..self.rounds {
+            (self.progress).note(&format!("round {} of {}", number + 1, self.rounds));
             let this = match self.round(number).await {
                 Ok(this) => this,
                 Err(error) => {
@@ -251,13 +252,15 @@ impl VerifyError {
             }
             next = error.source();
         }
-        let step = match source.as_ref() {
-            BuildError::StepFailed { step, .. } => Some(step.clone()),
-            _ => None,
+        let (step, script) = match source.command() {
+            Some(Command::Step(name)) => (Some(name.to_owned()), None),
+            Some(Command::Script(what)) => (None, Some(what.to_owned())),
+            None => (None, None),
         };
         Some(FailureReport {
             round: *round,
             step,
+            script,
             message,
             hint: source.hint(),
         })

@@ -84,6 +84,9 @@ pub struct RoundReport {
     pub artefact: Digest,
     /// The sandbox that ran the steps.
     pub sandbox: String,
+    /// The engine of their containers and its version, where they ran in any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// Under which conditions.
     pub conditions: Conditions,
     /// What of them could not be had.
@@ -101,6 +104,15 @@ impl RoundReport {
     #[must_use]
     pub fn ran(&self) -> bool {
         !self.steps.iter().all(|step| step.pinned)
+    }
+
+    /// The sandbox, and with it the engine where there is one.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.engine {
+            Some(engine) => format!("{}: {engine}", self.sandbox),
+            None => self.sandbox.clone(),
+        }
     }
 }
 
@@ -122,6 +134,15 @@ pub enum State {
     Varied {
         /// What it was in each round.
         values: Vec<String>,
+        /// The steps whose own variables decide it, so that it was the same for them.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        fixed_by: Vec<String>,
+    },
+    /// It was to be, but each step that ran has variables that decide it: the recipe
+    /// rules it out.
+    Fixed {
+        /// These steps.
+        fixed_by: Vec<String>,
     },
     /// It was to be, and could not.
     Unable {
@@ -146,8 +167,11 @@ pub struct Bisection {
 pub struct TrialReport {
     /// What was varied; nothing where the first round was repeated.
     pub varied: Vec<Variation>,
-    /// What it made, or nothing where a step failed.
+    /// What it made, or nothing where a command failed.
     pub artefact: Option<Digest>,
+    /// What failed, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
     /// Whether that is what the first round made.
     pub same: bool,
 }
@@ -175,6 +199,10 @@ pub struct FailureReport {
     pub round: usize,
     /// The step that failed, if it was one.
     pub step: Option<String>,
+    /// The script of a package that failed, if it was one, with the package's name and
+    /// version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
     /// What went wrong, and what caused that.
     pub message: String,
     /// What the user can do about it.
@@ -211,8 +239,20 @@ impl Report {
     /// What was varied.
     pub fn varied(&self) -> impl Iterator<Item = (Variation, &[String])> {
         self.variations.iter().filter_map(|one| match &one.state {
-            State::Varied { values } => Some((one.name, values.as_slice())),
-            State::Unable { .. } | State::NotAsked => None,
+            State::Varied { values, .. } => Some((one.name, values.as_slice())),
+            State::Fixed { .. } | State::Unable { .. } | State::NotAsked => None,
+        })
+    }
+
+    /// What steps decide by their own variables, and which steps do; last, whether there
+    /// is no other step for which it varied.
+    pub fn fixed(&self) -> impl Iterator<Item = (Variation, &[String], bool)> {
+        self.variations.iter().filter_map(|one| match &one.state {
+            State::Fixed { fixed_by } => Some((one.name, fixed_by.as_slice(), true)),
+            State::Varied { fixed_by, .. } if !fixed_by.is_empty() => {
+                Some((one.name, fixed_by.as_slice(), false))
+            }
+            _ => None,
         })
     }
 
@@ -220,7 +260,7 @@ impl Report {
     pub fn unable(&self) -> impl Iterator<Item = (Variation, &str)> {
         self.variations.iter().filter_map(|one| match &one.state {
             State::Unable { why } => Some((one.name, why.as_str())),
-            State::Varied { .. } | State::NotAsked => None,
+            State::Varied { .. } | State::Fixed { .. } | State::NotAsked => None,
         })
     }
 
@@ -260,6 +300,7 @@ mod tests {
         let round = |exports: &[(&str, &[u8])]| RoundReport {
             artefact: Digest::of(b"the same"),
             sandbox: "native".to_owned(),
+            engine: None,
             conditions: Conditions::of_round(0, &[]),
             unable: Vec::new(),
             steps: Vec::new(),

@@ -12,6 +12,7 @@ use super::moment::{Span, now};
 use super::{Conditions, VerifyError};
 use crate::build::{BuildError, Builder, Built, Recall};
 use crate::lock::{LockedRecipe, LockedSource};
+use crate::sandbox::Place;
 
 /// Makes a builder on another cache, for other conditions.
 pub type MakeBuilder<'a> = &'a dyn Fn(Cache, &Conditions) -> Result<Builder, VerifyError>;
@@ -24,8 +25,8 @@ pub type ExportRound<'a> = &'a dyn Fn(&Round) -> Result<BTreeMap<String, Digest>
 pub struct Round {
     /// What came of it.
     pub built: Built,
-    /// The sandbox that ran its steps.
-    pub sandbox: &'static str,
+    /// Where its first step ran.
+    pub place: Place,
     /// Under which conditions it was made.
     pub conditions: Conditions,
     /// When it was made, all of it.
@@ -74,10 +75,14 @@ pub async fn round(
         };
         built = again.build(locked).await.map_err(failed)?;
     }
+    let ran = built.steps.iter().find_map(|step| step.place.clone());
     Ok(Round {
         built,
         // Only now it is known what one ran in that chooses by itself.
-        sandbox: sandbox.name(),
+        place: ran.unwrap_or(Place {
+            sandbox: sandbox.name(),
+            engine: None,
+        }),
         conditions,
         span: Span { begin, end: now() },
         cache,

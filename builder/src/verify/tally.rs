@@ -7,6 +7,7 @@ use lunikernel_cache::Digest;
 
 use super::report::{Report, RoundReport, State, Subject, VariationReport, Verdict};
 use super::{Round, Variation, Verifier};
+use crate::build::StepReport;
 use crate::sandbox::Facet;
 
 impl Report {
@@ -53,7 +54,8 @@ impl Verifier<'_> {
     ) -> RoundReport {
         RoundReport {
             artefact: round.built.artefact,
-            sandbox: round.sandbox.to_owned(),
+            sandbox: round.place.sandbox.to_owned(),
+            engine: round.place.engine.clone(),
             conditions: round.conditions.clone(),
             unable: round.built.unable(),
             steps: round.built.steps.clone(),
@@ -97,6 +99,10 @@ fn state(variation: Variation, rounds: &[RoundReport], sandboxes: usize) -> Stat
         }
         _ => {}
     }
+    let fixed_by = fixed_by(variation, rounds);
+    if !fixed_by.is_empty() && fixed_by.len() == ran(rounds).count() {
+        return State::Fixed { fixed_by };
+    }
     let refusal = |round: &RoundReport| match variation {
         Variation::Around(facet) => round
             .unable
@@ -125,16 +131,30 @@ fn state(variation: Variation, rounds: &[RoundReport], sandboxes: usize) -> Stat
         .skip(1)
         .any(|(round, value)| refusal(round).is_none() && Some(value) != values.first());
     if differs {
-        return State::Varied { values };
+        return State::Varied { values, fixed_by };
     }
     let why = rounds.iter().find_map(refusal);
     unable(why.as_deref().unwrap_or("it was the same in all rounds"))
 }
 
+/// The steps that ran, as the first round has them: they are the same in all.
+fn ran(rounds: &[RoundReport]) -> impl Iterator<Item = &StepReport> {
+    let steps = rounds.first().into_iter().flat_map(|round| &round.steps);
+    steps.filter(|step| !step.pinned)
+}
+
+/// The names of those for which their own variables decide it.
+fn fixed_by(variation: Variation, rounds: &[RoundReport]) -> Vec<String> {
+    let Variation::Around(facet) = variation else {
+        return Vec::new();
+    };
+    let fixed = ran(rounds).filter(|step| step.fixed.contains(&facet));
+    fixed.map(|step| step.name.clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::StepReport;
     use crate::verify::Conditions;
 
     /// Two rounds with these steps, each of them pinned or not, in two sandboxes.
@@ -146,7 +166,9 @@ mod tests {
                 outputs: Digest::of(b"outputs"),
                 cached: *pinned,
                 pinned: *pinned,
+                place: None,
                 unable: Vec::new(),
+                fixed: Vec::new(),
             })
             .collect();
         let all: Vec<Variation> = Variation::all().collect();
@@ -155,12 +177,41 @@ mod tests {
             .map(|(number, sandbox)| RoundReport {
                 artefact: Digest::of(b"the same"),
                 sandbox: sandbox.to_owned(),
+                engine: None,
                 conditions: Conditions::of_round(number, &all),
                 unable: Vec::new(),
                 steps: steps.clone(),
                 exports: BTreeMap::new(),
             })
             .collect()
+    }
+
+    #[test]
+    fn what_a_step_decides_by_itself_is_no_variation_for_it() {
+        let zone = Variation::Around(Facet::TimeZone);
+        let of = |steps: &[(bool, bool)]| {
+            let pinned: Vec<bool> = steps.iter().map(|(pinned, _)| *pinned).collect();
+            let mut rounds = rounds(&pinned);
+            for round in &mut rounds {
+                for (step, (_, fixed)) in round.steps.iter_mut().zip(steps) {
+                    step.fixed = fixed.then_some(Facet::TimeZone).into_iter().collect();
+                }
+            }
+            state(zone, &rounds, 2)
+        };
+        let names = |count| vec!["step".to_owned(); count];
+        // A pinned step decides nothing, as it did not run.
+        let all = of(&[(true, false), (false, true), (false, true)]);
+        assert_eq!(all, State::Fixed { fixed_by: names(2) });
+        for (steps, expected) in [
+            (&[(false, true), (false, false)][..], 1),
+            (&[(true, true), (false, false)], 0),
+        ] {
+            match of(steps) {
+                State::Varied { fixed_by, .. } => assert_eq!(fixed_by, names(expected)),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod guest;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -75,6 +76,7 @@ impl Bench {
             if let BootEvent::Line(line) = event {
                 self.lines.push(line.to_owned());
             }
+            ControlFlow::Continue(())
         })
     }
 

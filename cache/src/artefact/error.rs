@@ -87,6 +87,9 @@ pub enum ZipFlaw {
     /// It has no entry.
     #[error("it has no entries")]
     Empty,
+    /// It is a zip of something else.
+    #[error("it is a zip, but has no `lunikernel.json`")]
+    NoManifest,
     /// It has more entries than [`MAX_ENTRIES`].
     #[error("it has {0} entries, and {MAX_ENTRIES} is the limit")]
     TooMany(u16),
@@ -245,6 +248,9 @@ impl ArtefactError {
             Self::Zip { flaw, .. } => match flaw {
                 ZipFlaw::NoFile => Some("name the zip that `luni build` wrote".to_owned()),
                 ZipFlaw::Changed(_) => None,
+                ZipFlaw::NoManifest => Some(
+                    "name a zip that `luni build` wrote; what belongs at `/` is laid over one with `luni overlay`".to_owned(),
+                ),
                 ZipFlaw::Trailing(_) | ZipFlaw::NoEnd => Some(
                     "name a zip that `luni build` wrote; if it was downloaded, download it again and compare its sha256".to_owned(),
                 ),

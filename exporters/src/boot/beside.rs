@@ -44,4 +44,9 @@ impl System {
         self.beside = beside;
         Ok(self)
     }
+
+    /// What lies in its memory beside the kernel.
+    pub(crate) fn modules(&self) -> &[Module] {
+        &self.beside.modules
+    }
 }

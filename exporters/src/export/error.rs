@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::boot::BootError;
 use crate::bundle::BundleError;
+use crate::disc::DiscError;
 use crate::disk::DiskError;
 use crate::error::{WriteError, hint_for};
 use crate::hybrid::LayoutError;
@@ -23,20 +24,27 @@ pub enum ExportError {
     /// There is nothing to start it with.
     #[error("could not make an image that boots: it has no boot loaders")]
     NoLoaders,
-    /// It cannot be made to run by a tender.
+    /// What needs no disk cannot be made of it.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The disk cannot be laid out.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// The disc cannot be laid out.
+    #[error(transparent)]
+    Disc(#[from] DiscError),
     /// The disk cannot be.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// A format does not take disks of that size.
-    #[error("could not make a disk of {size} bytes for {format}: expected a whole number of GiB")]
+    #[error(
+        "could not make a disk of {size} bytes for {format}: expected a whole number of {unit}"
+    )]
     Size {
         /// The format.
         format: &'static str,
+        /// What it has to be a whole number of.
+        unit: &'static str,
         /// The size in bytes.
         size: u64,
     },
@@ -78,6 +86,7 @@ impl ExportError {
             Self::Boot(error) => error.hint(),
             Self::Bundle(error) => error.hint(),
             Self::Layout(error) => error.hint(),
+            Self::Disc(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::Size { size, .. } => {
                 let gib = size.div_ceil(1 << 30);
@@ -96,6 +105,7 @@ impl ExportError {
         match self {
             Self::Output(error) => matches!(error, OutputError::NotAFile { .. }),
             Self::Write { source, .. } => matches!(source, WriteError::Size { .. }),
+            Self::Bundle(error) => error.is_of_the_request(),
             Self::Read(_) => false,
             _ => true,
         }

@@ -28,6 +28,11 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// Where the file of that name will be.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Writes a file by `write`. Its entry is its SHA-256, where `entry` gives no other.
     pub(super) fn add(
         &mut self,
@@ -38,7 +43,7 @@ impl<'a> Files<'a> {
         if self.whole.contains_key(name) {
             return Ok(());
         }
-        let path = self.folder.join(name);
+        let path = self.path(name);
         let task = self.progress.start("writing", name, None);
         let mut output = Output::create(&path, Existing::Replace)?;
         write(&mut output).map_err(ExportError::write(&path))?;

@@ -2,6 +2,7 @@
 //! dosfstools and mtools. Each is left out, by name, where it is not installed.
 
 mod archive;
+mod discs;
 mod full;
 mod golden;
 mod images;

@@ -8,8 +8,8 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use lunikernel_builder::attest::{KeyId, PrivateKey};
 use serde::Serialize;
 
-use crate::cli::Context;
 use crate::cli::workshop::{program, quoted};
+use crate::cli::{Context, output};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -32,7 +32,9 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct Report {
     keyid: KeyId,
+    #[serde(serialize_with = "output::lossily")]
     private: PathBuf,
+    #[serde(serialize_with = "output::lossily")]
     public: PathBuf,
 }
 

@@ -12,8 +12,9 @@ use lunikernel_cache::regular::read_bounded;
 use serde::Serialize;
 use url::Url;
 
+use crate::cli::verify::Named;
 use crate::cli::workshop::{program, quoted};
-use crate::cli::{Context, output};
+use crate::cli::{Context, output, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -33,7 +34,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to sign a statement about: a Lunikernel, with `--report` any file
+    /// What to sign a statement about: a Lunikernel, or the first digits (at least 8) of the
+    /// SHA-256 of one in the cache; with `--report` any file
     #[arg(value_name = "ARTEFACT")]
     artefact: PathBuf,
 
@@ -66,6 +68,7 @@ pub(super) struct Args {
 /// What `--json` prints where the envelope goes to a file.
 #[derive(Debug, Serialize)]
 struct Signed<'s> {
+    #[serde(serialize_with = "output::lossily")]
     file: &'s Path,
     subject: &'s Subject,
     predicate_type: &'s str,
@@ -120,26 +123,33 @@ fn statement(args: &Args, context: &Context) -> Result<Statement, Failure> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         time: args.time.clone(),
     };
-    let name = args.artefact.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| {
-        let message = format!("{} has no name to sign", args.artefact.display());
-        Failure::new(Exit::BadInput, message).with_hint("rename it; a name is a text in UTF-8")
-    })?;
+    let Named { path, digest } = verify::find(&args.artefact, context)?;
+    let name = match digest {
+        // What the cache has is called by its content; a Lunikernel has a name of its own.
+        Some(digest) => match Artefact::open(&path) {
+            Ok(artefact) => format!("{}.luni.zip", artefact.manifest().name),
+            Err(_) => digest.hex(),
+        },
+        None => {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.ok_or_else(|| {
+                let message = format!("{} has no name to sign", path.display());
+                Failure::new(Exit::BadInput, message)
+                    .with_hint("rename it; a name is a text in UTF-8")
+            })?;
+            name.to_owned()
+        }
+    };
     let Some(report) = &args.report else {
-        let artefact = Artefact::open(&args.artefact)?;
+        let artefact = verify::artefact(&args.artefact, context)?;
         let checked = artefact.check(context.progress().as_ref())?;
         let sha256 = checked.digest.sha256;
-        return Ok(Statement::provenance(
-            &artefact,
-            name.to_owned(),
-            sha256,
-            &maker,
-        )?);
+        return Ok(Statement::provenance(&artefact, name, sha256, &maker)?);
     };
     let report = read_report(report)?;
     let subject = Subject {
-        name: name.to_owned(),
-        sha256: attest::digest_of(&args.artefact)?.sha256,
+        name,
+        sha256: attest::digest_of(&path)?.sha256,
     };
     Ok(report.verdict(subject, &maker)?)
 }

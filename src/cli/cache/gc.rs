@@ -11,6 +11,7 @@ use lunikernel_cache::{Upkeep, WhenBusy};
 use serde_json::json;
 
 use crate::cli::Context;
+use crate::cli::output::lossy;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     max_size: Option<u64>,
 
     /// Remove what was not used for more than so many days
-    #[arg(long, value_name = "DAYS", group = "limit")]
+    #[arg(long, value_name = "DAYS", value_parser = parse_days, group = "limit")]
     older_than: Option<u32>,
 
     /// Say what would be removed, and remove nothing
@@ -113,7 +114,7 @@ fn for_programs(plan: &Plan, dry_run: bool) -> serde_json::Value {
     let removed: Vec<_> = plan
         .remove
         .iter()
-        .map(|item| json!({ "path": item.path, "kind": item.kind.plural(), "bytes": item.bytes }))
+        .map(|item| json!({ "path": lossy(&item.path), "kind": item.kind.plural(), "bytes": item.bytes }))
         .collect();
     json!({
         "dry_run": dry_run,
@@ -149,6 +150,12 @@ fn for_people(plan: &Plan, args: &Args) -> String {
     text
 }
 
+/// A number of days, with or without the letter that other tools want.
+fn parse_days(text: &str) -> Result<u32, String> {
+    let digits = text.strip_suffix('d').unwrap_or(text);
+    (digits.parse()).map_err(|_| format!("expected a number of days such as `30`, found `{text}`"))
+}
+
 /// A number of bytes, as people write it.
 fn parse_size(text: &str) -> Result<u64, String> {
     let refused = || {
@@ -169,7 +176,16 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use super::{parse_days, parse_size};
+
+    #[test]
+    fn days_as_people_write_them() {
+        assert_eq!(parse_days("30"), Ok(30));
+        assert_eq!(parse_days("30d"), Ok(30));
+        for bad in ["", "d", "-1", "30h", "4w", "30dd"] {
+            assert!(parse_days(bad).unwrap_err().contains("of days"), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes_as_people_write_them() {

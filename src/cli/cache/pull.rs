@@ -5,19 +5,21 @@ use std::path::PathBuf;
 use lunikernel_builder::fetch::{Fetcher, Want};
 use lunikernel_builder::mirror;
 use lunikernel_builder::sandbox::Surroundings;
+use lunikernel_cache::Digest;
 use serde_json::json;
 use url::Url;
 
 use super::push::files;
 use crate::cli::Context;
 use crate::cli::context::mirror_or_folder;
-use crate::cli::workshop::{self, RecipeArg};
+use crate::cli::workshop::{self, RecipeArg, counted, quoted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Get what recipes are built from out of one mirror, and from nowhere else.
 ///
-/// Shows that the mirror has all of it. A build needs no pull before it: with
+/// Shows that the mirror has all of it, by asking for each file that is in the cache
+/// already too. A build needs no pull before it: with
 /// `--mirror URL` it asks mirrors first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -36,16 +38,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    mirror::there(&args.from)?;
     let cache = context.cache()?;
     let mut options = workshop::fetch_options(context)?;
     options.mirrors = vec![args.from.clone()];
     options.only_mirrors = true;
     let fetcher = Fetcher::new(cache.clone(), options, context.progress())?;
     let runtime = context.runtime()?;
-    let (mut fetched, mut inputs) = (0, 0);
+    let (mut fetched, mut inputs) = (0, Vec::new());
     if args.all {
-        let found = runtime.block_on(mirror::list(&fetcher, &args.from))?;
-        let wants: Vec<Want> = found
+        inputs = runtime.block_on(mirror::list(&fetcher, &args.from))?;
+        let wants: Vec<Want> = inputs
             .iter()
             .map(|digest| Want {
                 name: digest.sha256.hex(),
@@ -54,7 +57,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 places: Vec::new(),
             })
             .collect();
-        inputs = wants.len();
         fetched = runtime.block_on(fetcher.fetch(&wants))?.fetched;
     } else {
         let here = [PathBuf::from(".")];
@@ -71,15 +73,51 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
             builder.fetcher = fetcher.clone();
             fetched += runtime.block_on(builder.fetch(&locked))?;
-            inputs += locked.inputs().count();
+            inputs.extend(mirror::inputs(locked.lock(), cache.blobs())?);
+        }
+        inputs.sort_unstable();
+        inputs.dedup();
+        // What came out of the cache, the mirror need not have.
+        let lacking = runtime.block_on(mirror::lacking(&fetcher, &args.from, &inputs))?;
+        if !lacking.is_empty() {
+            return Err(lacks(args, &lacking, &inputs));
         }
     }
+    let present = inputs.len().saturating_sub(fetched);
     context.say(&format!(
-        "all {inputs} inputs are in the cache; {} pulled now",
+        "the mirror has all {}: {} pulled, {present} in the cache already",
+        counted(inputs.len()),
         files(fetched)
     ));
     if context.json() {
-        context.print_json(&json!({ "inputs": inputs, "fetched": fetched }))?;
+        context.print_json(
+            &json!({ "inputs": inputs.len(), "fetched": fetched, "present": present }),
+        )?;
     }
     Ok(Exit::Ok)
+}
+
+/// How many of them an error names.
+const NAMED: usize = 10;
+
+fn lacks(args: &Args, lacking: &[Digest], inputs: &[Digest]) -> Failure {
+    let mut message = format!(
+        "the mirror lacks {} of {}, which the cache has:",
+        lacking.len(),
+        counted(inputs.len())
+    );
+    for digest in lacking.iter().take(NAMED) {
+        message += &format!("\n  {}", digest.sha256);
+    }
+    if lacking.len() > NAMED {
+        message += &format!("\n  and {} more", lacking.len() - NAMED);
+    }
+    let recipes: String = args
+        .recipes
+        .iter()
+        .map(|recipe| format!(" {}", quoted(recipe)))
+        .collect();
+    Failure::new(Exit::Unavailable, message).with_hint(format!(
+        "bring them there with `luni cache push MIRROR{recipes}`"
+    ))
 }

@@ -6,6 +6,7 @@ use lunikernel_cache::{Upkeep, WhenBusy};
 use serde_json::json;
 
 use crate::cli::Context;
+use crate::cli::output::lossy;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -46,7 +47,7 @@ fn for_programs(report: &Report, repaired: bool) -> serde_json::Value {
     let damage: Vec<_> = report
         .damage
         .iter()
-        .map(|found| json!({ "path": found.path, "fault": found.fault.to_string() }))
+        .map(|found| json!({ "path": lossy(&found.path), "fault": found.fault.to_string() }))
         .collect();
     json!({
         "checked": report.checked,

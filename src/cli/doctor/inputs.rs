@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use lunikernel_builder::archive::is_archive;
+use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::source::deb::AptConfig;
+use url::Url;
 
 use super::super::{Context, workshop};
 use super::{Finding, State};
+use crate::failure::Failure;
 
 /// How long a mirror may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,6 +35,48 @@ pub(super) fn packages() -> Vec<Finding> {
         }
     };
     vec![found]
+}
+
+/// The network, by asking a server that packages are fetched from: none is asked that is
+/// not the machine's own choice.
+pub(super) fn network(context: &Context) -> Finding {
+    let what = "network";
+    if context.offline() {
+        return Finding::gap(what, State::Unknown, "not tried: `--offline`");
+    }
+    let apt = AptConfig::read(&workshop::apt_root()).unwrap_or_default();
+    let mut servers: Vec<Url> = Vec::new();
+    for entry in apt.entries {
+        let is_known = |known: &Url| known.origin() == entry.uri.origin();
+        if matches!(entry.uri.scheme(), "http" | "https") && !servers.iter().any(is_known) {
+            servers.push(entry.uri);
+        }
+    }
+    let Some(server) = servers.first() else {
+        return Finding::gap(
+            what,
+            State::Unknown,
+            "not tried: apt is configured with no server to ask",
+        );
+    };
+    match reach(context, server) {
+        Ok(()) => Finding::works(what, format!("{} answers", shown(server))),
+        Err(failure) => {
+            let mend = "see that this machine is connected; what is fetched already builds with `--offline`";
+            Finding::gap(what, State::Limited, failure.in_one_line()).mended_by(mend)
+        }
+    }
+}
+
+/// Asks as fetching does, by the same proxies, but without its patience.
+fn reach(context: &Context, server: &Url) -> Result<(), Failure> {
+    let options = FetchOptions {
+        connect_timeout: PATIENCE,
+        idle_timeout: PATIENCE,
+        ..workshop::fetch_options(context)?
+    };
+    let fetcher = Fetcher::new(context.cache()?, options, context.progress())?;
+    Ok(context.runtime()?.block_on(fetcher.reach(server))?)
 }
 
 /// The mirrors that were named.
@@ -77,7 +122,7 @@ pub(super) fn mirrors(context: &Context) -> Vec<Finding> {
 }
 
 /// Whether somebody answers at the mirror's address. What it has, fetching shows.
-fn answer(what: &'static str, mirror: &url::Url) -> Finding {
+fn answer(what: &'static str, mirror: &Url) -> Finding {
     let place = shown(mirror);
     let addresses = mirror.socket_addrs(|| None);
     let tried = addresses.and_then(|addresses| {
@@ -98,7 +143,7 @@ fn answer(what: &'static str, mirror: &url::Url) -> Finding {
 }
 
 /// An address without the password that may be in it.
-fn shown(mirror: &url::Url) -> String {
+fn shown(mirror: &Url) -> String {
     let mut mirror = mirror.clone();
     let _ = mirror.set_username("");
     let _ = mirror.set_password(None);

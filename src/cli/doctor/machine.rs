@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use lunikernel_builder::source::deb::date::Date;
 use lunikernel_cache::Cache;
 
 use super::super::Context;
@@ -62,7 +63,7 @@ pub(super) fn clock() -> Finding {
     let since_1970 = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    let seen = format!("{} seconds since 1970 began", since_1970.as_secs());
+    let seen = Date::from_seconds(since_1970.as_secs()).to_string();
     if since_1970 < BEFORE || since_1970 > BEFORE + BEYOND {
         return Finding::gap(
             what,
@@ -103,7 +104,7 @@ pub(super) fn disk(context: &Context) -> Finding {
                 State::Limited,
                 format!("{place}, only {} free", size(free)),
             )
-            .mended_by("`luni cache gc`, or name a larger disk with `--cache DIR`")
+            .mended_by("`luni cache gc --max-size 1G`, or name a larger disk with `--cache DIR`")
         }
     }
 }

@@ -103,6 +103,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     findings.extend(sandbox::all(context));
     findings.push(sandbox::tracing(context));
     findings.extend(inputs::packages());
+    findings.push(inputs::network(context));
     findings.extend(inputs::mirrors(context));
     findings.extend(boot::all(args.kernel.as_deref(), context));
     let broken = findings.iter().any(|found| found.state == State::Broken);

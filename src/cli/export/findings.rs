@@ -24,8 +24,9 @@ pub(super) struct Finding {
 pub(super) fn of(guest: &Guest, formats: &BTreeSet<Format>, firmware: Firmware) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for format in formats {
-        // An EFI program is started by UEFI alone, whatever starts the disks.
-        let firmware = match format.has_disk() {
+        // An EFI program is started by UEFI alone, whatever starts disks and discs, and
+        // the others by none.
+        let firmware = match format.boots() && *format != Format::Uki {
             true => firmware,
             false => Firmware::Uefi,
         };

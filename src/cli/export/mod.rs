@@ -14,11 +14,13 @@ use std::sync::Arc;
 
 use fs_err as fs;
 use lunikernel_cache::artefact::Artefact;
+use lunikernel_exporters::checks::Firmware;
 use lunikernel_exporters::export::{Export, Format};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
 
 use super::Context;
+use super::output;
 use super::verify;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,18 +31,20 @@ pub(super) use rounds::{export_round, prepare};
 /// Make a disk that clouds and hypervisors boot.
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
-/// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants;
-/// vmdk, vhd, vhdx and vdi are for others; uki is one EFI program; bundle is for unikernels
-/// that a tender of Solo5's runs. The same Lunikernel and
-/// options give the same bytes on every machine. NAME.export.json says what was made of
-/// what. On standard output: the SHA-256 and the file, as sha256sum prints them, of each
-/// file but a raw disk, whose block digest the manifest has.
+/// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants; azure
+/// the fixed VHD that Azure takes; vmdk, vhd, vhdx and vdi are for others; iso is a
+/// disc, which boots from a stick too; uki is one EFI program. Without a disk, as a folder in an archive: firecracker, cloud-hypervisor and xen
+/// have the kernel as these load it, with their configuration; pxe is for machines that boot
+/// from the network; bundle for unikernels that a tender of Solo5's runs. The same
+/// Lunikernel and options give the same bytes on every machine. NAME.export.json says what
+/// was made of what. On standard output: the SHA-256 and the file, as sha256sum prints them,
+/// of each file but a raw disk and a fixed VHD, whose block digests the manifest has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
     /// cache
     #[arg(value_name = "LUNIKERNEL")]
-    artefact: String,
+    artefact: PathBuf,
 
     /// What to make: one format, or several with commas between them
     #[arg(long, value_name = "FORMAT", required = true, value_delimiter = ',')]
@@ -70,7 +74,7 @@ pub(crate) struct Args {
     #[arg(long)]
     compress: bool,
 
-    /// Say the SHA-256 of a raw disk too: its holes take as long to hash as content
+    /// Say the SHA-256 of a raw disk or a fixed VHD too: its holes take as long to hash as content
     #[arg(long)]
     sha256: bool,
 
@@ -82,10 +86,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let progress = context.progress();
-    let artefact = Arc::new(verify::artefact(&args.artefact, &cache, context)?);
+    let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
     let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
-    let firmware = args.firmware.map(|it| it.0);
+    // Else no firmware starts it, or, an EFI program, UEFI alone.
+    let firmware = match formats.iter().any(|it| it.boots() && *it != Format::Uki) {
+        true => args.firmware.map(|it| it.0),
+        false => Some(Firmware::Uefi),
+    };
     let system = system::of(&artefact, &args.cmdline(&artefact), firmware)?;
     let guest = guest::of(&artefact, &system)?;
     let found = findings::of(&guest, &formats, system.firmware());
@@ -114,9 +122,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let exported = export.write(&args.output, progress.as_ref())?;
     if context.json() {
+        let files: Vec<_> = (exported.files.iter())
+            .map(|file| output::lossy(file))
+            .collect();
         context.print_json(&json!({
             "manifest": exported.manifest,
-            "files": exported.files,
+            "files": files,
             "findings": found,
         }))?;
     } else {

@@ -54,6 +54,11 @@ const CORE_IMG: Origin = Origin {
     reference: "core/core.img",
     ..BOOT_IMG
 };
+const ELTORITO_IMG: Origin = Origin {
+    file: "eltorito.img",
+    reference: "disc/eltorito.img",
+    ..BOOT_IMG
+};
 const STUB: Origin = Origin {
     file: "linuxx64.efi.stub",
     reference: "stub/usr/lib/systemd/boot/efi/linuxx64.efi.stub",
@@ -93,7 +98,7 @@ pub(super) fn take_over(from: &Cache, to: &Cache) -> Result<(), Failure> {
 pub(super) async fn make(builder: &Builder) -> Result<Loaders, Failure> {
     let cache = &builder.cache;
     let locked = locked(cache)?;
-    let origins = [&BOOT_IMG, &CORE_IMG, &STUB];
+    let origins = [&BOOT_IMG, &CORE_IMG, &ELTORITO_IMG, &STUB];
     let references = origins.map(|it| [it.reference, it.notice.reference]);
     let parts = builder.parts(&locked, references.as_flattened()).await?;
     let read = |reference: &str| match parts.get(reference) {
@@ -121,6 +126,7 @@ pub(super) async fn make(builder: &Builder) -> Result<Loaders, Failure> {
     Ok(Loaders {
         boot_img: piece(&BOOT_IMG)?,
         core_img: piece(&CORE_IMG)?,
+        eltorito_img: piece(&ELTORITO_IMG)?,
         stub: piece(&STUB)?,
     })
 }

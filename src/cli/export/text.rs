@@ -74,9 +74,13 @@ pub(super) fn summary(exported: &Exported, folder: &Path) -> String {
         let licence = piece.licence.as_deref().unwrap_or("unknown licence");
         lines.push(format!("  boots by  {} {version} ({licence})", piece.name));
     }
-    if let Some(script) = manifest.files.keys().find(|name| name.ends_with(".run.sh")) {
+    let file = |ending: &str| manifest.files.keys().find(|name| name.ends_with(ending));
+    if let Some(script) = file(".run.sh") {
         lines.push("next:".to_owned());
         lines.push(format!("  {}", quoted(&folder.join(script))));
+    } else if let Some(bundle) = file(".tar") {
+        lines.push("next:".to_owned());
+        lines.push(format!("  tar -xf {}", quoted(&folder.join(bundle))));
     }
     lines.join("\n")
 }

@@ -1,5 +1,7 @@
 //! `luni new`: a recipe that works, to start from.
 
+mod template;
+
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -7,8 +9,10 @@ use lunikernel_builder::recipe;
 use serde::Serialize;
 
 use super::Context;
+use super::output::lossy;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use template::Template;
 
 /// Write a recipe that works, to start from.
 ///
@@ -28,36 +32,26 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
 }
 
-/// Flavours that there is a template for.
+/// Flavours that there is a template for: all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Flavour {
+    Alpine,
     Debian,
+    Mirage,
+    Tinycore,
     Unikernel,
+    Yocto,
 }
 
 impl Flavour {
-    /// The files of the template; `@NAME@` in them stands for the recipe's name.
-    fn files(self) -> &'static [(&'static str, &'static str)] {
+    fn template(self) -> &'static Template {
         match self {
-            Self::Debian => &[
-                (recipe::FILE_NAME, include_str!("debian/recipe.yaml")),
-                ("files/main.c", include_str!("debian/main.c")),
-            ],
-            Self::Unikernel => &[
-                (recipe::FILE_NAME, include_str!("unikernel/recipe.yaml")),
-                (
-                    "files/hello.c",
-                    include_str!("../../../recipes/unikernel/hello/files/hello.c"),
-                ),
-                (
-                    "files/hello.ld",
-                    include_str!("../../../recipes/unikernel/hello/files/hello.ld"),
-                ),
-                (
-                    "files/module.txt",
-                    include_str!("../../../recipes/unikernel/hello/files/module.txt"),
-                ),
-            ],
+            Self::Alpine => &template::ALPINE,
+            Self::Debian => &template::DEBIAN,
+            Self::Mirage => &template::MIRAGE,
+            Self::Tinycore => &template::TINYCORE,
+            Self::Unikernel => &template::UNIKERNEL,
+            Self::Yocto => &template::YOCTO,
         }
     }
 }
@@ -65,8 +59,8 @@ impl Flavour {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Written {
-    folder: PathBuf,
-    files: Vec<PathBuf>,
+    folder: String,
+    files: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -83,24 +77,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .dir
         .clone()
         .unwrap_or_else(|| PathBuf::from(&args.name));
-    let files = contents(args.flavour, &args.name);
+    let template = args.flavour.template();
+    let files = contents(template, &args.name);
     write(&folder, &files)?;
     let files: Vec<PathBuf> = files.iter().map(|(path, _)| folder.join(path)).collect();
     if context.json() {
-        context.print_json(&Written { folder, files })?;
+        context.print_json(&Written {
+            folder: lossy(&folder),
+            files: files.iter().map(|file| lossy(file)).collect(),
+        })?;
     } else if !context.quiet() {
-        context.print(&next_steps(&folder, &files, &args.name))?;
+        context.print(&next_steps(template, &folder, &files, &args.name))?;
     }
     Ok(Exit::Ok)
 }
 
 /// Every file to write, by its path in the folder.
-fn contents(flavour: Flavour, name: &str) -> Vec<(&'static str, String)> {
-    let mut files: Vec<_> = flavour
-        .files()
-        .iter()
-        .map(|(path, text)| (*path, text.replace("@NAME@", name)))
-        .collect();
+fn contents(template: &Template, name: &str) -> Vec<(&'static str, String)> {
+    let mut files = vec![(recipe::FILE_NAME, template.recipe(name))];
+    files.extend(template.files(name));
     files.push(("recipe.schema.json", recipe::schema_text()));
     files
 }
@@ -141,23 +136,25 @@ fn write(folder: &Path, files: &[(&str, String)]) -> Result<(), Failure> {
     fs::rename(&made, folder).map_err(failed)
 }
 
-fn next_steps(folder: &Path, files: &[PathBuf], name: &str) -> String {
+fn next_steps(template: &Template, folder: &Path, files: &[PathBuf], name: &str) -> String {
     let mut text = String::new();
     for file in files {
         text += &format!("wrote {}\n", file.display());
     }
-    let commands = [
-        (format!("cd {}", folder.display()), ""),
-        ("luni lock".to_owned(), "pin every input to exact bytes"),
+    let [more, running] = template.run;
+    let mut commands = vec![(format!("cd {}", folder.display()), "")];
+    let first = template.first.iter();
+    commands.extend(first.map(|(command, what)| ((*command).to_owned(), *what)));
+    commands.extend([
+        ("luni lock".to_owned(), template.lock),
         ("luni build".to_owned(), "build it"),
-        (
-            format!("luni run {name}.luni.zip"),
-            "boot the result in QEMU",
-        ),
-    ];
+        (format!("luni run {name}.luni.zip{more}"), running),
+    ]);
+    let widths = commands.iter().map(|(command, _)| command.len());
+    let width = widths.max().unwrap_or_default();
     text += "\nnext:\n";
     for (command, what) in commands {
-        text += format!("  {command:<30} {what}").trim_end();
+        text += format!("  {command:<width$}  {what}").trim_end();
         text.push('\n');
     }
     text

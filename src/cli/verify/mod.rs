@@ -5,7 +5,7 @@ mod subject;
 mod text;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lunikernel_builder::build::Builder;
 use lunikernel_builder::sandbox::Surroundings;
@@ -21,7 +21,7 @@ use super::workshop::{self, NetworkSteps};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use subject::Subject;
-pub(super) use subject::artefact;
+pub(super) use subject::{Named, artefact, find};
 
 /// Rebuild a recipe cold, and compare the bits.
 ///
@@ -77,10 +77,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let Verified { report, error } = verified(args, context)?;
     if let Some(path) = &args.report {
-        output::write_whole(path, page(&report).as_bytes())?;
+        output::writable(path)?;
     }
+    let Verified { report, error } = verified(args, context)?;
     if context.json() {
         context.print_json(&report)?;
     } else {
@@ -88,6 +88,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     if let Some(error) = error {
         Failure::from(error).tell();
+    }
+    // The verdict stands, whatever became of the page about it.
+    if let Some(path) = &args.report
+        && let Err(failure) = output::write_whole(path, page(&report).as_bytes())
+    {
+        failure.tell();
     }
     Ok(match report.verdict {
         Verdict::Good if args.strict && report.unable().next().is_some() => Exit::Unvaried,
@@ -111,7 +117,8 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
         _ => {}
     }
     let undecided = |failure: Failure| match failure.exit() {
-        Exit::Usage => failure,
+        // What is wrong with what was given, or cannot be had, is so without any round.
+        Exit::Usage | Exit::BadInput | Exit::Lock | Exit::Unavailable => failure,
         _ => failure.with_exit(Exit::Undecided),
     };
     let cache = context.cache()?;
@@ -119,7 +126,7 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
     let against = args
         .against
         .as_deref()
-        .map(|named| artefact(named, &cache, context))
+        .map(|named| artefact(Path::new(named), context))
         .transpose()
         .map_err(undecided)?;
     if args.rounds == 0 {
@@ -145,7 +152,8 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
         let locked = subject.locked(&cache)?;
         let mut main = workshop::builder(context, cache.clone(), Surroundings::default())?;
         main.network_steps = args.network.allowed(subject.recipe());
-        main.fetch(&locked).await?;
+        let fetched = main.fetch(&locked).await;
+        fetched.map_err(|error| subject.recipe().explain(error))?;
         let make = |cache, conditions: &Conditions| {
             let surroundings = conditions.surroundings.clone();
             let threads = surroundings.cpus.unwrap_or(main.threads);

@@ -1,7 +1,8 @@
 //! What is verified, and what with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use lunikernel_builder::fetch::shown;
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Sha256, Silent};
@@ -56,27 +57,65 @@ impl Subject {
 }
 
 /// The Lunikernel that `named` stands for: a file, an address, or a digest in the cache.
-pub(in crate::cli) fn artefact(
-    named: &str,
-    cache: &Cache,
-    context: &Context,
-) -> Result<Artefact, Failure> {
-    if let Ok(url) = Url::parse(named)
-        && matches!(url.scheme(), "file" | "http" | "https")
-    {
-        let fetcher = workshop::fetcher(context, cache)?;
-        let digest = context
-            .runtime()?
-            .block_on(fetcher.fetch_unpinned(named, &url))?;
-        return Ok(Artefact::open(&cache.blobs().path(&digest.sha256))?);
-    }
-    let path = Path::new(named);
-    let Some(digest) = blob(path, cache)? else {
-        return Ok(Artefact::open(path)?);
+pub(in crate::cli) fn artefact(named: &Path, context: &Context) -> Result<Artefact, Failure> {
+    let Named { path, digest } = find(named, context)?;
+    let artefact = match address(named) {
+        None => Artefact::open(&path)?,
+        Some(url) => Artefact::open(&path).map_err(|error| {
+            let message = format!("what is at {} is no Lunikernel", shown(&url));
+            let hint = "see what is there: it may be a page of a server that wants you to log in";
+            Failure::new(Exit::BadInput, message)
+                .caused_by(&error)
+                .with_hint(hint)
+        })?,
     };
-    let artefact = Artefact::open(&cache.blobs().path(&digest))?;
-    undamaged(&artefact, &digest)?;
+    if let Some(digest) = digest {
+        undamaged(&artefact, &digest)?;
+    }
     Ok(artefact)
+}
+
+/// The address that `named` is, where it is one.
+fn address(named: &Path) -> Option<Url> {
+    let url = Url::parse(named.to_str()?).ok()?;
+    matches!(url.scheme(), "file" | "http" | "https").then_some(url)
+}
+
+/// What a Lunikernel, or another file, was named by.
+#[derive(Debug)]
+pub(in crate::cli) struct Named {
+    /// Where it is.
+    pub(in crate::cli) path: PathBuf,
+    /// Its digest, where that is its name in the cache.
+    pub(in crate::cli) digest: Option<Sha256>,
+}
+
+/// Where the file is that `named` stands for. The cache is opened only where it is asked.
+pub(in crate::cli) fn find(named: &Path, context: &Context) -> Result<Named, Failure> {
+    if let Some(url) = address(named) {
+        let cache = context.cache()?;
+        let fetcher = workshop::fetcher(context, &cache)?;
+        let fetched = context
+            .runtime()?
+            .block_on(fetcher.fetch_unpinned(&shown(&url), &url))?;
+        return Ok(Named {
+            path: cache.blobs().path(&fetched.sha256),
+            digest: None,
+        });
+    }
+    if digits(named).is_some() {
+        let cache = context.cache()?;
+        if let Some(digest) = blob(named, &cache)? {
+            return Ok(Named {
+                path: cache.blobs().path(&digest),
+                digest: Some(digest),
+            });
+        }
+    }
+    Ok(Named {
+        path: named.to_owned(),
+        digest: None,
+    })
 }
 
 /// Whether a Lunikernel of the cache still is what its name there says.
@@ -90,19 +129,22 @@ fn undamaged(artefact: &Artefact, expected: &Sha256) -> Result<(), Failure> {
         .with_hint("find and remove what is damaged with `luni cache verify`"))
 }
 
-/// The blob that `named` names by its digest, unless there is a file or folder of that
-/// name.
-fn blob(named: &Path, cache: &Cache) -> Result<Option<Sha256>, Failure> {
-    let Some(digits) = named.to_str().filter(|_| !named.exists()) else {
-        return Ok(None);
-    };
+/// The digits of `named`, where it has the shape of a digest and there is no file or
+/// folder of that name.
+fn digits(named: &Path) -> Option<String> {
+    let digits = named.to_str().filter(|_| !named.exists())?;
     let digits = digits.strip_prefix("sha256:").unwrap_or(digits);
     let shape = (FEWEST_DIGITS..=64).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !shape {
+    shape.then(|| digits.to_ascii_lowercase())
+}
+
+/// The blob that `named` names by its digest, unless there is a file or folder of that
+/// name.
+fn blob(named: &Path, cache: &Cache) -> Result<Option<Sha256>, Failure> {
+    let Some(digits) = digits(named) else {
         return Ok(None);
-    }
-    let digits = digits.to_ascii_lowercase();
+    };
     let found = cache.blobs().beginning_with(&digits)?;
     let blobs: Vec<Sha256> = found;
     match blobs.as_slice() {

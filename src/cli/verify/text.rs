@@ -1,6 +1,8 @@
 //! The report as a person reads it on a terminal: verdict, where, why, what to do.
 
-use lunikernel_builder::verify::{Cause, Class, Confidence, Report, Verdict};
+use std::collections::BTreeSet;
+
+use lunikernel_builder::verify::{Cause, Class, Confidence, Report, RoundReport, Verdict};
 
 /// Where the second column begins.
 const COLUMN: usize = 10;
@@ -14,6 +16,9 @@ pub(super) fn text(report: &Report) -> String {
         lines.push(entry("failed", &format!("round {}", failure.round)));
         if let Some(step) = &failure.step {
             lines.push(entry("step", step));
+        }
+        if let Some(script) = &failure.script {
+            lines.push(entry("script", script));
         }
     }
     for name in report.unlike_exports() {
@@ -59,6 +64,7 @@ pub(super) fn text(report: &Report) -> String {
         let text = format!("taken as locked, not run: {}", as_locked.join(", "));
         lines.push(entry("steps", &text));
     }
+    lines.extend(sandboxes(report));
     lines.extend(varied(report));
     lines.join("\n") + "\n"
 }
@@ -71,18 +77,32 @@ fn headline(report: &Report) -> String {
     };
     let varied = count(report.varied().count(), "variation");
     let rounds = count(report.rounds.len(), "round");
+    let fixed = report.fixed().filter(|(.., all)| *all);
+    let fixed: Vec<String> = fixed.map(|(name, ..)| name.to_string()).collect();
     let unable: Vec<String> = report.unable().map(|(name, _)| name.to_string()).collect();
+    let mut open = String::new();
+    for (names, what) in [
+        (fixed, "fixed by the recipe"),
+        (unable, "could not be varied"),
+    ] {
+        if !names.is_empty() {
+            open += &format!("; {} {what}: {}", names.len(), names.join(", "));
+        }
+    }
     match verdict {
         Verdict::Failed => format!("{verdict}: nothing is known"),
         _ if report.rounds.is_empty() => format!("{verdict}, compared only"),
         Verdict::Differs => format!("{verdict} in {rounds} over {varied}"),
-        Verdict::Good if unable.is_empty() => format!("{verdict} in {rounds} over {varied}"),
-        Verdict::Good => format!(
-            "{verdict} in {rounds} over {varied}; {} could not be varied: {}",
-            unable.len(),
-            unable.join(", ")
-        ),
+        Verdict::Good => format!("{verdict} in {rounds} over {varied}{open}"),
     }
+}
+
+/// Where the steps ran, which may be the choice of `auto`; nothing where none did.
+fn sandboxes(report: &Report) -> Option<String> {
+    let ran = report.rounds.iter().filter(|round| round.ran());
+    let places: BTreeSet<String> = ran.map(RoundReport::place).collect();
+    let places: Vec<String> = places.into_iter().collect();
+    (!places.is_empty()).then(|| entry("sandbox", &places.join("\n")))
 }
 
 fn why(cause: &Cause) -> Vec<String> {
@@ -112,6 +132,18 @@ fn varied(report: &Report) -> Vec<String> {
             &varied
         };
         lines.push(entry("varied", varied));
+    }
+    let fixed: Vec<String> = report
+        .fixed()
+        .map(|(name, steps, all)| {
+            let rest = if all { "" } else { "; varied for the others" };
+            let noun = if steps.len() == 1 { "step" } else { "steps" };
+            let steps: Vec<String> = steps.iter().map(|step| format!("`{step}`")).collect();
+            format!("{name}: by the recipe's {noun} {}{rest}", steps.join(", "))
+        })
+        .collect();
+    if !fixed.is_empty() {
+        lines.push(entry("fixed", &fixed.join("\n")));
     }
     let unable: Vec<String> = report
         .unable()

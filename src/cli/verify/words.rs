@@ -1,5 +1,6 @@
 //! What the words of `--vary` stand for.
 
+use lunikernel_builder::recipe::nearest;
 use lunikernel_builder::verify::Variation;
 
 use crate::exit::Exit;
@@ -37,8 +38,11 @@ fn find(word: &str) -> Result<Variation, Failure> {
     found.ok_or_else(|| {
         let names: Vec<_> = Variation::all().map(Variation::name).collect();
         let names = names.join(", ");
+        let known = Variation::all().map(Variation::name).chain(["all", "none"]);
+        let meant =
+            nearest(word, known).map_or(String::new(), |it| format!("did you mean `{it}`? "));
         Failure::new(Exit::Usage, format!("there is no variation `{word}`")).with_hint(format!(
-            "use `all`, `none`, some of {names}, or leave some out of all: `-locale`"
+            "{meant}use `all`, `none`, some of {names}, or leave some out of all: `-locale`"
         ))
     })
 }

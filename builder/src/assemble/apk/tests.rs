@@ -289,3 +289,59 @@ fn a_file_behind_a_link_is_the_same_file() {
         .to_string();
     assert!(error.contains("in the package old"), "{error}");
 }
+
+#[test]
+fn bombs_are_refused_whichever_member_they_are_in() {
+    let (_folder, cache) = store();
+    let refusal = |apk: &Apk| {
+        let error = unpack(cache.blobs(), apk, &apk.members().whole()).unwrap_err();
+        let mut said = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            said = format!("{said}: {cause}");
+            source = cause.source();
+        }
+        said
+    };
+    let zeros = "\0".repeat(70 << 20);
+    let script = hello().script(".post-install", &zeros);
+    let said = refusal(&script);
+    assert!(
+        said.contains("the control member of the package hello 1.0-r0")
+            && said.contains("it unpacks to more than 67108864 bytes"),
+        "{said}"
+    );
+    let script = hello().script(".post-install", &zeros[..5 << 20]);
+    let said = refusal(&script);
+    assert!(said.contains("it is larger than 4194304 bytes"), "{said}");
+    let said = refusal(&hello().line("replaces = a\n".repeat(1001).trim_end()));
+    assert!(said.contains("more than 1000 of `replaces`"), "{said}");
+    let said = refusal(&hello().file("zeros", 0o644, &zeros));
+    assert!(
+        said.contains("the data of the package hello") && said.contains("bytes at `zeros`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn many_files_may_change_hands_at_once() {
+    let (_folder, cache) = store();
+    let mut old = Apk::new("old", "1").file("usr/", 0o755, "");
+    let mut new = Apk::new("new", "1")
+        .file("usr/", 0o755, "")
+        .line("replaces = old");
+    for at in 0..300 {
+        old = old.file(&format!("usr/{at}"), 0o644, "old");
+        new = new.file(&format!("usr/{at}"), 0o644, "new");
+    }
+    old = old.file("usr/own", 0o644, "old");
+    let (old, new) = (package(cache.blobs(), &old), package(cache.blobs(), &new));
+    let layers = merge(Rootfs::new(), Installed::default(), &[(&old, 1), (&new, 1)]).unwrap();
+    let files: Vec<(String, usize)> = layers.installed.files().collect();
+    assert_eq!(files.len(), 301);
+    let names: Vec<&str> = layers.installed.names().collect();
+    for (path, number) in files {
+        let owner = if path == "usr/own" { "old" } else { "new" };
+        assert_eq!(names[number], owner, "{path}");
+    }
+}

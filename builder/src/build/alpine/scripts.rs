@@ -133,7 +133,7 @@ impl Builder {
             .build
             .insert(EXEC.to_owned(), Entry::Folder(programs));
         let action = step_action(&step, locked.recipe().arch, inputs, Network::Off)?.encode();
-        let (result, unable) = match self.known(&step, &action)? {
+        let (result, ran) = match self.known(&step, &action)? {
             Some(result) => (result, None),
             None => {
                 let _turn = self.turn(&action.digest, &step.name)?;
@@ -143,7 +143,7 @@ impl Builder {
                         let outcome = self.run_step(locked.path(), &step, &action);
                         let outcome = outcome.map_err(named)?;
                         self.record_result(&action, &outcome.result)?;
-                        (outcome.result, Some(outcome.unable))
+                        (outcome.result, Some((outcome.place, outcome.unable)))
                     }
                 }
             }
@@ -155,14 +155,8 @@ impl Builder {
                 why,
             }
         })?;
-        Ok(StepReport {
-            name: step.name,
-            action: action.digest,
-            outputs: after.digest(),
-            cached: unable.is_none(),
-            pinned: false,
-            unable: unable.unwrap_or_default(),
-        })
+        let outputs = after.digest();
+        Ok(StepReport::of(&step, action.digest, outputs, ran))
     }
 }
 

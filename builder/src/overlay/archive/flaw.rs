@@ -85,6 +85,9 @@ pub enum ArchiveFlaw {
         /// To where.
         to: u64,
     },
+    /// It is what something is laid over.
+    #[error("it is a Lunikernel, of which there is one in front, the base")]
+    Lunikernel,
     /// Its contents are more than is taken.
     #[error("its entries say that they have {size} bytes unpacked, and {limit} is the limit")]
     TooLarge {
@@ -185,6 +188,9 @@ impl ArchiveError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "name a folder or a zip with what belongs at `/`"
+            }
             Self::Io { .. } => return None,
             Self::Cache(error) => return error.hint(),
             Self::Archive { flaw, .. } => match flaw {
@@ -192,6 +198,9 @@ impl ArchiveError {
                     "raise the limit with `--max-size MIB` if you trust whoever made it"
                 }
                 ArchiveFlaw::Empty => "leave it out",
+                ArchiveFlaw::Lunikernel => {
+                    "the base comes first, then what is laid over it: a folder or a zip with what belongs at `/`"
+                }
                 ArchiveFlaw::NoEnd => {
                     "expected a zip or a folder; if it was downloaded, download it again"
                 }

@@ -11,6 +11,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::DeflateDecoder;
+use lunikernel_cache::artefact::MANIFEST;
 use lunikernel_cache::regular::open_regular;
 use lunikernel_cache::{BlobStore, Task};
 
@@ -69,6 +70,12 @@ fn read(
     task: &dyn Task,
 ) -> Result<(), ArchiveError> {
     let records = directory::read(bytes, size, label)?;
+    if (records.first()).is_some_and(|first| first.name.as_bytes() == MANIFEST.as_bytes()) {
+        return Err(ArchiveError::Archive {
+            archive: label.to_owned(),
+            flaw: ArchiveFlaw::Lunikernel,
+        });
+    }
     let total: u64 = records.iter().map(|record| record.size).sum();
     if total > limits.size {
         return Err(ArchiveError::Archive {

@@ -24,6 +24,11 @@ use super::typed::Finding;
 pub(super) fn check(recipe: &Recipe, folder: Option<&FilePath>) -> Vec<Finding> {
     let mut findings = Findings {
         names: names(recipe),
+        outputs: recipe
+            .steps
+            .iter()
+            .map(|step| step.outputs.clone())
+            .collect(),
         used: BTreeSet::new(),
         list: Vec::new(),
     };
@@ -69,6 +74,17 @@ enum Named {
     Step(usize),
 }
 
+/// Whether one of two paths is the other, or lies in it.
+fn overlap(one: &str, other: &str) -> bool {
+    let (short, long) = if one.len() < other.len() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    long.strip_prefix(short)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Sources and steps share their names; where one is taken twice the step has it.
 fn names(recipe: &Recipe) -> BTreeMap<String, Named> {
     let sources = recipe
@@ -83,6 +99,8 @@ fn names(recipe: &Recipe) -> BTreeMap<String, Named> {
 /// Collects what is found, and which names are used.
 struct Findings {
     names: BTreeMap<String, Named>,
+    /// The outputs of each step, by its index.
+    outputs: Vec<Vec<String>>,
     used: BTreeSet<String>,
     list: Vec<Finding>,
 }
@@ -126,24 +144,36 @@ impl Findings {
     /// A reference to a source or step, or a part of it: `NAME` or `NAME/PATH`. In a
     /// step only earlier ones are known, those with an index below `before`.
     fn part(&mut self, reference: &str, before: usize, path: Path) {
-        let (name, part) = match reference.split_once('/') {
+        let (name, mut part) = match reference.split_once('/') {
             Some((name, part)) => (name, Some(part)),
             None => (reference, None),
         };
-        if let Some(part) = part
-            && let Err(why) = text::relative_path(part)
+        if let Some(wrong) = part
+            && let Err(why) = text::relative_path(wrong)
         {
             self.error(
                 path.clone(),
                 format!("`{reference}` leads nowhere: {why}"),
                 "`NAME`, or `NAME/PATH` with a path such as `usr/bin/hello`",
             );
+            part = None;
         }
         match self.names.get(name) {
             Some(Named::Source) => {
                 self.used.insert(name.to_owned());
             }
-            Some(Named::Step(index)) if *index < before => {}
+            Some(Named::Step(index)) if *index < before => {
+                let outputs = self.outputs.get(*index).cloned().unwrap_or_default();
+                if let Some(part) = part
+                    && !outputs.iter().any(|output| overlap(output, part))
+                {
+                    let outputs: Vec<String> = outputs
+                        .iter()
+                        .map(|output| format!("{name}/{output}"))
+                        .collect();
+                    self.unknown("output", reference, &outputs, path);
+                }
+            }
             Some(Named::Step(index)) if *index == before => self.error(
                 path,
                 format!("step `{name}` takes its own output"),

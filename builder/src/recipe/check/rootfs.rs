@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Findings, steps, text};
+use crate::flavour::{self, Flavour};
 use crate::recipe::path::Path;
-use crate::recipe::{FileSpec, FlavourName, Recipe, RootfsSpec, Source, TczInstall};
+use crate::recipe::{FileSpec, Recipe, RootfsSpec, Source, TczInstall};
 
 pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     let root = Path::new().key("rootfs");
@@ -28,13 +29,17 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
 /// What lists the packages of an image, and their licences.
 fn check_lists(recipe: &Recipe, root: &Path, findings: &mut Findings) {
     let rootfs = &recipe.rootfs;
+    let lists = match flavour::of(recipe.flavour) {
+        Flavour::Linux(linux) => linux.lists_packages(),
+        Flavour::Unikernel(_) => false,
+    };
     for (key, reference) in [
         ("manifest", &rootfs.manifest),
         ("licences", &rootfs.licences),
     ] {
         let Some(reference) = reference else { continue };
         findings.part(reference, usize::MAX, root.key(key));
-        if recipe.flavour != FlavourName::Yocto {
+        if !lists {
             findings.error(
                 root.key(key).of_key(),
                 format!(

@@ -180,7 +180,7 @@ fn check_apk(
     }
     findings.no_duplicates(&apk.repositories, &path.key("repositories"));
     for (index, key) in apk.keys.iter().enumerate() {
-        check_file(key, folder, &path.key("keys").index(index), findings);
+        check_key(key, folder, &path.key("keys").index(index), findings);
     }
     findings.no_duplicates(&apk.keys, &path.key("keys"));
     if let Some(base) = &apk.base {
@@ -216,6 +216,23 @@ fn check_apk(
         }
         findings.no_duplicates(list, &path);
     }
+}
+
+/// A key says what to trust while a recipe is locked. Once it is, every package is known by
+/// its hash, and so a Lunikernel has the recipe it was built from without the key.
+fn check_key(key: &str, folder: Option<&FilePath>, path: &Path, findings: &mut Findings) {
+    let absent = |folder: &FilePath| {
+        let found = fs_err::symlink_metadata(folder.join(key));
+        found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
+    if text::relative_path(key).is_ok() && folder.is_some_and(absent) {
+        return findings.warning(
+            path.clone(),
+            format!("there is no `{key}`"),
+            "put the key beside the recipe before you lock it: `luni lock` trusts nothing else",
+        );
+    }
+    check_file(key, folder, path, findings);
 }
 
 fn check_url(address: &str, path: &Path, findings: &mut Findings) {

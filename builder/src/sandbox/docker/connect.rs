@@ -111,7 +111,7 @@ impl Address {
                 let trouble = EngineTrouble::None {
                     tried: tried.collect(),
                 };
-                named(trouble, "an engine")
+                named(trouble, "there is none")
             }
         })
     }

@@ -1,8 +1,19 @@
 //! Whose a container, volume or image is, and removing those whose process is gone.
+//!
+//! A process can be asked about only where it was started: on a machine that was not
+//! started anew since then, in the same namespace of processes. Of others, an engine on
+//! this machine is told by the machine's start alone. In an engine elsewhere, and of a
+//! namespace that cannot be seen, there may be another machine or container that looks
+//! like this one and is at work right now: there, what is older than any build goes,
+//! and only if no container of its process runs any more. Those end by themselves, as
+//! their first process keeps to the step's limit of time.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::Docker as Client;
+use bollard::models::ContainerSummaryStateEnum as State;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListVolumesOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder,
@@ -14,24 +25,30 @@ use rustix::process::Pid;
 
 use super::image::REPOSITORY;
 
-/// Which machine (and there, which namespace of processes) made it.
+/// Which machine made it: a digest of what it is called, which outlives its restart.
 const HOST: &str = "org.lunikernel.host";
-/// Which process made it.
+/// Which process made it: `BOOT.NAMESPACE.PID.START`.
 const PROCESS: &str = "org.lunikernel.process";
+/// When it was made, in seconds since 1970.
+const MADE: &str = "org.lunikernel.made";
 /// What it is for. Images have none: an image that a person makes of a container has the
 /// container's labels too, and by this it is told from what this program made.
 const KIND: &str = "org.lunikernel.kind";
 /// The kind of containers and volumes.
 pub(super) const STEP: &str = "step";
-/// What images have instead, `HOST/PROCESS`: Podman takes the second label of one that is
+/// What images have instead, `HOST/PROCESS/MADE`: Podman takes the second label of one that is
 /// imported as more of the first one's value.
 const ROOT: &str = "org.lunikernel.root";
+/// No build uses for so long what it made in an engine.
+const LONGEST_BUILD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What says whose something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     host: String,
     process: String,
+    /// The namespace of processes that this one is in.
+    space: String,
     /// Whether the engine may have things of other machines that look like this one.
     remote: bool,
 }
@@ -41,27 +58,35 @@ impl Mark {
     pub(super) fn own(remote: bool) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        // `pid:[4026531836]`: see namespaces(7).
+        let space = space.display().to_string();
+        let space: String = space.chars().filter(char::is_ascii_digit).collect();
         let host = format!(
-            "{}\n{}\n{}",
+            "{}\n{}",
             read("/etc/machine-id").trim(),
-            read("/proc/sys/kernel/hostname").trim(),
-            space.display()
+            read("/proc/sys/kernel/hostname").trim()
         );
         let mut host = Sha256::of(host.as_bytes()).hex();
         host.truncate(16);
         let pid = std::process::id();
         Self {
             host,
-            process: format!("{}.{pid}.{}", boot(), started(pid).unwrap_or_default()),
+            process: format!(
+                "{}.{space}.{pid}.{}",
+                boot(),
+                started(pid).unwrap_or_default()
+            ),
+            space,
             remote,
         }
     }
 
     /// The labels of something of this process.
-    pub(super) fn labels(&self, kind: &str) -> [(String, String); 3] {
+    pub(super) fn labels(&self, kind: &str) -> [(String, String); 4] {
         [
             (HOST.to_owned(), self.host.clone()),
             (PROCESS.to_owned(), self.process.clone()),
+            (MADE.to_owned(), now().to_string()),
             (KIND.to_owned(), kind.to_owned()),
         ]
     }
@@ -70,57 +95,110 @@ impl Mark {
     pub(super) fn name(&self) -> String {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let process = self.process.rsplit('.').take(2).collect::<Vec<_>>();
+        let process = self.process.rsplit('.').take(3).collect::<Vec<_>>();
         format!("lunikernel-{}-{}-{number}", self.host, process.join("-"))
     }
 
     /// The label of an image of this process.
     pub(super) fn label_of_root(&self) -> (&'static str, String) {
-        (ROOT, format!("{}/{}", self.host, self.process))
+        (ROOT, format!("{}/{}/{}", self.host, self.process, now()))
     }
 
-    /// Whether a container or volume with these labels is meant.
-    fn means_step<'a>(&self, whose: Whose, label: impl Fn(&str) -> Option<&'a String>) -> bool {
-        let (Some(host), Some(process)) = (label(HOST), label(PROCESS)) else {
-            return false;
+    /// Who made a container or volume with these labels. The container has those of its
+    /// image, too.
+    fn maker_of_step<'l>(label: Label<'_, 'l>) -> Option<Maker<'l>> {
+        let maker = Maker {
+            host: label(HOST)?,
+            process: label(PROCESS)?,
+            made: label(MADE).and_then(|made| made.parse().ok()),
         };
-        label(KIND).is_some_and(|kind| kind == STEP) && self.means(whose, host, process)
+        (label(KIND)? == STEP).then_some(maker)
     }
 
-    /// Whether an image with these labels is meant.
-    fn means_root<'a>(&self, whose: Whose, label: impl Fn(&str) -> Option<&'a String>) -> bool {
-        let made = label(ROOT).and_then(|made| made.split_once('/'));
-        label(KIND).is_none()
-            && made.is_some_and(|(host, process)| self.means(whose, host, process))
+    /// Who made an image with these labels.
+    fn maker_of_root<'l>(label: Label<'_, 'l>) -> Option<Maker<'l>> {
+        let mut parts = label(ROOT)?.splitn(3, '/');
+        let maker = Maker {
+            host: parts.next()?,
+            process: parts.next()?,
+            made: parts.next().and_then(|made| made.parse().ok()),
+        };
+        label(KIND).is_none().then_some(maker)
     }
 
-    fn means(&self, whose: Whose, host: &str, process: &str) -> bool {
-        host == self.host
+    /// Whether what `maker` made is meant. `running` are the processes of which a
+    /// container runs.
+    fn means(&self, whose: Whose, maker: &Maker<'_>, running: &BTreeSet<String>) -> bool {
+        maker.host == self.host
             && match whose {
-                Whose::Own => process == self.process,
-                Whose::Gone => self.is_left_over(process),
+                Whose::Own => maker.process == self.process,
+                Whose::Gone => match self.fate(maker.process) {
+                    Fate::Lives => false,
+                    Fate::Gone => true,
+                    Fate::Unknown => is_old(maker.made) && !running.contains(maker.process),
+                },
             }
     }
 
-    /// Whether something with this mark can be removed, as the process that made it was
-    /// on this machine and is gone. What cannot be told is not left over.
-    fn is_left_over(&self, process: &str) -> bool {
-        let mut parts = process.rsplitn(3, '.');
-        let (Some(start), Some(pid), Some(was)) = (parts.next(), parts.next(), parts.next()) else {
-            return false;
+    /// What became of a process of this machine, or of one that looks like it.
+    fn fate(&self, process: &str) -> Fate {
+        let mut parts = process.splitn(4, '.');
+        let (Some(was), Some(space), Some(pid), Some(start)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Fate::Unknown;
         };
         let Ok(pid) = pid.parse() else {
-            return false;
+            return Fate::Unknown;
         };
         let now = boot();
-        if was != now || now.is_empty() {
+        if was.is_empty() || now.is_empty() || (was == now && space != self.space) {
+            return Fate::Unknown;
+        }
+        if was != now {
             // A machine that is a copy of this one has its own start.
-            let other = !was.is_empty() && !now.is_empty();
-            return other && !self.remote;
+            return if self.remote {
+                Fate::Unknown
+            } else {
+                Fate::Gone
+            };
         }
         let reused = |now: String| !start.is_empty() && now != start;
-        is_gone(pid) || started(pid).is_some_and(reused)
+        match is_gone(pid) || started(pid).is_some_and(reused) {
+            true => Fate::Gone,
+            false => Fate::Lives,
+        }
     }
+}
+
+/// Who made something in an engine, as its labels have it.
+struct Maker<'l> {
+    host: &'l str,
+    process: &'l str,
+    made: Option<u64>,
+}
+
+/// What became of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Lives,
+    Gone,
+    /// It cannot be asked about from here.
+    Unknown,
+}
+
+/// The label with a name.
+type Label<'f, 'l> = &'f dyn Fn(&str) -> Option<&'l String>;
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
+/// Whether no build can use any more what was made then.
+fn is_old(made: Option<u64>) -> bool {
+    made.is_some_and(|made| made.saturating_add(LONGEST_BUILD.as_secs()) < now())
 }
 
 /// Whether no process has this number. Those of other users need not show in /proc
@@ -178,11 +256,22 @@ pub(super) async fn list(
     let options = ListContainersOptionsBuilder::new()
         .all(true)
         .filters(&filters);
-    for container in client.list_containers(Some(options.build())).await? {
+    let containers = client.list_containers(Some(options.build())).await?;
+    let mut running = BTreeSet::new();
+    for container in &containers {
+        let labels = container.labels.as_ref();
+        let maker = Mark::maker_of_step(&|name| labels?.get(name));
+        if let (Some(maker), true) = (maker, container.state.is_some_and(is_running)) {
+            running.insert(maker.process.to_owned());
+        }
+    }
+    let meant =
+        |maker: Option<Maker<'_>>| maker.is_some_and(|maker| mark.means(whose, &maker, &running));
+    for container in containers {
         let labels = container.labels.unwrap_or_default();
         if let (Some(id), true) = (
             container.id,
-            mark.means_step(whose, |name| labels.get(name)),
+            meant(Mark::maker_of_step(&|name| labels.get(name))),
         ) {
             take("container", id);
         }
@@ -190,20 +279,28 @@ pub(super) async fn list(
     let options = ListVolumesOptionsBuilder::new().filters(&filters);
     let volumes = client.list_volumes(Some(options.build())).await?;
     for volume in volumes.volumes.unwrap_or_default() {
-        if mark.means_step(whose, |name| volume.labels.get(name)) {
+        if meant(Mark::maker_of_step(&|name| volume.labels.get(name))) {
             take("volume", volume.name);
         }
     }
     let filters = [("label", vec![ROOT])].into_iter().collect();
     let options = ListImagesOptionsBuilder::new().filters(&filters);
     for image in client.list_images(Some(options.build())).await? {
-        if mark.means_root(whose, |name| image.labels.get(name))
+        if meant(Mark::maker_of_root(&|name| image.labels.get(name)))
             && !has_other_name(&image.repo_tags)
         {
             take("image", image.id);
         }
     }
     Ok(found)
+}
+
+/// Whether a container that is in that state has processes.
+fn is_running(state: State) -> bool {
+    matches!(
+        state,
+        State::RUNNING | State::PAUSED | State::RESTARTING | State::STOPPING
+    )
 }
 
 /// Whether a person named an image, which then has the labels of the one below it.
@@ -245,92 +342,4 @@ pub(super) async fn remove(client: &Client, leftovers: Vec<Leftover>) -> Vec<Lef
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn a_process_that_runs_keeps_its_own() {
-        let own = Mark::own(false);
-        assert!(!own.is_left_over(&own.process));
-        let pid = std::process::id();
-        let start = started(pid).unwrap();
-        assert!(own.is_left_over(&format!("{}.{pid}.1", boot())));
-        assert!(own.is_left_over(&format!("another-boot.{pid}.{start}")));
-        // The kernel gives no process this number.
-        assert!(own.is_left_over(&format!("{}.2147483647.5", boot())));
-        assert_ne!(own.name(), own.name());
-    }
-
-    #[test]
-    fn what_cannot_be_told_is_kept() {
-        let own = Mark::own(false);
-        let pid = std::process::id();
-        // Processes that /proc did not show, then or now.
-        assert!(!own.is_left_over(&format!("{}.{pid}.", boot())));
-        assert!(own.is_left_over(&format!("{}.2147483647.", boot())));
-        assert!(!own.is_left_over(&format!(".{pid}.5")));
-        for nonsense in ["nonsense", "..", "boot.x.5", "boot.-1.5"] {
-            assert!(!own.is_left_over(nonsense), "{nonsense}");
-        }
-        for never in [0, u32::MAX] {
-            assert!(
-                !own.is_left_over(&format!("{}.{never}.5", boot())),
-                "{never}"
-            );
-        }
-    }
-
-    #[test]
-    fn another_start_of_a_machine_may_be_another_machine() {
-        let own = Mark::own(true);
-        assert!(!own.is_left_over(&format!("another-boot.{}.1", std::process::id())));
-        assert!(own.is_left_over(&format!("{}.2147483647.5", boot())));
-    }
-
-    #[test]
-    fn a_process_that_proc_hides_is_not_gone() {
-        // It belongs to somebody else, or is this one's parent: it is there either way.
-        assert!(!is_gone(1));
-        assert!(!is_gone(std::process::id()));
-        assert!(is_gone(2_147_483_647));
-    }
-
-    #[test]
-    fn only_what_this_program_made_is_meant() {
-        let own = Mark::own(false);
-        let labels: BTreeMap<_, _> = own.labels(STEP).into_iter().collect();
-        assert!(own.means_step(Whose::Own, |name| labels.get(name)));
-        assert!(!own.means_step(Whose::Gone, |name| labels.get(name)));
-        // A container made from an image of this program's, and an image of a container.
-        let (name, value) = own.label_of_root();
-        let root = BTreeMap::from([(name.to_owned(), value.clone())]);
-        assert!(own.means_root(Whose::Own, |name| root.get(name)));
-        assert!(!own.means_root(Whose::Gone, |name| root.get(name)));
-        assert!(!own.means_step(Whose::Own, |name| root.get(name)));
-        let mut both = labels.clone();
-        both.insert(name.to_owned(), value);
-        assert!(!own.means_root(Whose::Own, |name| both.get(name)));
-        for name in [HOST, PROCESS, KIND] {
-            let mut other = labels.clone();
-            other.insert(name.to_owned(), "other".to_owned());
-            assert!(
-                !own.means_step(Whose::Own, |name| other.get(name)),
-                "{name}"
-            );
-            other.remove(name);
-            assert!(
-                !own.means_step(Whose::Own, |name| other.get(name)),
-                "{name}"
-            );
-        }
-        let tags = |tags: &[&str]| {
-            has_other_name(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>())
-        };
-        assert!(!tags(&[]));
-        assert!(!tags(&["<none>:<none>", "localhost/lunikernel-root:1234"]));
-        assert!(tags(&["localhost/lunikernel-root:1234", "mine:latest"]));
-        assert!(tags(&["localhost/lunikernel-rooted:1234"]));
-    }
-}
+mod tests;

@@ -45,7 +45,7 @@ use super::native::home;
 use super::native::state::{self, State};
 use super::native::{self, KILLED};
 use super::{
-    EntryOrder, Facet, Failure, Outcome, Sandbox, SandboxError, Surroundings, Unable, UserId,
+    EntryOrder, Facet, Failure, Outcome, Place, Sandbox, SandboxError, Surroundings, Unable, UserId,
 };
 
 pub use self::connect::EngineInfo;
@@ -420,6 +420,10 @@ impl InDocker {
             took,
             unable,
             kept,
+            place: Place {
+                sandbox: self.name(),
+                engine: Some(self.docker.info().to_string()),
+            },
         })
     }
 

@@ -66,8 +66,8 @@ use self::state::{State, Wanted};
 use super::job::Job;
 use super::log::{Log, LogSink};
 use super::{
-    EntryOrder, Facet, Failure, Outcome, Sandbox, SandboxError, Surroundings, Unable, UserId,
-    environment, locale,
+    EntryOrder, Facet, Failure, Outcome, Place, Sandbox, SandboxError, Surroundings, Unable,
+    UserId, environment, locale,
 };
 
 /// Runs actions in namespaces of this machine's kernel.
@@ -307,6 +307,10 @@ impl Sandbox for Native {
             took,
             unable,
             kept,
+            place: Place {
+                sandbox: self.name(),
+                engine: None,
+            },
         })
     }
 }

@@ -174,6 +174,27 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_a_build_could_not_read_is_refused_when_locking() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let entry = "C:Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=\nP:old\nV:1\nA:x86_64\nS:1\n";
+        for (more, expected) in [
+            ("R:file\n", "is about a folder, and none is named before it"),
+            (
+                "F:etc\nZ:x\n",
+                "is about a file, and none is named before it",
+            ),
+            ("S:2\n", "the entry of `old`: line 6: `S:` is there twice"),
+        ] {
+            let archive = base(0, format!("{entry}{more}\n").as_bytes());
+            let digest = cache.blobs().put(&archive).unwrap();
+            let error = read(cache.blobs(), "base", &digest).err().unwrap();
+            let said = error.to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+
+    #[test]
     fn a_database_that_is_too_large_is_no_empty_one() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();

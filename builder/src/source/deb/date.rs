@@ -1,4 +1,4 @@
-//! The dates of release files: `Sat, 11 Jul 2026 10:16:37 UTC`.
+//! Dates: those of release files, `Sat, 11 Jul 2026 10:16:37 UTC`, and for people.
 
 pub(crate) const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -9,13 +9,14 @@ const YEAR_10000: u64 = 253_402_300_800;
 
 /// A date in UTC, to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Date {
+pub struct Date {
     seconds: u64,
 }
 
 impl Date {
     /// The date that is `seconds` after 1970-01-01 00:00:00 UTC.
-    pub(crate) fn from_seconds(seconds: u64) -> Self {
+    #[must_use]
+    pub fn from_seconds(seconds: u64) -> Self {
         Self { seconds }
     }
 

@@ -170,3 +170,35 @@ impl Index {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_archive::gzip;
+    use super::*;
+
+    #[test]
+    fn a_list_that_unpacks_to_more_than_is_signed_is_not_read_on() {
+        let list = vec![b'\n'; 4 << 20];
+        let packed = gzip(&list);
+        let index = |plain: Digest| Index {
+            compression: Compression::Gzip,
+            path: "main/binary-amd64/Packages.gz".to_owned(),
+            digest: Digest::of(&packed),
+            plain: Some(plain),
+        };
+        let honest = index(Digest::of(&list)).read(&packed, "amd64", 0);
+        assert_eq!(honest.unwrap(), []);
+        let signed = index(Digest::of(&list[..100])).read(&packed, "amd64", 0);
+        let error = signed.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                PackagesError::Plain {
+                    expected: 100,
+                    found: 101
+                }
+            ),
+            "{error}"
+        );
+    }
+}

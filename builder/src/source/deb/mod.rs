@@ -10,7 +10,7 @@ mod apt_conf;
 pub mod apt_config;
 mod apt_sources;
 mod archives;
-pub(crate) mod date;
+pub mod date;
 mod error;
 pub mod fuzz;
 mod index;

@@ -345,3 +345,15 @@ fn errors_name_what_was_meant_and_what_there_is() {
     "
     );
 }
+
+#[test]
+fn a_field_of_fifty_thousand_relations_is_solved() {
+    let needs = vec!["lib"; 50_000].join(", ");
+    let conflicts = vec!["virtual (<< 1)"; 50_000].join(", ");
+    let fields = format!("Depends: {needs}; Conflicts: {conflicts}");
+    let case = Case::new(&[
+        package("app", "1", &fields),
+        package("lib", "1", "Provides: virtual (= 2)"),
+    ]);
+    assert_eq!(case.closure(&["app"]), ["app 1", "lib 1"]);
+}

@@ -74,11 +74,16 @@ fn banner(report: &Report, title: &str) -> Markup {
 fn summary(report: &Report) -> String {
     let rounds = report.rounds.len();
     let varied = report.varied().count();
-    let unable = report.unable().count();
-    let open = match unable {
-        0 => String::new(),
-        count => format!("; {count} could not be varied"),
-    };
+    let fixed = report.fixed().filter(|(.., all)| *all).count();
+    let mut open = String::new();
+    for (count, what) in [
+        (fixed, "fixed by the recipe"),
+        (report.unable().count(), "could not be varied"),
+    ] {
+        if count > 0 {
+            open += &format!("; {count} {what}");
+        }
+    }
     match report.verdict {
         Verdict::Good if rounds == 0 => "both are the same, byte by byte".to_owned(),
         Verdict::Differs if rounds == 0 => "the two are not the same".to_owned(),
@@ -106,6 +111,7 @@ fn failure(report: &Report) -> Markup {
                 @if let Some(step) = &failure.step {
                     p { "It was the step " code { (step) } "." }
                 }
+                @if let Some(script) = &failure.script { p { "It was " (script) "." } }
                 pre { (failure.message) }
                 @if let Some(hint) = &failure.hint { p.hint { (prose(hint)) } }
             }
@@ -171,7 +177,7 @@ fn builds(report: &Report) -> Markup {
                         &format!("round {}", number + 1),
                         round.artefact.sha256.to_string(),
                         Some(round.artefact) == reference,
-                        &round.sandbox,
+                        &round.place(),
                     ))
                 }
             }
@@ -217,10 +223,22 @@ fn variations(report: &Report) -> Markup {
                         }
                         @for one in &report.variations {
                             @match &one.state {
-                                State::Varied { values } => {
+                                State::Varied { values, fixed_by } => {
                                     tr class=(if guilty(one.name) { "guilty" } else { "varied" }) {
-                                        th { (one.name) @if guilty(one.name) { " ← guilty" } }
+                                        th {
+                                            (one.name)
+                                            @if guilty(one.name) { " ← guilty" }
+                                            @if !fixed_by.is_empty() { br; small { "not for " (steps(fixed_by)) } }
+                                        }
                                         @for value in values { td { (value) } }
+                                    }
+                                }
+                                State::Fixed { fixed_by } => {
+                                    tr.fixed {
+                                        th { (one.name) }
+                                        td colspan=(columns(&report.rounds)) {
+                                            "fixed by the recipe's " (steps(fixed_by))
+                                        }
                                     }
                                 }
                                 State::Unable { why } => {
@@ -240,6 +258,17 @@ fn variations(report: &Report) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The steps with these names.
+fn steps(names: &[String]) -> Markup {
+    html! {
+        @if names.len() == 1 { "step " } @else { "steps " }
+        @for (at, name) in names.iter().enumerate() {
+            @if at > 0 { ", " }
+            code { (name) }
         }
     }
 }
@@ -267,7 +296,7 @@ fn trials(bisection: &Bisection) -> Markup {
                         }
                         td {
                             @match &trial.artefact {
-                                None => { "a step failed" }
+                                None => { (trial.failed.as_deref().unwrap_or("a step failed")) }
                                 Some(_) if trial.same => { "the same" }
                                 Some(_) => { "differs" }
                             }

@@ -69,7 +69,8 @@ fn report(name: &str) -> Report {
         .enumerate()
         .map(|(number, artefact)| RoundReport {
             artefact: *artefact,
-            sandbox: "native".to_owned(),
+            sandbox: "docker".to_owned(),
+            engine: Some(format!("Docker {name}")),
             conditions: Conditions::of_round(number, &[HOST_NAME]),
             unable: Vec::new(),
             steps: Vec::new(),
@@ -94,6 +95,13 @@ fn report(name: &str) -> Report {
                 name: HOST_NAME,
                 state: State::Varied {
                     values: vec!["lunikernel".to_owned(), "elsewhere-1".to_owned()],
+                    fixed_by: vec![name.to_owned()],
+                },
+            },
+            VariationReport {
+                name: Variation::Around(Facet::TimeZone),
+                state: State::Fixed {
+                    fixed_by: vec![name.to_owned(), "other".to_owned()],
                 },
             },
             VariationReport {
@@ -122,11 +130,13 @@ fn report(name: &str) -> Report {
                 TrialReport {
                     varied: Vec::new(),
                     artefact: Some(made[0]),
+                    failed: None,
                     same: true,
                 },
                 TrialReport {
                     varied: vec![HOST_NAME, TERMINAL],
                     artefact: Some(made[1]),
+                    failed: None,
                     same: false,
                 },
             ],
@@ -179,12 +189,25 @@ fn exports_that_are_unlike_are_shown_for_each_round() {
 }
 
 #[test]
+fn what_steps_decide_and_where_they_ran_is_shown() {
+    let page = page(&report("sign"));
+    for shown in [
+        "fixed by the recipe's steps <code>sign</code>, <code>other</code>",
+        "<small>not for step <code>sign</code></small>",
+        "docker: Docker sign",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+}
+
+#[test]
 fn names_do_not_become_markup() {
     let hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;";
     let mut report = report(hostile);
     report.failure = Some(FailureReport {
         round: 1,
         step: Some(hostile.to_owned()),
+        script: Some(hostile.to_owned()),
         message: hostile.to_owned(),
         hint: Some(hostile.to_owned()),
     });
@@ -198,7 +221,7 @@ fn names_do_not_become_markup() {
     let ours = [
         "html", "head", "meta", "title", "style", "body", "header", "span", "div", "h1", "p",
         "strong", "main", "section", "h2", "h3", "pre", "code", "ul", "li", "mark", "details",
-        "summary", "table", "tr", "th", "td", "em", "footer", "!DOCTYPE",
+        "summary", "table", "tr", "th", "td", "em", "footer", "!DOCTYPE", "br", "small",
     ];
     for tag in page.split('<').skip(1) {
         let name: String = tag

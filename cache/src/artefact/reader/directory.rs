@@ -30,6 +30,10 @@ pub(super) fn read(
     let reading = Reading { source, label };
     let end = reading.end(size)?;
     let records = reading.bytes(end.directory_at, end.directory_size)?;
+    let names_manifest = |bytes: &[u8]| bytes == MANIFEST.as_bytes();
+    if !records.windows(MANIFEST.len()).any(names_manifest) {
+        return Err(reading.zip(ZipFlaw::NoManifest));
+    }
     let placed = reading.records(&records, &end)?;
     let actual = placed.last().map_or(0, Placed::end);
     if actual != end.directory_at {

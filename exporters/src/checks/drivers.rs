@@ -1,0 +1,83 @@
+//! Whether a Linux has drivers for the devices that it will find.
+
+use super::{Guest, Severity, Target};
+
+/// The drivers that a target has devices for, one of which is enough: networks, and disks.
+fn wanted(target: Target) -> Option<[&'static [&'static str]; 2]> {
+    Some(match target {
+        Target::Raw | Target::Tender | Target::Pxe => return None,
+        Target::Kvm | Target::CloudHypervisor | Target::Firecracker => {
+            [&["virtio_net"], &["virtio_blk"]]
+        }
+        Target::Gce => [&["virtio_net", "gve"], &["virtio_scsi", "nvme"]],
+        Target::Ec2 => [&["ena"], &["nvme"]],
+        Target::Azure => [&["hv_netvsc"], &["hv_storvsc", "nvme"]],
+        Target::Xen => [&["xen_netfront"], &["xen_blkfront"]],
+    })
+}
+
+/// The drivers of the bus that a device of that driver is found on, one of which is enough;
+/// none where every kernel has it.
+fn buses(target: Target, driver: &str) -> &'static [&'static str] {
+    match driver.split('_').next() {
+        Some("virtio") if target == Target::Firecracker => &["virtio_mmio", "virtio_pci"],
+        Some("virtio") => &["virtio_pci"],
+        Some("hv") => &["hv_vmbus"],
+        _ => &[],
+    }
+}
+
+pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
+    let (Some(drivers), Some([networks, disks])) = (&guest.drivers, wanted(target)) else {
+        return;
+    };
+    let has = |name: &str| {
+        let found = |driver: &String| driver.replace('-', "_") == name;
+        drivers.iter().any(found)
+    };
+    let found = |name: &str| {
+        let buses = buses(target, name);
+        buses.is_empty() || buses.iter().any(|bus| has(bus))
+    };
+    let works = |name: &&str| has(name) && found(name);
+    let wanted = [
+        (guest.devices.net, "network", networks),
+        (guest.devices.block, "disk", disks),
+    ];
+    let mut virtio = false;
+    for (_, what, names) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
+        virtio |= names.iter().any(|name| name.starts_with("virtio"));
+        if !names.iter().any(works) {
+            let lost = names.iter().find(|name| !found(name));
+            let bus = match lost {
+                Some(name) => format!(" with {}", buses(target, name).join(" or ")),
+                None => String::new(),
+            };
+            let names = names.join(" or ");
+            say(
+                Severity::Refuse,
+                format!("it wants a {what} and has no driver for one there: {names}{bus}"),
+                "add the driver to `kernel.modules` in its recipe",
+            );
+        }
+    }
+    if target == Target::Gce && guest.devices.net && works(&"virtio_net") && !has("gve") {
+        say(
+            Severity::Warn,
+            "it has no driver for gVNIC (gve), the only network of machines of the third \
+             generation and later"
+                .to_owned(),
+            "add `gve` to `kernel.modules` in its recipe, or use machines of an older generation",
+        );
+    }
+    if target == Target::Firecracker && virtio && !has("virtio_mmio") && has("virtio_pci") {
+        say(
+            Severity::Warn,
+            "it has no driver for virtio_mmio, by which Firecracker has its devices where \
+             nothing else is said"
+                .to_owned(),
+            "start it with `./run.sh --enable-pci` (Firecracker 1.13 and later), or add \
+             `virtio_mmio` to `kernel.modules` in its recipe",
+        );
+    }
+}

@@ -1,0 +1,4 @@
+open Mirage
+
+let main = main "Unikernel" job ~packages:[ package "duration" ]
+let () = register "hello" [ main ]

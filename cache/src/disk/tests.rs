@@ -105,7 +105,7 @@ fn what_commands_wrote_is_out_of_the_reach_of_others() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let root = folder.path();
     for name in ["roots-v1", "failed-v1", "tmp"] {
-        fs::create_dir(root.join(name)).unwrap();
+        fs::create_dir_all(root.join(name)).unwrap();
         // As under an umask of 022, and as under one of 002.
         for (before, after) in [(0o755, 0o700), (0o775, 0o770)] {
             fs::set_permissions(root.join(name), Permissions::from_mode(before)).unwrap();

@@ -15,6 +15,9 @@ use super::support::exported::{Site, need, printed};
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What tells that the Lunikernel's init runs.
 pub(crate) const UP: &str = "luni: hello 1.0.0 is up";
+/// For a kernel that a busy machine emulates: it would give up where the timer does not
+/// tick in time.
+pub(super) const STEADY: [&str; 2] = ["--append", "no_timer_check"];
 /// What GRUB adds to the command line of a kernel that it takes out of an EFI program, and
 /// to that of one in a file.
 pub(super) const WITHIN: &str = "Command line: BOOT_IMAGE=(uki)";
@@ -90,7 +93,7 @@ fn boots(test: &str, firmware: &str, device: &str) {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    site.made(folder.path(), "raw", &[]);
+    site.made(folder.path(), "raw", &STEADY);
     let mut command = from_disk(&qemu, folder.path(), device);
     if firmware == "uefi" {
         let drive = format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF}");
@@ -175,7 +178,8 @@ fn by_bios_alone() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    site.made(folder.path(), "raw", &["--firmware", "bios"]);
+    let options = [&STEADY[..], &["--firmware", "bios"]].concat();
+    site.made(folder.path(), "raw", &options);
     let mut command = from_disk(&qemu, folder.path(), VIRTIO_BLK);
     let console = console(&mut command, UP);
     assert!(console.iter().any(|line| line.contains(IN_A_FILE)));
@@ -203,7 +207,7 @@ fn with_an_overlay_by_bios() {
     overlay.arg("overlay").arg(site.zip()).arg(mine);
     printed(&overlay.arg("-o").arg(&zip).output().unwrap());
     let mut export = site.export_of(&zip, folder.path(), "raw");
-    printed(&export.output().unwrap());
+    printed(&export.args(STEADY).output().unwrap());
     let mut command = from_disk(&qemu, folder.path(), VIRTIO_BLK);
     let console = console(&mut command, "hello: from an overlay");
     assert!(console.iter().any(|line| line.contains(WITHIN)));
@@ -223,7 +227,7 @@ fn the_qcow2_image_boots() {
     site.made(
         folder.path(),
         "kvm",
-        &["--compress", "--append", "luni.test=1"],
+        &["--compress", "--append", "luni.test=1 no_timer_check"],
     );
     let mut script = Command::new(folder.path().join("hello.run.sh"));
     let console = console(script.env("ACCEL", "tcg").env("OVMF", OVMF), UP);

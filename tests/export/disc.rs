@@ -8,7 +8,7 @@ use lunikernel_builder::assemble::archive;
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, NodeKind};
 
-use super::boots::{OVMF, UP, WITHIN, console, has_ovmf, machine};
+use super::boots::{OVMF, STEADY, UP, WITHIN, console, has_ovmf, machine};
 use super::run;
 use super::support::exported::{Site, need};
 use super::unikernels::HELLO;
@@ -103,7 +103,7 @@ fn boots(test: &str, firmware: &str, device: &str) {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    site.made(folder.path(), "iso", &[]);
+    site.made(folder.path(), "iso", &STEADY);
     let mut command = machine(&qemu);
     command.args(["-snapshot", "-drive"]);
     let media = if device.contains("cd") {

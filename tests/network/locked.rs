@@ -15,13 +15,10 @@ fn what_others_packed_gets_no_network_unasked() {
     well(&site.run("lock", &[]));
     let digest = built_digest(&site.run("build", &["-o", "one.zip"]));
     assert_eq!(site.asked(), 1);
-    for (verb, code) in [("build", 5), ("fetch", 5), ("verify", 11)] {
+    for verb in ["build", "fetch", "verify"] {
         let refused = site.of("other", verb, "one.zip", &[]);
-        ends(
-            &refused,
-            code,
-            &["what step `get` made", "luni fetch --run-network-steps"],
-        );
+        let said = ["what step `get` made", "luni fetch --run-network-steps"];
+        ends(&refused, 5, &said);
     }
     let url = site.server.as_ref().unwrap().url();
     let get = format!("busybox wget -q -O - {url}/one");

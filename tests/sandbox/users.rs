@@ -10,6 +10,20 @@ use crate::bench::{Bench, LUNI, PROBE, ask, luni, probe};
 /// A user that owns nothing on this machine.
 const ORDINARY: u32 = 54_321;
 
+/// What is for root alone: this here, and engines, whose sockets are not an ordinary user's.
+const NOT_THEIRS: [&str; 10] = [
+    "users::all_of_this",
+    "docker::",
+    "podman::",
+    "engines::",
+    "full::",
+    "killed::",
+    "mixed::",
+    "restarted::",
+    "tls::",
+    "usual_network",
+];
+
 #[test]
 fn all_of_this_holds_for_an_ordinary_user() {
     if rustix::process::geteuid().as_raw() != 0 {
@@ -36,25 +50,7 @@ fn all_of_this_holds_for_an_ordinary_user() {
     fs::os::unix::fs::chown(&own, Some(ORDINARY), Some(ORDINARY)).unwrap();
 
     let output = Command::new(place.join("suite"))
-        // An engine's socket is not an ordinary user's, and this here is for root.
-        .args([
-            "--skip",
-            "users::all_of_this",
-            "--skip",
-            "docker::",
-            "--skip",
-            "podman::",
-            "--skip",
-            "engines::",
-            "--skip",
-            "full::",
-            "--skip",
-            "killed::",
-            "--skip",
-            "mixed::",
-            "--skip",
-            "usual_network",
-        ])
+        .args(NOT_THEIRS.iter().flat_map(|part| ["--skip", part]))
         .uid(ORDINARY)
         .gid(ORDINARY)
         .env(LUNI, place.join("luni"))

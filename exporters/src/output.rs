@@ -179,6 +179,8 @@ impl Output {
             let mode = PermissionsExt::from_mode(mode | (mode & 0o444) >> 2);
             file.as_file().set_permissions(mode).map_err(failed)?;
         }
+        // A machine that stops now must not come back with the name and half of the file.
+        file.as_file().sync_all().map_err(failed)?;
         match file.place(folder_of(&path), &path, self.existing) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -432,3 +432,21 @@ fn a_key_is_wanted_for_locking_alone() {
         transcript(&output)
     );
 }
+
+#[test]
+fn what_a_terminal_would_act_on_is_spelled_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for verb in ["check", "inspect", "build", "run"] {
+        let output = luni(folder.path())
+            .args([verb, "\u{1b}]0;mine\u{7}\u{1b}[2Jx"])
+            .output()
+            .unwrap();
+        let said = transcript(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("0;mine"), "{said}");
+        assert!(
+            !said.contains('\u{1b}') && !said.contains('\u{7}'),
+            "{said:?}"
+        );
+    }
+}

@@ -9,6 +9,7 @@ use std::process::Command;
 use fs_err as fs;
 use lunikernel_cache::artefact::Artefact;
 use serde::Deserialize;
+use tempfile::TempDir;
 
 use super::boots::{UP, console, machine};
 use super::support::exported::{Site, need, printed};
@@ -35,6 +36,14 @@ fn bundles(site: &Site, folder: &Path, formats: &str, more: &str) -> Option<()> 
         );
     }
     Some(())
+}
+
+/// The same of `hello`, in a folder of its own.
+fn hello(formats: &str, more: &str) -> Option<TempDir> {
+    let site = Site::of_hello(&lunikernel_testing::this_test())?;
+    let folder = tempfile::tempdir().unwrap();
+    bundles(&site, folder.path(), formats, more)?;
+    Some(folder)
 }
 
 fn entry(zip: &Path, name: &str) -> Vec<u8> {
@@ -151,13 +160,9 @@ struct NetworkInterface {
 #[test]
 fn what_firecracker_is_told_boots() {
     let name = "export::bundles::what_firecracker_is_told_boots";
-    let Some(site) = Site::of_hello(name) else {
+    let Some(folder) = hello("firecracker", WORDS) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    if bundles(&site, folder.path(), "firecracker", WORDS).is_none() {
-        return;
-    }
     let bundle = folder.path().join("hello.firecracker");
     let config = fs::read(bundle.join("config.json")).unwrap();
     let config: Config = serde_json::from_slice(&config).unwrap();
@@ -212,14 +217,9 @@ fn said_by(bundle: &Path, variable: &str, arguments: &[&str]) -> Vec<String> {
 
 #[test]
 fn cloud_hypervisor_is_told_all_by_options() {
-    let name = "export::bundles::cloud_hypervisor_is_told_all_by_options";
-    let Some(site) = Site::of_hello(name) else {
+    let Some(folder) = hello("cloud-hypervisor", WORDS) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    if bundles(&site, folder.path(), "cloud-hypervisor", WORDS).is_none() {
-        return;
-    }
     let bundle = folder.path().join("hello.cloud-hypervisor");
     let said = said_by(&bundle, "CLOUD_HYPERVISOR", &["--log-file", "a log"]);
     let cmdline = format!("console=ttyS0 panic=5 {WORDS}");
@@ -241,13 +241,9 @@ fn cloud_hypervisor_is_told_all_by_options() {
 #[test]
 fn xl_reads_its_settings() {
     let name = "export::bundles::xl_reads_its_settings";
-    let Some(site) = Site::of_hello(name) else {
+    let Some(folder) = hello("xen", WORDS) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    if bundles(&site, folder.path(), "xen", WORDS).is_none() {
-        return;
-    }
     let bundle = folder.path().join("hello.xen");
     assert_eq!(
         said_by(&bundle, "XL", &["-e"]),
@@ -303,13 +299,9 @@ print(count.value)
 #[test]
 fn a_machine_boots_from_the_network() {
     let name = "export::bundles::a_machine_boots_from_the_network";
-    let Some(site) = Site::of_hello(name) else {
+    let Some(folder) = hello("pxe", WORDS) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    if bundles(&site, folder.path(), "pxe", WORDS).is_none() {
-        return;
-    }
     let bundle = folder.path().join("hello.pxe");
     let Some(console) = from_network(name, &bundle, "boot.ipxe", UP) else {
         return;
@@ -331,13 +323,9 @@ fn pxelinux_boots_it_too() {
     if let Some(missing) = parts.iter().find(|part| !Path::new(part).exists()) {
         return lunikernel_testing::left_out(name, &format!("there is no {missing}"));
     }
-    let Some(site) = Site::of_hello(name) else {
+    let Some(folder) = hello("pxe", WORDS) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    if bundles(&site, folder.path(), "pxe", WORDS).is_none() {
-        return;
-    }
     let bundle = folder.path().join("hello.pxe");
     for part in parts.map(Path::new) {
         fs::copy(part, bundle.join(part.file_name().unwrap())).unwrap();

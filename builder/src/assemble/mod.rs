@@ -8,7 +8,6 @@
 
 pub mod apk;
 pub mod ar;
-pub mod archive;
 pub mod codec;
 pub mod control;
 pub mod cpio;
@@ -20,6 +19,7 @@ pub mod kernel;
 pub mod layers;
 pub mod modules;
 pub mod tarball;
+pub mod unpack;
 pub mod yocto;
 
 #[cfg(test)]

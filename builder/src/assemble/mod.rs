@@ -17,6 +17,7 @@ pub mod image;
 pub mod initramfs;
 pub mod kernel;
 pub mod layers;
+pub mod member;
 pub mod modules;
 pub mod tarball;
 pub mod unpack;

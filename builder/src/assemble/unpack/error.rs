@@ -2,9 +2,8 @@
 
 use std::io;
 
-use lunikernel_cache::{CacheError, RootfsError};
-
 use crate::assemble::cpio::ReadError;
+use crate::assemble::member::{DAMAGED, MemberError};
 use crate::assemble::tarball::TarError;
 
 /// An archive is broken, or holds what does not belong into one.
@@ -35,45 +34,9 @@ pub enum UnpackError {
         /// What is there.
         found: String,
     },
-    /// The content of a member could not be read.
-    #[error("could not read the content of `{member}`")]
-    Content {
-        /// The member.
-        member: String,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// A member is refused.
-    #[error("`{member}` is refused: {why}")]
-    Refused {
-        /// The member.
-        member: String,
-        /// Why.
-        why: String,
-    },
-    /// A member contradicts one before it.
-    #[error("`{member}` is refused")]
-    Place {
-        /// The member.
-        member: String,
-        /// What it contradicts.
-        #[source]
-        source: RootfsError,
-    },
-    /// It unpacks to more than it may.
-    #[error("it unpacks to more than {limit} {unit} at `{member}`")]
-    Bomb {
-        /// The member that is too much.
-        member: String,
-        /// How much is allowed.
-        limit: u64,
-        /// Of what.
-        unit: &'static str,
-    },
-    /// The store failed.
+    /// One of its members is wrong, or cannot be kept.
     #[error(transparent)]
-    Cache(#[from] CacheError),
+    Member(#[from] MemberError),
 }
 
 impl UnpackError {
@@ -92,18 +55,8 @@ impl UnpackError {
         match self {
             Self::Tar(error) => error.hint(),
             Self::Cpio(error) => error.hint(),
-            Self::Cache(error) => error.hint(),
-            Self::Damaged { .. } | Self::Layout { .. } | Self::Content { .. } => Some(
-                "the archive is damaged or was packed by an unusual tool; compare its sha256 with \
-                 the one its author publishes"
-                    .to_owned(),
-            ),
-            Self::Refused { .. } | Self::Place { .. } => Some(
-                "no honest tool packs such a member; find out where the archive comes from before \
-                 using it"
-                    .to_owned(),
-            ),
-            Self::Bomb { .. } => None,
+            Self::Member(error) => error.hint(),
+            Self::Damaged { .. } | Self::Layout { .. } => Some(DAMAGED.to_owned()),
         }
     }
 }

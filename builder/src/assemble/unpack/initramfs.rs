@@ -7,9 +7,9 @@ use std::io::{BufRead, Read};
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
 
 use super::UnpackError;
-use super::collect::{Collector, refused, shown};
 use crate::assemble::codec::Codec;
 use crate::assemble::cpio::{CpioReader, Header, ReadError, file_type};
+use crate::assemble::member::{Collector, MemberError, refused};
 
 /// How much headers, names and padding of all archives together may take besides the
 /// content, in bytes.
@@ -106,12 +106,13 @@ fn segments(
                 let mut target = String::new();
                 reader
                     .read_to_string(&mut target)
-                    .map_err(|source| UnpackError::Content {
+                    .map_err(|source| MemberError::Content {
                         member: header.path.clone(),
                         source,
                     })?;
                 if target.contains('\0') {
-                    return Err(refused(&header.path, "its target has a NUL in it"));
+                    let why = "its target has a NUL in it";
+                    return Err(refused(&header.path, why).into());
                 }
                 NodeKind::Symlink { target }
             }
@@ -138,7 +139,7 @@ fn file(
     segment: u32,
     links: &mut BTreeMap<(u32, u32, u32), Links>,
     into: &mut Collector<'_, '_>,
-) -> Result<NodeKind, UnpackError> {
+) -> Result<NodeKind, MemberError> {
     if header.links < 2 {
         return Ok(NodeKind::File {
             content,
@@ -179,7 +180,7 @@ fn give_content(
     group: &str,
     content: Digest,
     into: &mut Collector<'_, '_>,
-) -> Result<(), UnpackError> {
+) -> Result<(), MemberError> {
     let node = into.root().get(place).cloned();
     let lost = || refused(place, "it is not there any more when its content comes");
     let mut node = node.ok_or_else(lost)?;
@@ -190,9 +191,5 @@ fn give_content(
         } if link == group => *own = content,
         _ => return Err(lost()),
     }
-    let put = into.root().insert(place, node);
-    put.map_err(|source| UnpackError::Place {
-        member: shown(place.as_bytes()),
-        source,
-    })
+    into.replace(place, place, node)
 }

@@ -4,7 +4,6 @@
 //! apart, and there is a reader for each. All metadata is kept (modes, owners, devices,
 //! hard links, symbolic links, attributes); time stamps and names of owners are dropped.
 
-mod collect;
 mod error;
 mod initramfs;
 mod iso;
@@ -15,8 +14,8 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use lunikernel_cache::{BlobStore, Digest, HashingReader, Rootfs};
 
 use super::codec::Codec;
-use super::tarball::{self, Keep, KeepError, Limits};
-use collect::Collector;
+use super::member::{self, Collector, Keep, KeepError, Limits, MemberError};
+use super::tarball;
 pub use error::UnpackError;
 
 /// Up to this size any archive may unpack to, in bytes; beyond, to at most
@@ -115,9 +114,9 @@ fn is_tar(block: &[u8]) -> bool {
 /// # Errors
 /// [`UnpackError`], which names the member.
 pub fn unpack(blobs: &BlobStore, digest: &Digest) -> Result<Option<Rootfs>, UnpackError> {
-    let mut file = blobs.open(digest)?;
+    let mut file = blobs.open(digest).map_err(MemberError::from)?;
     read(&mut file, digest.size, &mut |content, size| {
-        tarball::store(blobs, content, size)
+        member::store(blobs, content, size)
     })
 }
 

@@ -313,7 +313,7 @@ fn cpio_names_that_imply_many_folders_are_bounded() {
     }
     bytes.extend(cpio_member("TRAILER!!!", 0, 1, 1, b""));
     let error = fuzz(&bytes).unwrap_err();
-    let UnpackError::Bomb { limit, unit, .. } = &error else {
+    let UnpackError::Member(MemberError::Bomb { limit, unit, .. }) = &error else {
         panic!("{error}");
     };
     assert_eq!(*limit, 256 << 20);

@@ -21,7 +21,7 @@ pub use flaw::{EntryFlaw, ZipError, ZipFlaw};
 use super::Limits;
 use super::content::{Collector, Item, Kind, Stored, store};
 use crate::assemble::cpio::{PATH_MAX, file_type};
-use crate::assemble::tarball::check_path;
+use crate::assemble::member::check_path;
 
 /// Entries up to this size are no bombs, however well they compress.
 const SMALL: u64 = 1 << 20;

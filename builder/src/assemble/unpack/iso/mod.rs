@@ -14,9 +14,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use lunikernel_cache::{Node, NodeKind, Rootfs};
 
 use super::UnpackError;
-use super::collect::{Collector, refused, shown};
 use crate::assemble::cpio::file_type;
-use crate::assemble::tarball::check_path;
+use crate::assemble::member::{Collector, MemberError, join, refused, shown};
 use image::Image;
 use record::Record;
 use rock_ridge::{Posix, RockRidge};
@@ -136,7 +135,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         folders: &mut Vec<(String, u32, u32)>,
     ) -> Result<(), UnpackError> {
         if !self.seen.insert(extent) {
-            return Err(refused(path, "it is a folder that is in two places"));
+            return Err(refused(path, "it is a folder that is in two places").into());
         }
         let mut sector = vec![0; SECTOR];
         let mut parts = Parts::default();
@@ -157,7 +156,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         }
         match parts.extents.is_empty() {
             true => Ok(()),
-            false => Err(refused(path, "the last part of a file in it is missing")),
+            false => Err(refused(path, "the last part of a file in it is missing").into()),
         }
     }
 
@@ -194,10 +193,9 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         let path = join(folder, &name)?;
         self.into.announce(&path)?;
         if record.is_interleaved() || rock_ridge.packed {
-            return Err(refused(
-                &path,
-                "it is stored in a way that is not supported (interleaved, sparse or compressed)",
-            ));
+            let why =
+                "it is stored in a way that is not supported (interleaved, sparse or compressed)";
+            return Err(refused(&path, why).into());
         }
         let place = match rock_ridge.child {
             Some(extent) => {
@@ -226,11 +224,11 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         });
         if let Some(place) = place {
             folders.push((path.clone(), place.extent, place.size));
-            return self.put(&path, &posix, NodeKind::Folder);
+            return Ok(self.put(&path, &posix, NodeKind::Folder)?);
         }
         let (major, minor) = rock_ridge.device;
         let kind = match posix.mode & file_type::MASK {
-            file_type::FILE => return self.file(&path, &posix, extents),
+            file_type::FILE => return Ok(self.file(&path, &posix, extents)?),
             file_type::SYMLINK => NodeKind::Symlink {
                 target: rock_ridge
                     .target
@@ -241,9 +239,12 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
             file_type::CHAR => NodeKind::CharDevice { major, minor },
             file_type::BLOCK => NodeKind::BlockDevice { major, minor },
             file_type::FIFO => NodeKind::Fifo,
-            other => return Err(refused(&path, format!("its type {other:o} does not fit"))),
+            other => {
+                let why = format!("its type {other:o} does not fit");
+                return Err(refused(&path, why).into());
+            }
         };
-        self.put(&path, &posix, kind)
+        Ok(self.put(&path, &posix, kind)?)
     }
 
     fn file(
@@ -251,7 +252,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         path: &str,
         posix: &Posix,
         extents: Vec<(u32, u32)>,
-    ) -> Result<(), UnpackError> {
+    ) -> Result<(), MemberError> {
         let size = extents.iter().map(|(_, size)| u64::from(*size)).sum();
         let first = extents.first().map_or(0, |(extent, _)| *extent);
         let key = posix
@@ -283,7 +284,7 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         self.put(path, posix, kind)
     }
 
-    fn put(&mut self, path: &str, posix: &Posix, kind: NodeKind) -> Result<(), UnpackError> {
+    fn put(&mut self, path: &str, posix: &Posix, kind: NodeKind) -> Result<(), MemberError> {
         self.into.add(path, node(posix, kind))
     }
 }
@@ -298,23 +299,6 @@ fn node(posix: &Posix, kind: NodeKind) -> Node {
         gid: posix.gid,
         ..Node::of(mode, kind)
     }
-}
-
-/// The path of `name` in the folder `folder`.
-fn join(folder: &str, name: &[u8]) -> Result<String, UnpackError> {
-    let refuse = |why: &str| UnpackError::Refused {
-        member: format!("{folder}/{}", shown(name)),
-        why: why.to_owned(),
-    };
-    let name = str::from_utf8(name).map_err(|_| refuse("its name is not UTF-8"))?;
-    if name.contains('/') {
-        return Err(refuse("its name has `/` in it"));
-    }
-    let joined = match folder {
-        "" => name.to_owned(),
-        folder => format!("{folder}/{name}"),
-    };
-    check_path(&joined, false).map_err(|why| refuse(&why))
 }
 
 /// A file, extent by extent.

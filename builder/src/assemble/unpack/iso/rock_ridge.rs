@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use super::image::Image;
 use super::record::number32;
 use super::{SECTOR, UnpackError, layout};
-use crate::assemble::tarball::{MAX_NAME, MAX_PATH};
+use crate::assemble::member::{MAX_NAME, MAX_PATH};
 
 /// How many continuation areas one record may have.
 const MAX_AREAS: usize = 64;

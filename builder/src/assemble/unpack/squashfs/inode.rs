@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use super::UnpackError;
 use super::blocks::{Cursor, Image, layout, number};
-use crate::assemble::tarball::MAX_PATH;
+use crate::assemble::member::MAX_PATH;
 
 /// What is no fragment, and no attribute.
 pub(super) const NOTHING: u32 = u32::MAX;

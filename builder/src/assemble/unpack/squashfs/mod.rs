@@ -17,8 +17,7 @@ use std::io::{Read, Seek};
 use lunikernel_cache::{Node, NodeKind, Rootfs};
 
 use super::UnpackError;
-use super::collect::{Collector, refused, shown};
-use crate::assemble::tarball::check_path;
+use crate::assemble::member::{Collector, join, refused};
 use blocks::{Cursor, Image, layout};
 use content::Content;
 use inode::{Inode, Kind};
@@ -87,7 +86,7 @@ impl Walk {
             return Err(layout("the root", "a folder", "something else"));
         };
         if !self.seen.insert(reference) {
-            return Err(refused(path, "it is a folder that is in two places"));
+            return Err(refused(path, "it is a folder that is in two places").into());
         }
         let mut cursor = Cursor::new(image.directories.saturating_add(block.into()), offset);
         // The size counts `.` and `..`, which are not there, as three bytes.
@@ -133,7 +132,7 @@ impl Walk {
                 *link = Some(first.clone());
             }
             into.insert(first, node.clone())?;
-            return into.add(&path, node);
+            return Ok(into.add(&path, node)?);
         }
         let kind = match &inode.kind {
             Kind::Folder { .. } => NodeKind::Folder,
@@ -179,25 +178,8 @@ impl Walk {
             }
             _ => {}
         }
-        into.add(&path, node)
+        Ok(into.add(&path, node)?)
     }
-}
-
-/// The path of `name` in the folder `path`.
-fn join(path: &str, name: &[u8]) -> Result<String, UnpackError> {
-    let refuse = |why: &str| UnpackError::Refused {
-        member: format!("{path}/{}", shown(name)),
-        why: why.to_owned(),
-    };
-    let name = str::from_utf8(name).map_err(|_| refuse("its name is not UTF-8"))?;
-    if name.contains('/') {
-        return Err(refuse("its name has `/` in it"));
-    }
-    let joined = match path {
-        "" => name.to_owned(),
-        path => format!("{path}/{name}"),
-    };
-    check_path(&joined, false).map_err(|why| refuse(&why))
 }
 
 /// Three numbers of 32 bits.

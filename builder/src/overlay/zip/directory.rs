@@ -6,7 +6,7 @@
 //! from the first byte on, each local header agrees with its directory record, and there
 //! is one place where the zip can end.
 
-use std::io;
+use lunikernel_cache::ReadAt;
 
 use super::flaw::{EntryFlaw, ZipError, ZipFlaw};
 
@@ -38,31 +38,6 @@ pub(super) fn is_unix(system: u8) -> bool {
     [3, 19].contains(&system)
 }
 
-/// Bytes that are read from any place.
-pub(super) trait Bytes {
-    /// Fills `buffer` from `at` on.
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
-}
-
-impl Bytes for fs_err::File {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        fs_err::os::unix::fs::FileExt::read_exact_at(self, buffer, at)
-    }
-}
-
-impl Bytes for &[u8] {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        let from = usize::try_from(at).ok().and_then(|at| self.get(at..));
-        match from.and_then(|from| from.get(..buffer.len())) {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-}
-
 /// An entry as the directory has it.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
@@ -81,7 +56,7 @@ pub(super) struct Record {
 }
 
 /// Reads the directory and proves every local header. `label` is what errors call it.
-pub(super) fn read(bytes: &dyn Bytes, size: u64, label: &str) -> Result<Vec<Record>, ZipError> {
+pub(super) fn read(bytes: &dyn ReadAt, size: u64, label: &str) -> Result<Vec<Record>, ZipError> {
     let reading = Reading { bytes, label };
     let (count, directory_at, directory) = reading.directory(size)?;
     let mut records = reading.records(&directory, count)?;
@@ -105,7 +80,7 @@ pub(super) fn read(bytes: &dyn Bytes, size: u64, label: &str) -> Result<Vec<Reco
 }
 
 struct Reading<'a> {
-    bytes: &'a dyn Bytes,
+    bytes: &'a dyn ReadAt,
     label: &'a str,
 }
 

@@ -13,9 +13,9 @@ use std::path::Path;
 use flate2::bufread::DeflateDecoder;
 use lunikernel_cache::artefact::MANIFEST;
 use lunikernel_cache::regular::open_regular;
-use lunikernel_cache::{BlobStore, Task};
+use lunikernel_cache::{BlobStore, ReadAt, Task};
 
-use directory::{Bytes, Record, entry_error, is_unix};
+use directory::{Record, entry_error, is_unix};
 pub use flaw::{EntryFlaw, ZipError, ZipFlaw};
 
 use super::Limits;
@@ -61,7 +61,7 @@ pub(super) fn read_bytes(
 }
 
 fn read(
-    bytes: &dyn Bytes,
+    bytes: &dyn ReadAt,
     size: u64,
     label: &str,
     limits: &Limits,
@@ -163,7 +163,7 @@ fn describe(record: &Record) -> Result<(String, EntryKind, Option<u32>), EntryFl
 
 /// The bytes of an entry as they are in the zip.
 struct Packed<'a> {
-    bytes: &'a dyn Bytes,
+    bytes: &'a dyn ReadAt,
     at: u64,
     left: u64,
 }

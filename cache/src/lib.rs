@@ -20,6 +20,7 @@ pub mod progress;
 pub mod regular;
 pub mod remove;
 pub mod rootfs;
+mod sha256;
 pub mod store;
 pub mod tree;
 pub mod upkeep;

@@ -228,7 +228,16 @@ impl Blocks<'_> {
     /// # Errors
     /// Whatever reading the content gives.
     pub fn next_block(&mut self) -> io::Result<Option<(u64, &[u8])>> {
-        let block = self.buffer.len() as u64;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let number = self.next_into(&mut buffer);
+        self.buffer = buffer;
+        Ok(number?.map(|number| (number, self.buffer.as_slice())))
+    }
+
+    /// Fills a buffer of a block's size with the next block that is not all zero, as
+    /// [`Blocks::next_block`] does; gives its number.
+    pub(crate) fn next_into(&mut self, buffer: &mut [u8]) -> io::Result<Option<u64>> {
+        let block = buffer.len() as u64;
         loop {
             while self.left.is_empty() {
                 match self.occupied.next() {
@@ -238,9 +247,9 @@ impl Blocks<'_> {
             }
             let at = self.left.start;
             self.left.start += block;
-            self.disk.read_at(&mut self.buffer, at)?;
-            if !is_zero(&self.buffer) {
-                return Ok(Some((at / block, &self.buffer)));
+            self.disk.read_at(buffer, at)?;
+            if !is_zero(buffer) {
+                return Ok(Some(at / block));
             }
         }
     }

@@ -118,6 +118,13 @@ pub struct Finding {
     pub remedy: String,
 }
 
+/// Whether it matters for an export to `target` which drivers a Linux has that wants
+/// `devices`: to Google's it is told what the image can do.
+#[must_use]
+pub fn asks_for_drivers(target: Target, devices: Devices) -> bool {
+    target == Target::Gce || (devices.net || devices.block) && drivers::wanted(target).is_some()
+}
+
 /// Everything that is to be said about exporting `guest` to `target`; what is worst first.
 #[must_use]
 pub fn check(guest: &Guest, target: Target, firmware: Firmware) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 use super::{Guest, Severity, Target};
 
 /// The drivers that a target has devices for, one of which is enough: networks, and disks.
-fn wanted(target: Target) -> Option<[&'static [&'static str]; 2]> {
+pub(super) fn wanted(target: Target) -> Option<[&'static [&'static str]; 2]> {
     Some(match target {
         Target::Raw | Target::Tender | Target::Pxe => return None,
         Target::Kvm | Target::CloudHypervisor | Target::Firecracker => {

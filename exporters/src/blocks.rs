@@ -1,11 +1,13 @@
 //! The digest of a disk, and the list of its blocks that are not zero.
 
 use std::io;
+use std::ops::Range;
 
 use lunikernel_cache::{Hasher, Sha256, canonical};
 use serde::Serialize;
 
 use crate::disk::Disk;
+use crate::zeros::Runs;
 
 /// The size of a block in bytes: what the EBS direct API of Amazon's EC2 takes, 512 KiB.
 pub const BLOCK: usize = 512 << 10;
@@ -31,14 +33,28 @@ impl BlockMap {
     /// # Errors
     /// Whatever reading the content gives.
     pub fn of(disk: &Disk) -> io::Result<Self> {
+        Self::with_each(disk, |_, _| ())
+    }
+
+    /// The same, and where the disk is not zero ([`Runs`]), by reading it once.
+    pub(crate) fn with_runs(disk: &Disk) -> io::Result<(Self, Vec<Range<u64>>)> {
+        let mut runs = Runs::new();
+        let map = Self::with_each(disk, |at, bytes| runs.take(at, bytes))?;
+        Ok((map, runs.finish(disk.size())))
+    }
+
+    /// Gives every block that is not zero to `each`, in order, with its place.
+    fn with_each(disk: &Disk, mut each: impl FnMut(u64, &[u8])) -> io::Result<Self> {
         let (mut read, mut blocks) = (disk.blocks(BLOCK), Vec::new());
         // Two at a time, which are hashed together.
         let (mut one, mut two) = (vec![0; BLOCK], vec![0; BLOCK]);
         while let Some(first) = read.next_into(&mut one)? {
+            each(first * BLOCK as u64, &one);
             let Some(second) = read.next_into(&mut two)? else {
                 blocks.push((first, Sha256::of(&one)));
                 break;
             };
+            each(second * BLOCK as u64, &two);
             let [one, two] = Sha256::of_both([&one, &two]);
             blocks.extend([(first, one), (second, two)]);
         }

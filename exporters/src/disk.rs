@@ -2,9 +2,15 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use lunikernel_cache::regular::open_regular;
 
 use crate::content::Content;
 use crate::zeros::is_zero;
+
+mod data;
 
 /// The largest disk, in bytes: 4 PiB. Sizes and offsets of it are exact in JSON and
 /// can be added to without overflow.
@@ -88,6 +94,23 @@ impl Disk {
             size,
             extents: Vec::new(),
         })
+    }
+
+    /// A raw disk in a regular file, which is read when its bytes are needed. What are holes
+    /// in the file are holes of the disk.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, is no regular file, or is larger than [`MAX_SIZE`].
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let file = open_regular(path)?;
+        let mut disk = Self::new(file.metadata()?.len()).map_err(io::Error::other)?;
+        let extents = data::extents(&file, disk.size);
+        let content = Content::new(Arc::new(file), 0, disk.size);
+        for extent in extents {
+            let part = content.slice(extent.clone());
+            disk.put(extent.start, part).map_err(io::Error::other)?;
+        }
+        Ok(disk)
     }
 
     /// Its size in bytes.

@@ -5,6 +5,7 @@ mod database;
 mod difference;
 mod owners;
 mod scripts;
+mod shadow;
 mod triggers;
 
 use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Rootfs};

@@ -14,7 +14,7 @@ use lunikernel_cache::{BlobStore, Rootfs, Tree};
 
 use super::database::Before;
 use super::triggers::Folders;
-use super::{AlpineError, difference, owners};
+use super::{AlpineError, difference, owners, shadow};
 use crate::assemble::apk::{Layers, Package};
 use crate::build::{BuildError, Builder, StepReport};
 use crate::lock::LockedRecipe;
@@ -148,7 +148,8 @@ impl Builder {
                 }
             }
         };
-        let after = self.outputs(&result, &action.digest)?;
+        let mut after = self.outputs(&result, &action.digest)?;
+        shadow::settle(&tree, &mut after, self.cache.blobs())?;
         difference::apply(root, &tree, &after, self.cache.blobs())?.map_err(|why| {
             AlpineError::Left {
                 source_name: source.to_owned(),

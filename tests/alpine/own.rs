@@ -107,6 +107,8 @@ fn page() -> Vec<Apk> {
             .file("srv/", 0o755, "")
             .file("srv/www/", 0o755, "")
             .file("srv/www/index.html", 0o644, "A page of version NAME\n")
+            .file("srv/www/inbox/", 0o750, "")
+            .owned("srv/www/inbox/", ("www", 185), ("www-data", 183))
             .file("srv/www/placeholder", 0o644, "")
             .line("triggers = /srv/*")
             .script(".trigger", "#!/bin/sh\necho \"$@\" > /srv/www/triggered\n"),
@@ -162,6 +164,8 @@ fn a_package_of_our_own_serves_what_its_scripts_left() {
     };
     assert_eq!(meta("srv/www/secret"), (0o4750, 82, 82));
     assert_eq!(meta("srv/www/triggered"), (0o644, 0, 0));
+    // By the names in the package, of which page's script makes the user.
+    assert_eq!(meta("srv/www/inbox"), (0o750, 82, 82));
     assert_eq!(meta("etc/shadow"), (0o640, 0, 42));
     assert!(root.get("srv/www/placeholder").is_none());
     assert!(root.get(".luni").is_none() && root.get("build").is_none());

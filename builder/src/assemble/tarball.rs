@@ -16,6 +16,7 @@ pub(crate) mod names;
 
 use extra::Extra;
 use meta::Meta;
+pub use meta::OwnerNames;
 use names::{Excess, Names};
 
 /// Bounds on what one archive may unpack to.
@@ -132,7 +133,7 @@ pub(crate) type Keep<'a> = dyn FnMut(&mut dyn Read, u64) -> Result<Digest, KeepE
 /// Reads a tar archive, not compressed, storing the content of its files.
 ///
 /// Names are taken without a leading `./`. Time stamps and the names of owners are
-/// dropped; the numbers of owners count. Symbolic links are data and are never
+/// dropped; the numbers of owners count ([`read_named`] has the names). Symbolic links are data and are never
 /// followed: a member below one is refused.
 ///
 /// # Errors
@@ -188,6 +189,17 @@ pub(crate) fn read(
     Ok(read_members(reader, limits, None, keep)?.root)
 }
 
+/// As [`read`], and the names of owners by the path of their members, where they say more
+/// than that it is root.
+pub(crate) fn read_named(
+    reader: impl Read,
+    limits: Limits,
+    keep: &mut Keep<'_>,
+) -> Result<(Rootfs, BTreeMap<String, OwnerNames>), TarError> {
+    let unpacking = read_members(reader, limits, None, keep)?;
+    Ok((unpacking.root, unpacking.owners))
+}
+
 /// As [`read`], for a layer of a container image. Paths may begin with a slash, and hard
 /// links may lead to another layer.
 pub(crate) fn read_layer(
@@ -213,6 +225,7 @@ fn read_members(
         root: Rootfs::new(),
         seen: BTreeSet::new(),
         links,
+        owners: BTreeMap::new(),
         limits,
         members: 0,
         total: 0,
@@ -292,6 +305,7 @@ struct Unpacking {
     seen: BTreeSet<String>,
     /// Of a layer, the hard links to what is in none before them: path and target.
     links: Option<BTreeMap<String, String>>,
+    owners: BTreeMap<String, OwnerNames>,
     limits: Limits,
     members: u64,
     total: u64,
@@ -338,6 +352,7 @@ impl Unpacking {
         let path = self
             .clean(&raw_name, kind == EntryType::Directory)
             .map_err(|why| refused(&shown, why))?;
+        let names = OwnerNames::read(&header, &mut extra.records);
         let meta = Meta::read(&header, &mut extra.records, entry.size())
             .map_err(|why| refused(&shown, why))?;
 
@@ -416,6 +431,9 @@ impl Unpacking {
             }
         };
         self.count_names(&path, &shown, &node)?;
+        if !names.is_root(node.uid, node.gid) {
+            self.owners.insert(path.clone(), names);
+        }
         self.root
             .insert(&path, node)
             .map_err(|source| TarError::Place {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use lunikernel_cache::{Node, NodeKind};
 
-use super::{Info, Package};
+use super::{Info, OwnerNames, Package};
 
 /// What is installed, in the order in which it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -217,6 +217,26 @@ impl Installed {
         }
     }
 
+    /// How many packages there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Writes down whose the folders and files of `package` are, which has that number.
+    pub(super) fn give(&mut self, number: usize, package: &Package, numbers: &Numbers<'_>) {
+        let line = |path: &str, usual: u32| {
+            let node = package.root.get(path)?;
+            owner_line(&owned(node, package.owners.get(path), numbers), usual)
+        };
+        let entry = self.entries.get_mut(number);
+        for folder in entry.into_iter().flat_map(|entry| &mut entry.folders) {
+            folder.owner = line(&folder.path, 0o755);
+            for file in &mut folder.files {
+                file.owner = line(&join(&folder.path, &file.name), 0o644);
+            }
+        }
+    }
+
     /// Adds a package, with those of its files that `keeps` says it has, and returns its
     /// number. `size` is that of its file.
     pub(super) fn add(
@@ -258,6 +278,19 @@ impl Installed {
             folders: folders.into_values().collect(),
         });
         self.entries.len() - 1
+    }
+}
+
+/// The numbers that names of owners have in a system; none for those that it does not have.
+pub type Numbers<'a> = dyn Fn(&OwnerNames) -> (Option<u32>, Option<u32>) + 'a;
+
+/// A node of a package with the owners that it gets.
+pub(super) fn owned(node: &Node, names: Option<&OwnerNames>, numbers: &Numbers<'_>) -> Node {
+    let (uid, gid) = names.map_or((None, None), numbers);
+    Node {
+        uid: uid.unwrap_or(node.uid),
+        gid: gid.unwrap_or(node.gid),
+        ..node.clone()
     }
 }
 

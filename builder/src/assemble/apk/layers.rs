@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lunikernel_cache::{Node, NodeKind, Rootfs, RootfsError};
 
-use super::database::Owner;
-use super::{Checksum, Installed, Package};
+use super::database::{Numbers, Owner, owned};
+use super::{Checksum, Installed, OwnerNames, Package};
 
 /// Packages do not fit into one root.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,8 @@ pub struct Layers<'a> {
     pub installed: Installed,
     /// The packages that were laid down, in that order.
     pub packages: Vec<&'a Package>,
+    /// Whose the packages' files are, by path, where the packages have names for that.
+    named: BTreeMap<String, OwnerNames>,
 }
 
 /// Lays packages, each with the size of its file, over `base` in which `installed` is
@@ -77,6 +79,7 @@ pub fn merge<'a>(
         root: base,
         installed,
         packages: Vec::new(),
+        named: BTreeMap::new(),
     };
     let mut owners = Owners::new();
     for (path, number) in layers.installed.files() {
@@ -108,7 +111,7 @@ fn lay(
         priority: package.info.replaces_priority,
     };
     let mut left: BTreeSet<&str> = BTreeSet::new();
-    let mut owned = Vec::new();
+    let mut files = Vec::new();
     let mut taken: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for (path, node) in package.root.nodes() {
         let mut node = node.clone();
@@ -145,7 +148,11 @@ fn lay(
                 }
                 taken.entry(*number).or_default().insert(theirs.clone());
             }
-            owned.push((real, path.to_owned()));
+            files.push((real.clone(), path.to_owned()));
+        }
+        match package.owners.get(path) {
+            Some(names) => drop(layers.named.insert(real, names.clone())),
+            None => drop(layers.named.remove(&real)),
         }
         layers
             .root
@@ -161,8 +168,8 @@ fn lay(
     let number = layers
         .installed
         .add(package, size, &|path| !left.contains(path));
-    let owned = owned.into_iter();
-    owners.extend(owned.map(|(real, path)| (real, (number, path))));
+    let files = files.into_iter();
+    owners.extend(files.map(|(real, path)| (real, (number, path))));
     Ok(())
 }
 
@@ -256,8 +263,35 @@ fn bare(word: &str) -> &str {
     word.split(['<', '>', '=', '~']).next().unwrap_or(word)
 }
 
-/// What packages write into the folder of apk's database beside what is installed.
 impl Layers<'_> {
+    /// Gives files to those whom the packages name, in `root`: this one, with what scripts
+    /// changed in it. What is someone else's there by now stays theirs.
+    ///
+    /// # Errors
+    /// Where `root` is none that came of this one.
+    pub fn give(&self, root: &mut Rootfs, numbers: &Numbers<'_>) -> Result<(), RootfsError> {
+        for (path, names) in &self.named {
+            let (Some(laid), Some(node)) = (self.root.get(path), root.get(path)) else {
+                continue;
+            };
+            if (node.uid, node.gid) == (laid.uid, laid.gid) {
+                let node = owned(node, Some(names), numbers);
+                root.insert(path, node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the same into the database of what is installed.
+    pub fn record_owners(&mut self, numbers: &Numbers<'_>) {
+        let first = self.installed.len().saturating_sub(self.packages.len());
+        for (at, package) in self.packages.iter().enumerate() {
+            self.installed.give(first + at, package, numbers);
+        }
+    }
+
+    // What packages write into the folder of apk's database beside what is installed.
+
     /// The lines of `triggers`: each package's checksum, and the folders that it watches.
     #[must_use]
     pub fn triggers(&self) -> Vec<(Checksum, &[String])> {

@@ -292,6 +292,50 @@ fn packages_of_one_origin_write_over_each_other() {
 }
 
 #[test]
+fn owners_go_by_name_and_by_number_where_nobody_has_it() {
+    let (_folder, cache) = store();
+    let apk = Apk::new("web", "1")
+        .file("srv/", 0o755, "")
+        .file("srv/web/", 0o750, "")
+        .owned("srv/web/", ("web", 185), ("web", 183))
+        .file("srv/web/page", 0o640, "")
+        .owned("srv/web/page", ("web", 185), ("", 7))
+        .file("srv/web/given", 0o644, "")
+        .owned("srv/web/given", ("web", 185), ("root", 0))
+        .file("srv/web/rest", 0o644, "")
+        .owned("srv/web/rest", ("ghost", 9), ("root", 0));
+    let web = package(cache.blobs(), &apk);
+    let mut layers = merge(Rootfs::new(), Installed::default(), &[(&web, 1)]).unwrap();
+    let numbers = |names: &OwnerNames| {
+        let web = |name: &str, number| (name == "web").then_some(number);
+        (web(&names.user, 100), web(&names.group, 101))
+    };
+    let mut root = layers.root.clone();
+    // A script gave it away.
+    let given = Node {
+        uid: 5,
+        ..root.get("srv/web/given").unwrap().clone()
+    };
+    root.insert("srv/web/given", given).unwrap();
+    layers.give(&mut root, &numbers).unwrap();
+    layers.record_owners(&numbers);
+    let owner = |path: &str| {
+        let node = root.get(path).unwrap();
+        (node.uid, node.gid)
+    };
+    assert_eq!(owner("srv"), (0, 0));
+    assert_eq!(owner("srv/web"), (100, 101));
+    assert_eq!(owner("srv/web/page"), (100, 7));
+    assert_eq!(owner("srv/web/given"), (5, 0));
+    assert_eq!(owner("srv/web/rest"), (9, 0));
+    let text = layers.installed.render();
+    let expected = "F:srv\nF:srv/web\nM:100:101:750\nR:given\na:100:0:644\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("R:page\na:100:7:640\n"), "{text}");
+    assert!(text.contains("R:rest\na:9:0:644\n"), "{text}");
+}
+
+#[test]
 fn what_others_need_is_installed_first() {
     let (_folder, cache) = store();
     let blobs = cache.blobs();

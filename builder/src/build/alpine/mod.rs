@@ -10,6 +10,8 @@ mod triggers;
 
 use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Rootfs};
 
+use owners::Owners;
+
 use super::materials::{Material, Materials};
 use super::unpack::{Packed, contents};
 use super::{BuildError, Builder};
@@ -125,16 +127,26 @@ impl Builder {
             let package = packages.get(&locked.digest());
             in_lock.extend(package.map(|package| (package, locked.size)));
         }
-        let layers =
+        let mut layers =
             apk::merge(base, before.installed.clone(), &in_lock).map_err(AlpineError::Layers)?;
         let mut root = layers.root.clone();
-        if apks.request.scripts == ApkScripts::Run {
-            let plan = scripts::plan(&layers, &before, blobs)?;
-            if !plan.is_empty() {
-                let report = self.run_scripts(locked, name, &plan, &mut root)?;
-                materials.scripts.push(report);
-            }
+        let plan = match apks.request.scripts {
+            ApkScripts::Run => scripts::plan(&layers, &before, blobs)?,
+            ApkScripts::Skip => Vec::new(),
+        };
+        if plan.is_empty() {
+            let there = Owners::of(&root, blobs)?;
+            let given = layers.give(&mut root, &|names| there.numbers(names));
+            given.map_err(|source| BuildError::Layer {
+                name: name.to_owned(),
+                source,
+            })?;
+        } else {
+            let report = self.run_scripts(locked, name, &plan, &layers, &mut root)?;
+            materials.scripts.push(report);
         }
+        let there = Owners::of(&root, blobs)?;
+        layers.record_owners(&|names| there.numbers(names));
         database::write(
             &mut root,
             &before,

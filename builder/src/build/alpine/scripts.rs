@@ -112,6 +112,7 @@ impl Builder {
         locked: &LockedRecipe,
         source: &str,
         runs: &[Run],
+        layers: &Layers<'_>,
         root: &mut Rootfs,
     ) -> Result<StepReport, BuildError> {
         if root.locate("bin/sh").and_then(|at| root.get(&at)).is_none() {
@@ -150,11 +151,13 @@ impl Builder {
         };
         let mut after = self.outputs(&result, &action.digest)?;
         shadow::settle(&tree, &mut after, self.cache.blobs())?;
-        difference::apply(root, &tree, &after, self.cache.blobs())?.map_err(|why| {
-            AlpineError::Left {
-                source_name: source.to_owned(),
-                why,
-            }
+        let give = |root: &mut Rootfs, there: &owners::Owners| {
+            layers.give(root, &|names| there.numbers(names))
+        };
+        let applied = difference::apply(root, &tree, &after, &give, self.cache.blobs())?;
+        applied.map_err(|why| AlpineError::Left {
+            source_name: source.to_owned(),
+            why,
         })?;
         let outputs = after.digest();
         Ok(StepReport::of(&step, action.digest, outputs, ran))

@@ -44,6 +44,18 @@ pub enum AlpineError {
         /// The packages that have scripts.
         packages: Vec<String>,
     },
+    /// A trigger of the base is to run and cannot be found.
+    #[error(
+        "the trigger of the base's package with the checksum {checksum} should be told of {}, and \
+         lib/apk/db/scripts.tar of the base does not have it",
+        folders.join(", ")
+    )]
+    NoTrigger {
+        /// The package, as `lib/apk/db/triggers` names it.
+        checksum: String,
+        /// What changed.
+        folders: Vec<String>,
+    },
     /// A script failed.
     #[error("{what} failed: {failure}")]
     Script {
@@ -76,6 +88,11 @@ impl AlpineError {
             }
             Self::NoShell { .. } => Some(
                 "add `busybox-binsh` to `packages`, name a `base`, or leave the scripts out with \
+                 `scripts: skip`"
+                    .to_owned(),
+            ),
+            Self::NoTrigger { .. } => Some(
+                "take a base whose apk database is whole, or leave all scripts out with \
                  `scripts: skip`"
                     .to_owned(),
             ),

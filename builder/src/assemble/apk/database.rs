@@ -197,6 +197,14 @@ impl Installed {
         })
     }
 
+    /// The folders that packages have, each with the number of its package.
+    pub(super) fn folders(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.entries.iter().enumerate().flat_map(|(number, entry)| {
+            let folders = entry.folders.iter();
+            folders.map(move |folder| (folder.path.as_str(), number))
+        })
+    }
+
     /// The package with that number, as the owner of its files.
     pub(super) fn owner(&self, number: usize) -> Option<Owner> {
         self.entries.get(number).map(|entry| Owner {

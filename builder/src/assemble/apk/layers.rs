@@ -1,8 +1,9 @@
 //! Packages of Alpine in one root, and what apk knows about them there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
-use lunikernel_cache::{Node, NodeKind, Rootfs, RootfsError};
+use lunikernel_cache::{NodeKind, Rootfs, RootfsError};
 
 use super::database::{Numbers, Owner, owned};
 use super::{Checksum, Installed, OwnerNames, Package};
@@ -11,7 +12,7 @@ use super::{Checksum, Installed, OwnerNames, Package};
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// Two packages have a file of the same name and neither may replace the other's.
-    #[error("`{path}` is in the package {first} and, with other content, in {second}")]
+    #[error("`{path}` is in the package {first} and in {second}, and neither replaces the other's")]
     Conflict {
         /// The file.
         path: String,
@@ -63,10 +64,14 @@ pub struct Layers<'a> {
 /// Lays packages, each with the size of its file, over `base` in which `installed` is
 /// installed: those first that others need, else in the order of their names.
 ///
-/// A file that several packages have must be the same in all, or one of them must say
-/// that it replaces the other's (`replaces`); where both do, `replaces_priority` decides,
+/// Of a file that several packages have, even one that is the same in all, one of them must
+/// say that it replaces the other's (`replaces`); where both do, `replaces_priority` decides,
 /// and where that is the same the one that comes later. Where neither does, packages of
 /// one `origin` may still write over each other's files, so that the later one has them.
+///
+/// Mode and owner of a folder that several packages have are those of the one with the
+/// highest `replaces_priority`, and else of the first by origin and then by name, whichever
+/// of them comes first: so `/root` and `/tmp` stay what `alpine-baselayout` makes them.
 ///
 /// # Errors
 /// [`LayerError`], naming both packages.
@@ -81,10 +86,16 @@ pub fn merge<'a>(
         packages: Vec::new(),
         named: BTreeMap::new(),
     };
-    let mut owners = Owners::new();
+    let mut owners = Owners::default();
     for (path, number) in layers.installed.files() {
         let real = layers.root.locate(&path).unwrap_or_else(|| path.clone());
-        owners.insert(real, (number, path));
+        owners.files.insert(real, (number, path));
+    }
+    for (path, number) in layers.installed.folders() {
+        if let Some(owner) = layers.installed.owner(number) {
+            let real = layers.root.locate(path).unwrap_or_else(|| path.to_owned());
+            owners.take_folder(real, &owner);
+        }
     }
     for (package, size) in in_order(packages) {
         lay(&mut layers, &mut owners, package, size)?;
@@ -93,9 +104,36 @@ pub fn merge<'a>(
     Ok(layers)
 }
 
-/// Whose file is where: by the path with the links among its folders followed, the number
-/// of the package and the path that it has there.
-type Owners = BTreeMap<String, (usize, String)>;
+/// What belongs to whom, by the path with the links among its folders followed.
+#[derive(Default)]
+struct Owners {
+    /// The number of the package and the path that the file has there.
+    files: BTreeMap<String, (usize, String)>,
+    folders: BTreeMap<String, Claim>,
+}
+
+/// Who says what a folder is like: the first of several in this order. The highest
+/// priority, then origin and name.
+type Claim = (Reverse<u64>, String, String);
+
+impl Owners {
+    /// Whether a package that has a folder says what it is like.
+    fn take_folder(&mut self, real: String, owner: &Owner) -> bool {
+        let Owner { name, origin, .. } = owner;
+        let claim = (Reverse(owner.priority), origin.clone(), name.clone());
+        match self.folders.entry(real) {
+            btree_map::Entry::Occupied(there) if *there.get() < claim => false,
+            btree_map::Entry::Occupied(mut there) => {
+                there.insert(claim);
+                true
+            }
+            btree_map::Entry::Vacant(free) => {
+                free.insert(claim);
+                true
+            }
+        }
+    }
+}
 
 fn lay(
     layers: &mut Layers<'_>,
@@ -123,16 +161,17 @@ fn lay(
             *link = format!("{}:{link}", package.info.name);
         }
         let real = layers.root.locate(path).unwrap_or_else(|| path.to_owned());
-        if !matches!(node.kind, NodeKind::Folder) {
-            if let Some((number, theirs)) = owners.get(&real)
+        if matches!(node.kind, NodeKind::Folder) {
+            let there = layers.root.get(&real);
+            let is_there = there.is_some_and(|there| matches!(there.kind, NodeKind::Folder));
+            if !owners.take_folder(real.clone(), &own) && is_there {
+                continue;
+            }
+        } else {
+            if let Some((number, theirs)) = owners.files.get(&real)
                 && let Some(other) = layers.installed.owner(*number)
             {
-                let alike = layers
-                    .root
-                    .get(&real)
-                    .is_some_and(|there| same(there, &node));
                 match who(&other, &own) {
-                    _ if alike => {}
                     Some(Stays::Other) => {
                         left.insert(path);
                         continue;
@@ -169,7 +208,9 @@ fn lay(
         .installed
         .add(package, size, &|path| !left.contains(path));
     let files = files.into_iter();
-    owners.extend(files.map(|(real, path)| (real, (number, path))));
+    owners
+        .files
+        .extend(files.map(|(real, path)| (real, (number, path))));
     Ok(())
 }
 
@@ -199,18 +240,6 @@ fn who(other: &Owner, own: &Owner) -> Option<Stays> {
 /// Whether a word of a `replaces` list means that version of a package.
 fn names(word: &str, name: &str, version: &str) -> bool {
     crate::source::apk::admits(word, name, version)
-}
-
-/// Whether two nodes are the same but for hard links.
-fn same(one: &Node, other: &Node) -> bool {
-    let plain = |node: &Node| {
-        let mut node = node.clone();
-        if let NodeKind::File { link, .. } = &mut node.kind {
-            *link = None;
-        }
-        node
-    };
-    plain(one) == plain(other)
 }
 
 /// Packages in the order in which they are installed: what others need goes first, and

@@ -83,9 +83,10 @@ impl AlpineError {
         match self {
             Self::Package(error) => error.hint(),
             Self::Layers(error) => error.hint(),
-            Self::Database { .. } => {
-                Some("a base is a `.tar.gz` such as Alpine's minirootfs".to_owned())
-            }
+            Self::Database { .. } => Some(
+                "a base is a root file system with apk's database, such as Alpine's minirootfs"
+                    .to_owned(),
+            ),
             Self::NoShell { .. } => Some(
                 "add `busybox-binsh` to `packages`, name a `base`, or leave the scripts out with \
                  `scripts: skip`"

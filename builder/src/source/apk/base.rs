@@ -10,8 +10,8 @@ use super::error::ApkSourceError;
 use super::index::{self, Package};
 use super::keys::Keys;
 use crate::assemble::apk::Installed;
-use crate::assemble::archive;
-use crate::assemble::tarball::{Keep, KeepError};
+use crate::assemble::member::{Keep, KeepError};
+use crate::assemble::unpack;
 
 /// Where apk keeps its database below the root.
 pub(crate) const DATABASE: &str = "lib/apk/db";
@@ -105,7 +105,7 @@ fn scan(
     keep: &mut Keep<'_>,
 ) -> Result<Rootfs, ApkSourceError> {
     let mut file = blobs.open(digest)?;
-    let read = archive::read(&mut file, digest.size, keep);
+    let read = unpack::read(&mut file, digest.size, keep);
     let root = read.map_err(|source| ApkSourceError::BaseArchive {
         name: name.to_owned(),
         source: Box::new(source),

@@ -2,10 +2,10 @@
 
 use url::Url;
 
-use super::archive::ArchiveError;
 use super::keys::SignatureError;
+use super::signed_index::SignedIndexError;
 use crate::assemble::apk::ApkError;
-use crate::assemble::archive;
+use crate::assemble::unpack;
 use crate::fetch::FetchError;
 use crate::source::solve::SolveError;
 
@@ -44,7 +44,7 @@ pub enum ApkSourceError {
         name: String,
         /// What is wrong.
         #[source]
-        source: Box<archive::ArchiveError>,
+        source: Box<unpack::UnpackError>,
     },
     /// The base is no archive at all.
     #[error("the base `{name}` is no archive")]
@@ -78,7 +78,7 @@ pub enum ApkSourceError {
         url: Box<Url>,
         /// Why.
         #[source]
-        source: ArchiveError,
+        source: SignedIndexError,
     },
     /// A package cannot be had.
     #[error("could not get the package {package}{}", because(why))]
@@ -237,7 +237,7 @@ impl ApkSourceError {
                  the recipe and name it in `keys`"
             }
             Self::Index {
-                source: ArchiveError::Signature(SignatureError::Untrusted { .. }),
+                source: SignedIndexError::Signature(SignatureError::Untrusted { .. }),
                 ..
             }
             | Self::Signature {
@@ -248,7 +248,7 @@ impl ApkSourceError {
                  beside the recipe under that name, and name it in `keys`"
             }
             Self::Index {
-                source: ArchiveError::Signature(_),
+                source: SignedIndexError::Signature(_),
                 ..
             }
             | Self::Signature { .. } => {
@@ -273,7 +273,7 @@ impl ApkSourceError {
             Self::NoArchive { .. } => {
                 return Some(format!(
                     "expected {}, such as Alpine's minirootfs",
-                    archive::Format::ALL
+                    unpack::Format::ALL
                 ));
             }
             Self::Older { .. } | Self::Withdrawn { .. } => {

@@ -36,23 +36,19 @@ pub(super) fn solve(
     request: Request<'_>,
 ) -> Result<BTreeMap<usize, Reason>, ApkSourceError> {
     let wanted = wanted(catalogue, request)?;
-    let any = Apk::default();
-    let mut solution = solve_by(catalogue, request, &wanted, &any)?;
+    let mut solution = solve_by(catalogue, request, &wanted, &Apk::default())?;
     let chosen = Chosen::of(catalogue, &wanted, &solution)?;
-    if let Some(undecided) = chosen.undecided {
-        // Who is there for another reason may be who was meant.
-        let tagged = Apk {
-            tagged: Some(chosen.names),
-        };
-        solution = match solve_by(catalogue, request, &wanted, &tagged) {
-            Ok(solution)
-                if Chosen::of(catalogue, &wanted, &solution)?
-                    .undecided
-                    .is_none() =>
-            {
-                solution
-            }
-            _ => return Err(undecided),
+    if chosen.undecided.is_some() || chosen.names.len() < solution.len() {
+        // Who is there for another reason may be who was meant by a tag.
+        let tagged = Some(chosen.names);
+        let again = solve_by(catalogue, request, &wanted, &Apk { tagged });
+        solution = match (again, chosen.undecided) {
+            (Ok(again), _) => match Chosen::of(catalogue, &wanted, &again)?.undecided {
+                None => again,
+                Some(undecided) => return Err(undecided),
+            },
+            (Err(_), Some(undecided)) => return Err(undecided),
+            (Err(_), None) => solution,
         };
     }
     solution.retain(|number, _| {

@@ -47,7 +47,7 @@ pub(crate) use paths::Paths;
 /// The entry of a Lunikernel with the paths of its initramfs.
 pub const PATHS: &str = "initramfs.paths.json";
 /// The largest list of paths, in bytes.
-const MAX_PATHS: u64 = 64 << 20;
+pub(crate) const MAX_PATHS: u64 = 64 << 20;
 
 /// How much an overlay may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         false => Some(Firmware::Uefi),
     };
     let system = system::of(&artefact, &args.cmdline.of(&artefact), firmware)?;
-    let guest = guest::of(&artefact, &system)?;
+    let guest = guest::of(&artefact, &system, &formats)?;
     let found = findings::of(&guest, &formats, system.firmware());
     findings::tell(&found, &artefact, args.force, context)?;
 

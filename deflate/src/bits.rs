@@ -42,14 +42,14 @@ impl Bits {
         self.filled %= 8;
     }
 
-    /// How many bits are missing to a whole byte, after `more` were appended.
-    pub(crate) fn gap(&self, more: u32) -> u32 {
-        (self.filled + more).next_multiple_of(8) - (self.filled + more)
-    }
-
     /// Fills the last byte up with zeros.
     pub(crate) fn align(&mut self) {
-        self.put(0, self.gap(0));
+        self.put(0, self.filled.next_multiple_of(8) - self.filled);
+    }
+
+    /// How many whole bytes were written.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Appends whole bytes; the last byte must be whole.
@@ -78,8 +78,7 @@ mod tests {
         bits.put(0b1, 1);
         bits.put(0b01, 2);
         bits.put(0x1ff, 9);
-        assert_eq!(bits.gap(0), 4);
-        assert_eq!(bits.gap(5), 7);
+        assert_eq!(bits.len(), 1);
         bits.put(0, 0);
         bits.align();
         bits.append(&[0xaa; 20]);

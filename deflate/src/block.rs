@@ -6,7 +6,7 @@ use crate::huffman::{Code, LIMIT};
 use crate::symbols::{Counts, DISTANCES, END, LITERALS, Token, distance, length};
 
 /// The most that one stored block holds, in bytes (section 3.2.4).
-const STORED: usize = 65535;
+pub(crate) const STORED: usize = 65535;
 /// The order in which the lengths of the code for code lengths are written (section 3.2.7).
 const ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
@@ -26,7 +26,7 @@ pub(crate) fn write(bits: &mut Bits, tokens: &[Token], counts: &Counts, bytes: &
         described.cost + own.cost(&counts) + more,
         fixed.cost(&counts) + more,
     );
-    let blocks = bytes.len().div_ceil(STORED).max(1) as u64;
+    let blocks = bytes.len().div_ceil(STORED) as u64;
     let stored_cost = 8 * bytes.len() as u64 + blocks * (3 + 7 + 32);
     if stored_cost <= own_cost.min(fixed_cost) {
         store(bits, bytes, last);
@@ -42,20 +42,20 @@ pub(crate) fn write(bits: &mut Bits, tokens: &[Token], counts: &Counts, bytes: &
     }
 }
 
-/// Writes stored blocks; one, if there is nothing.
-pub(crate) fn store(bits: &mut Bits, bytes: &[u8], last: bool) {
-    let mut left = bytes;
-    loop {
-        let (some, more) = left.split_at(left.len().min(STORED));
-        bits.put(u64::from(last && more.is_empty()), 3);
-        bits.align();
-        let len = some.len() as u64;
-        bits.put(len | (!len & 0xffff) << 16, 32);
-        bits.append(some);
-        left = more;
-        if left.is_empty() {
-            return;
-        }
+/// Writes what is in front of `len` bytes that are stored as they are, at most [`STORED`].
+pub(crate) fn stored(bits: &mut Bits, len: usize, last: bool) {
+    bits.put(u64::from(last), 3);
+    bits.align();
+    let len = len as u64;
+    bits.put(len | (!len & 0xffff) << 16, 32);
+}
+
+/// Writes stored blocks.
+fn store(bits: &mut Bits, bytes: &[u8], last: bool) {
+    let mut blocks = bytes.chunks(STORED).peekable();
+    while let Some(block) = blocks.next() {
+        stored(bits, block.len(), last && blocks.peek().is_none());
+        bits.append(block);
     }
 }
 

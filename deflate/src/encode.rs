@@ -1,5 +1,8 @@
 //! Pieces of deflate, and streams that are one piece.
 
+use std::io::{self, Write};
+use std::ops::Range;
+
 use crate::bits::Bits;
 use crate::block;
 use crate::dense::is_dense;
@@ -21,11 +24,34 @@ pub(crate) enum End {
     Last,
 }
 
+/// A piece of deflate. What is stored in it is not copied: it is named.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    packed: Vec<u8>,
+    /// Where in `packed` which bytes of the input belong.
+    stored: Vec<(usize, Range<usize>)>,
+}
+
+impl Piece {
+    /// Writes it to `out`; `bytes` are what it was made of.
+    pub(crate) fn write(&self, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+        let mut done = 0;
+        for (at, stored) in &self.stored {
+            out.write_all(self.packed.get(done..*at).unwrap_or_default())?;
+            out.write_all(bytes.get(stored.clone()).unwrap_or_default())?;
+            done = *at;
+        }
+        out.write_all(self.packed.get(done..).unwrap_or_default())
+    }
+}
+
 /// Compresses `bytes` from `from` on; what is before is there for who reads, too. Nothing
 /// refers back by more than `reach` bytes.
-pub(crate) fn piece(bytes: &[u8], from: usize, reach: usize, end: End) -> Vec<u8> {
-    let mut bits = Bits::default();
-    let start = from.saturating_sub(reach.min(WINDOW));
+pub(crate) fn piece(bytes: &[u8], from: usize, reach: usize, end: End) -> Piece {
+    let reach = reach.min(WINDOW);
+    let (mut bits, mut stored) = (Bits::default(), Vec::new());
+    // Places are counted from what can be referred to at all.
+    let start = from.saturating_sub(reach);
     let (bytes, from) = (bytes.get(start..).unwrap_or_default(), from - start);
     let fresh = bytes.get(from..).unwrap_or_default();
     let dense: Vec<bool> = fresh.chunks(SEGMENT).map(is_dense).collect();
@@ -33,32 +59,45 @@ pub(crate) fn piece(bytes: &[u8], from: usize, reach: usize, end: End) -> Vec<u8
     let mut at = from;
     for alike in dense.chunk_by(|one, two| one == two) {
         let to = bytes.len().min(at + alike.len() * SEGMENT);
-        let some = bytes.get(at..to).unwrap_or_default();
         let last = end == End::Last && to == bytes.len();
         if alike.contains(&true) {
-            block::store(&mut bits, some, last);
+            while at < to {
+                let next = to.min(at + block::STORED);
+                block::stored(&mut bits, next - at, last && next == to);
+                stored.push((bits.len(), start + at..start + next));
+                at = next;
+            }
         } else {
             let matches = matches.get_or_insert_with(|| Matches::new(bytes, reach));
-            matches.pass(at.saturating_sub(reach.min(WINDOW)), at);
+            matches.pass(at.saturating_sub(reach), at);
             let mut blocks = Blocks::new(&mut bits, bytes, at);
             parse(bytes, matches, at, to, &mut blocks);
             blocks.finish(to, last);
+            at = to;
         }
-        at = to;
     }
-    match end {
-        End::More => block::store(&mut bits, &[], false),
-        End::Last if fresh.is_empty() => block::store(&mut bits, &[], true),
-        End::Last => {}
+    if end == End::More || fresh.is_empty() {
+        block::stored(&mut bits, 0, end == End::Last);
     }
-    bits.finish()
+    Piece {
+        packed: bits.finish(),
+        stored,
+    }
 }
 
 /// A whole stream of deflate in which nothing refers back by more than `reach` bytes, at
 /// most [`WINDOW`].
 #[must_use]
 pub fn raw(bytes: &[u8], reach: usize) -> Vec<u8> {
-    piece(bytes, 0, reach, End::Last)
+    let mut stream = Vec::new();
+    append(bytes, reach, &mut stream);
+    stream
+}
+
+/// Appends it to a stream in memory.
+fn append(bytes: &[u8], reach: usize, stream: &mut Vec<u8>) {
+    // A vector takes everything.
+    let _ = piece(bytes, 0, reach, End::Last).write(bytes, stream);
 }
 
 /// A whole zlib stream (RFC 1950).
@@ -66,7 +105,7 @@ pub fn raw(bytes: &[u8], reach: usize) -> Vec<u8> {
 pub fn zlib(bytes: &[u8]) -> Vec<u8> {
     // Deflate with a window of 32 KiB; no dictionary, no hint of the level.
     let mut stream = vec![0x78, 0x01];
-    stream.extend(raw(bytes, WINDOW));
+    append(bytes, WINDOW, &mut stream);
     stream.extend(adler32(bytes).to_be_bytes());
     stream
 }
@@ -170,8 +209,11 @@ mod tests {
     fn pieces_follow_each_other() {
         let all = mixed();
         for cut in [1, 1000, 40_000, 300_001, 500_000] {
-            let mut stream = piece(&all[..cut], 0, WINDOW, End::More);
-            stream.extend(piece(&all, cut, WINDOW, End::Last));
+            let mut stream = Vec::new();
+            let first = piece(&all[..cut], 0, WINDOW, End::More);
+            first.write(&all, &mut stream).unwrap();
+            let second = piece(&all, cut, WINDOW, End::Last);
+            second.write(&all, &mut stream).unwrap();
             assert!(back(&stream) == all, "{cut}");
         }
     }

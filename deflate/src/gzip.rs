@@ -78,12 +78,12 @@ impl<W: Write> GzipWriter<W> {
                 let to = all.len().min(from + BLOCK);
                 let mut checksum = crc32fast::Hasher::new();
                 checksum.update(all.get(from..to).unwrap_or_default());
-                let packed = piece(all.get(..to).unwrap_or(all), from, WINDOW, End::More);
-                (packed, checksum)
+                let some = all.get(..to).unwrap_or(all);
+                (piece(some, from, WINDOW, End::More), checksum)
             })
             .collect();
-        for (packed, checksum) in blocks {
-            self.inner.write_all(&packed)?;
+        for (piece, checksum) in blocks {
+            piece.write(all, &mut self.inner)?;
             self.checksum.combine(&checksum);
         }
         let keep = self.pending.len().saturating_sub(WINDOW);

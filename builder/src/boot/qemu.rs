@@ -53,6 +53,8 @@ pub(super) struct Plan<'a> {
     from: Bootable<'a>,
     memory_mib: u32,
     net: bool,
+    /// Whether somebody types what goes to the console.
+    typed: bool,
     /// The ports that are wanted; 0 where a free one is to be chosen.
     pub(super) forwards: Vec<Forward>,
 }
@@ -86,6 +88,7 @@ impl<'a> Plan<'a> {
             from,
             memory_mib: options.memory_mib.unwrap_or(needed),
             net: machine.net || !forwards.is_empty(),
+            typed: options.is_typed(),
             forwards,
         })
     }
@@ -96,6 +99,7 @@ impl<'a> Plan<'a> {
             from,
             memory_mib,
             net: false,
+            typed: false,
             forwards: Vec::new(),
         }
     }
@@ -110,7 +114,7 @@ impl<'a> Plan<'a> {
                 Accel::Tcg | Accel::Process => ["-accel", "tcg", "-cpu", "max"],
             })
             .args(["-m", &self.memory_mib.to_string()])
-            .args(["-chardev", "stdio,id=console,signal=off"])
+            .args(["-chardev", self.console()])
             .args(["-serial", "chardev:console"]);
         match self.from {
             Bootable::Kernel(kernel) => kernel.tell(&mut command, accel),
@@ -132,6 +136,15 @@ impl<'a> Plan<'a> {
                 .args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         }
         command
+    }
+
+    /// What the console is. Of one that is shared QEMU takes the keys for itself that begin
+    /// with Ctrl-A: X behind it ends QEMU.
+    fn console(&self) -> &'static str {
+        match self.typed {
+            true => "stdio,id=console,signal=off,mux=on",
+            false => "stdio,id=console,signal=off",
+        }
     }
 
     /// What is known of the machine once it runs.

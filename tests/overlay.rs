@@ -1,6 +1,8 @@
 //! `luni overlay` through the binary: the same content from every tool gives the same
 //! bits, what is no sound zip is refused, and the result boots.
 
+#[path = "overlay/disk.rs"]
+mod disk;
 mod support;
 
 use std::os::unix::fs::PermissionsExt;

@@ -9,6 +9,8 @@ pub(crate) mod exported;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod overlaid;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod server;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod small;

@@ -22,6 +22,7 @@ pub mod read_at;
 pub mod regular;
 pub mod remove;
 pub mod rootfs;
+mod sha256;
 pub mod store;
 pub mod tree;
 pub mod upkeep;

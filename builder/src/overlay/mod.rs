@@ -38,16 +38,16 @@ pub use lay::Changes;
 pub use zip::{EntryFlaw, ZipError, ZipFlaw};
 
 use crate::assemble::cpio::write_behind;
-use crate::assemble::gzip::GzipWriter;
 use crate::plan::SOURCE_DATE_EPOCH;
 use content::Collector;
 use lay::Laid;
+use lunikernel_deflate::GzipWriter;
 pub(crate) use paths::Paths;
 
 /// The entry of a Lunikernel with the paths of its initramfs.
 pub const PATHS: &str = "initramfs.paths.json";
 /// The largest list of paths, in bytes.
-const MAX_PATHS: u64 = 64 << 20;
+pub(crate) const MAX_PATHS: u64 = 64 << 20;
 
 /// How much an overlay may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use lunikernel_cache::{Digest, HashingReader};
 
 use super::super::content::Sided;
 use super::super::walk::{Flaw, Open, Walk};
+use super::super::{Found, Side};
 use super::{Archive, contents, copies, fields, member};
 use crate::assemble::cpio::{Header, file_type};
 use crate::overlay::Paths;
-use crate::verify::compare::{Found, Side};
 
 /// Notes what differs between what both give, by path.
 pub(super) fn compare(walk: &mut Walk, left: Open<'_>, right: Open<'_>) -> Result<(), Flaw> {

@@ -11,6 +11,8 @@ use super::*;
 use crate::assemble::cpio::{file_type, read_gzip};
 use crate::assemble::initramfs::initramfs;
 
+mod limits;
+
 struct Bench {
     folder: tempfile::TempDir,
     cache: Cache,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
+use lunikernel_builder::assemble::unpack;
 use lunikernel_cache::artefact::{Artefact, INITRAMFS, KERNEL};
 use lunikernel_cache::{NodeKind, Rootfs};
 use std::io::{Read as _, Write as _};
@@ -100,7 +100,7 @@ fn root_of(zip: &Path) -> Rootfs {
     let mut bytes = Vec::new();
     let mut entry = artefact.entry(INITRAMFS).unwrap();
     entry.read_to_end(&mut bytes).unwrap();
-    archive::fuzz(&bytes).unwrap().unwrap()
+    unpack::fuzz(&bytes).unwrap().unwrap()
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! How much memory `luni` itself takes.
 
-#[path = "support/archive.rs"]
+#[path = "support/debian.rs"]
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
-mod archive;
+mod debian;
 mod support;
 
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use archive::{Archive, key, public, write};
+use debian::{DebianArchive, key, public, write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;
@@ -52,7 +52,7 @@ fn a_cold_build_of_hello_takes_little_memory() {
 fn locking_again_takes_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = |path: &str| folder.path().join(path);
-    let mut archive = Archive::new(path("served/debian"));
+    let mut archive = DebianArchive::new(path("served/debian"));
     for name in ["linux-small", "tool"] {
         archive.add(
             name,

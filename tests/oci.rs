@@ -13,8 +13,8 @@ use std::process::Output;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
 use lunikernel_builder::assemble::deb::unpack_deb;
+use lunikernel_builder::assemble::unpack;
 use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 use lunikernel_cache::{Cache, NodeKind, Rootfs, Sha256};
 use support::hello::{self, luni};
@@ -285,7 +285,7 @@ impl Site {
         let mut bytes = Vec::new();
         let mut entry = artefact.entry(INITRAMFS).unwrap();
         entry.read_to_end(&mut bytes).unwrap();
-        archive::fuzz(&bytes).unwrap().unwrap()
+        unpack::fuzz(&bytes).unwrap().unwrap()
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
+use lunikernel_builder::assemble::unpack;
 use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 use lunikernel_cache::{NodeKind, Rootfs};
 use lunikernel_testing::{left_out, this_test};
@@ -93,7 +93,7 @@ impl World {
         let mut bytes = Vec::new();
         let mut entry = artefact.entry(INITRAMFS).unwrap();
         entry.read_to_end(&mut bytes).unwrap();
-        archive::fuzz(&bytes).unwrap().unwrap()
+        unpack::fuzz(&bytes).unwrap().unwrap()
     }
 }
 

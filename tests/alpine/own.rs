@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
+use lunikernel_builder::assemble::unpack;
 use lunikernel_cache::Rootfs;
 use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 use lunikernel_testing::apk::{self as testing, Apk};
@@ -75,7 +75,7 @@ fn root_of(zip: &Path) -> Rootfs {
     let mut bytes = Vec::new();
     let mut entry = artefact.entry(INITRAMFS).unwrap();
     entry.read_to_end(&mut bytes).unwrap();
-    archive::fuzz(&bytes).unwrap().unwrap()
+    unpack::fuzz(&bytes).unwrap().unwrap()
 }
 
 fn page() -> Vec<Apk> {

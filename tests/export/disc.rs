@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
+use lunikernel_builder::assemble::unpack;
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, NodeKind};
 
@@ -17,7 +17,7 @@ use super::unikernels::HELLO;
 fn read(folder: &Path, disc: &Path) -> BTreeMap<String, Digest> {
     let cache = Cache::open(&folder.join("reader")).unwrap();
     let image = cache.blobs().put(&fs::read(disc).unwrap()).unwrap();
-    let root = archive::unpack(cache.blobs(), &image).unwrap().unwrap();
+    let root = unpack::unpack(cache.blobs(), &image).unwrap().unwrap();
     let files = root.nodes().filter_map(|(path, node)| match node.kind {
         NodeKind::File { content, .. } => Some((path.to_owned(), content)),
         _ => None,

@@ -8,7 +8,6 @@
 
 pub mod apk;
 pub mod ar;
-pub mod archive;
 pub mod codec;
 pub mod control;
 pub mod cpio;
@@ -18,8 +17,10 @@ pub mod image;
 pub mod initramfs;
 pub mod kernel;
 pub mod layers;
+pub mod member;
 pub mod modules;
 pub mod tarball;
+pub mod unpack;
 pub mod yocto;
 
 #[cfg(test)]

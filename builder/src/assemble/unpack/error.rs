@@ -1,0 +1,62 @@
+//! What can be wrong with an archive.
+
+use std::io;
+
+use crate::assemble::cpio::ReadError;
+use crate::assemble::member::{DAMAGED, MemberError};
+use crate::assemble::tarball::TarError;
+
+/// An archive is broken, or holds what does not belong into one.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// A tar archive.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// A cpio archive.
+    #[error(transparent)]
+    Cpio(#[from] ReadError),
+    /// A part of it could not be read: it is broken or truncated.
+    #[error("could not read {part}")]
+    Damaged {
+        /// Which part.
+        part: String,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// Something is not as the format has it.
+    #[error("{part} is wrong: expected {expected}, found {found}")]
+    Layout {
+        /// Where.
+        part: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// One of its members is wrong, or cannot be kept.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+}
+
+impl UnpackError {
+    /// An I/O error at a part of the archive.
+    pub(super) fn damaged(part: impl Into<String>) -> impl Fn(io::Error) -> Self {
+        let part = part.into();
+        move |source| Self::Damaged {
+            part: part.clone(),
+            source,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Tar(error) => error.hint(),
+            Self::Cpio(error) => error.hint(),
+            Self::Member(error) => error.hint(),
+            Self::Damaged { .. } | Self::Layout { .. } => Some(DAMAGED.to_owned()),
+        }
+    }
+}

@@ -33,8 +33,8 @@ pub struct Machine {
     pub start: Start,
     /// The kernel's command line.
     pub cmdline: String,
-    /// The least memory that it needs, in MiB.
-    pub min_memory_mib: u32,
+    /// The memory that it needs, in MiB.
+    pub memory_mib: u32,
     /// Whether it wants a network interface. It then has one that reaches nothing
     /// but this machine, and only in answer to what comes through a forwarded port.
     pub net: bool,

@@ -6,7 +6,6 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fs_err as fs;
 
 use super::{Accel, BootError, Forward, Machine, Module, Options, Start, http};
 
@@ -14,13 +13,6 @@ const PROGRAM: &str = "qemu-system-x86_64";
 
 /// The kernel's `COMMAND_LINE_SIZE` on x86; it would silently cut off what is beyond.
 const MAX_CMDLINE: usize = 2048;
-
-/// What a kernel needs to unpack itself and run, before any initramfs.
-const KERNEL_MIB: u64 = 128;
-
-/// How much larger than its gzip an initramfs may be, as a rule; both are in memory
-/// at once while it is unpacked.
-const UNPACKED: u64 = 5;
 
 /// Looks for QEMU in the folders of `search`, or of `PATH`.
 pub(super) fn find(search: Option<&OsStr>) -> Result<PathBuf, BootError> {
@@ -81,27 +73,10 @@ impl Plan {
                 });
             }
         }
-        // What a unikernel needs, only its recipe knows.
-        let mut needed = match &machine.start {
-            Start::Linux { .. } => KERNEL_MIB,
-            _ => 0,
-        };
-        if let Start::Linux {
-            initramfs: Some(initramfs),
-        } = &machine.start
-        {
-            let size = fs::metadata(initramfs)
-                .map_err(BootError::io("find the initramfs"))?
-                .len();
-            needed = needed.saturating_add(size.saturating_mul(UNPACKED).div_ceil(1 << 20));
-        }
-        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
         Ok(Self {
             kernel: machine.kernel.clone(),
             start: machine.start.clone(),
-            memory_mib: options
-                .memory_mib
-                .unwrap_or_else(|| machine.min_memory_mib.max(needed)),
+            memory_mib: options.memory_mib.unwrap_or(machine.memory_mib),
             net: machine.net || !forwards.is_empty(),
             cmdline,
             forwards,

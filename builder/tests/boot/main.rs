@@ -50,7 +50,7 @@ impl Bench {
                     initramfs: Some(guest.initramfs),
                 },
                 cmdline: "console=ttyS0 panic=5".to_owned(),
-                min_memory_mib: 256,
+                memory_mib: 256,
                 net: true,
             },
             options,
@@ -304,7 +304,7 @@ fn without_qemu_the_package_is_named() {
         kernel: PathBuf::from("kernel"),
         start: Start::Linux { initramfs: None },
         cmdline: String::new(),
-        min_memory_mib: 0,
+        memory_mib: 0,
         net: false,
     };
     let error = run(&machine, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
@@ -330,7 +330,7 @@ fn a_command_line_that_would_be_cut_is_refused() {
             kernel: PathBuf::from("kernel"),
             start: Start::Linux { initramfs: None },
             cmdline: "console=ttyS0".to_owned(),
-            min_memory_mib: 0,
+            memory_mib: 0,
             net: false,
         };
         options.append = Some(append);

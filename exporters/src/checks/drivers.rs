@@ -1,5 +1,7 @@
 //! Whether a Linux has drivers for the devices that it will find.
 
+use lunikernel_cache::artefact::Protocol;
+
 use super::{Guest, Severity, Target};
 
 /// The drivers that a target has devices for, one of which is enough: networks, and disks.
@@ -27,8 +29,39 @@ fn buses(target: Target, driver: &str) -> &'static [&'static str] {
     }
 }
 
+/// Says that nobody can tell, which must not look as if all were well.
+fn unknown(
+    wanted: impl Iterator<Item = (bool, &'static str, &'static [&'static str])>,
+    say: &mut impl FnMut(Severity, String, &str),
+) {
+    for (_, what, names) in wanted {
+        let names = names.join(" or ");
+        say(
+            Severity::Warn,
+            format!(
+                "it wants a {what}, and nothing tells whether its kernel has a driver for one \
+                 there, {names}: its initramfs has no modules.builtin"
+            ),
+            "put the kernel's modules.builtin into the folder of its modules, or try it on one \
+             machine first",
+        );
+    }
+}
+
 pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
-    let (Some(drivers), Some([networks, disks])) = (&guest.drivers, wanted(target)) else {
+    let Some([networks, disks]) = wanted(target) else {
+        return;
+    };
+    let wanted = [
+        (guest.devices.net, "network", networks),
+        (guest.devices.block, "disk", disks),
+    ];
+    let wanted = wanted.into_iter().filter(|(wanted, ..)| *wanted);
+    let Some(drivers) = &guest.drivers else {
+        // What others than Linux have, nothing says.
+        if guest.protocol == Protocol::Linux {
+            unknown(wanted, say);
+        }
         return;
     };
     let has = |name: &str| {
@@ -40,12 +73,8 @@ pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity
         buses.is_empty() || buses.iter().any(|bus| has(bus))
     };
     let works = |name: &&str| has(name) && found(name);
-    let wanted = [
-        (guest.devices.net, "network", networks),
-        (guest.devices.block, "disk", disks),
-    ];
     let mut virtio = false;
-    for (_, what, names) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
+    for (_, what, names) in wanted {
         virtio |= names.iter().any(|name| name.starts_with("virtio"));
         if !names.iter().any(works) {
             let lost = names.iter().find(|name| !found(name));

@@ -2,39 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use lunikernel_builder::inspect::{InspectError, glance};
-use lunikernel_cache::artefact::{Artefact, INITRAMFS, KERNEL, Protocol};
+use lunikernel_builder::inspect::{Glance, InspectError, glance};
+use lunikernel_builder::overlay::HISTORY;
+use lunikernel_cache::artefact::{Artefact, INITRAMFS, Protocol};
 use lunikernel_exporters::boot::System;
 use lunikernel_exporters::checks::{Firmware, Guest, asks_for_drivers};
 use lunikernel_exporters::export::Format;
 
-/// What is known of `artefact`, which was checked, started as `system` says, as far as it
-/// matters for `formats`.
-pub(super) fn of(
+/// What is found in the initramfs of `artefact`, which was checked, as far as it matters
+/// for `formats`; `None` where there is none that a Linux unpacks.
+pub(super) fn initramfs(
     artefact: &Artefact,
-    system: &System,
     formats: &BTreeSet<Format>,
-) -> Result<Guest, InspectError> {
+) -> Result<Option<Glance>, InspectError> {
     let manifest = artefact.manifest();
-    let size = |name: &str| manifest.entries.get(name).map(|entry| entry.size);
-    let packed = size(INITRAMFS);
-    let initramfs = match packed {
-        Some(_) if manifest.boot.protocol == Protocol::Linux => {
-            let asks = |it: &Format| asks_for_drivers(it.target(), manifest.devices);
-            Some(glance(artefact, formats.iter().any(asks))?)
-        }
-        _ => None,
-    };
-    Ok(Guest {
+    if manifest.boot.protocol != Protocol::Linux || !manifest.entries.contains_key(INITRAMFS) {
+        return Ok(None);
+    }
+    let asks = |it: &Format| asks_for_drivers(it.target(), manifest.devices);
+    glance(artefact, formats.iter().any(asks)).map(Some)
+}
+
+/// What is known of `artefact`, started as `system` says, in whose initramfs was `found`.
+pub(super) fn of(artefact: &Artefact, system: &System, found: Option<Glance>) -> Guest {
+    let manifest = artefact.manifest();
+    let packed = manifest.entries.get(INITRAMFS).map(|entry| entry.size);
+    Guest {
         protocol: manifest.boot.protocol,
         arch: manifest.arch.clone(),
         cmdline: system.cmdline().to_owned(),
         min_memory_mib: manifest.boot.min_memory_mib,
         devices: manifest.devices,
-        kernel: size(KERNEL).unwrap_or_default(),
-        initramfs: packed.map(|packed| (packed, initramfs.as_ref().map(|it| it.unpacked))),
-        drivers: initramfs.and_then(|it| it.drivers),
-    })
+        initramfs: packed.map(|packed| (packed, found.as_ref().map(|it| it.unpacked))),
+        overlaid: manifest.entries.contains_key(HISTORY),
+        drivers: found.and_then(|it| it.drivers),
+    }
 }
 
 /// What a publisher to GCE has to say about the image, sorted.

@@ -9,12 +9,15 @@ use lunikernel_cache::{Cache, Digest, Silent};
 use lunikernel_exporters::export::Export;
 use lunikernel_exporters::qcow2::Clusters;
 
-use super::{FormatArg, pieces, system};
+use super::{FormatArg, guest, pieces, system};
 use crate::failure::Failure;
+
+/// What puts the boot loaders into the cache.
+const AGAIN: &str = "luni verify-reproducibility RECIPE --export raw";
 
 /// Gets what every export needs, before the first round.
 pub(in crate::cli) async fn prepare(builder: &Builder) -> Result<(), Failure> {
-    pieces::fetch(builder).await
+    pieces::fetch(builder, AGAIN).await
 }
 
 /// Exports what `round` built to `formats`. The boot loaders are made again for it by
@@ -27,17 +30,16 @@ pub(in crate::cli) fn export_round(
     formats: &[FormatArg],
 ) -> Result<BTreeMap<String, Digest>, Failure> {
     pieces::take_over(main, &round.cache)?;
-    let loaders = tokio::runtime::Handle::current().block_on(pieces::make(builder))?;
+    let loaders = tokio::runtime::Handle::current().block_on(pieces::make(builder, AGAIN))?;
     let artefact = Arc::new(round.artefact()?);
     let cmdline = artefact.manifest().boot.cmdline.clone();
+    let formats: BTreeSet<_> = formats.iter().map(|format| format.0).collect();
+    let unpacked = guest::initramfs(&artefact, &formats)?.map(|it| it.unpacked);
     let export = Export {
-        system: system::of(&artefact, &cmdline, None)?,
+        system: system::of(&artefact, &cmdline, None, unpacked)?,
         artefact: round.built.artefact,
         loaders: Some(&loaders),
-        formats: formats
-            .iter()
-            .map(|format| format.0)
-            .collect::<BTreeSet<_>>(),
+        formats,
         size: None,
         clusters: Clusters::Plain,
         sha256: false,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::File;
 use lunikernel_builder::boot::{Machine, Module, Start, Tender, TenderKind};
+use lunikernel_builder::inspect::glance;
 use lunikernel_builder::overlay::BLOCK;
 use lunikernel_builder::unikernel::solo5::{self, DeviceKind};
 use lunikernel_builder::unikernel::{KernelFlaw, Modules, multiboot};
@@ -55,11 +56,16 @@ pub(super) fn unpack(artefact: &Artefact, args: &Args, folder: &Path) -> Result<
     if matches!(protocol, Protocol::Multiboot | Protocol::Solo5Virtio) {
         zip.complete(&kernel)?;
     }
+    // Where nobody can tell, a rule does.
+    let unpacked = match protocol {
+        Protocol::Linux => glance(artefact, false).ok().map(|it| it.unpacked),
+        _ => None,
+    };
     Ok(Machine {
         kernel,
         start,
         cmdline: manifest.boot.cmdline.clone(),
-        min_memory_mib: manifest.boot.min_memory_mib,
+        memory_mib: manifest.memory_mib(unpacked),
         net: manifest.devices.net,
     })
 }

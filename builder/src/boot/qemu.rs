@@ -6,7 +6,6 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-
 use super::{Accel, BootError, Forward, Machine, Module, Options, Start, http};
 
 const PROGRAM: &str = "qemu-system-x86_64";

@@ -10,7 +10,7 @@ mod system;
 mod text;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lunikernel_cache::artefact::Artefact;
@@ -180,14 +180,19 @@ impl Args {
         Ok(())
     }
 
-    /// The command that makes the same.
+    /// The command again, with what matters for boot loaders.
     fn again(&self) -> String {
         let names: Vec<_> = self.to.iter().map(|it| it.0.name()).collect();
-        format!(
-            "luni export {} --to {}",
-            quoted(&self.artefact),
-            names.join(",")
-        )
+        let (artefact, names) = (quoted(&self.artefact), names.join(","));
+        let output = match self.output == Path::new(".") {
+            true => String::new(),
+            false => format!(" -o {}", quoted(&self.output)),
+        };
+        let force = match self.force {
+            true => " --force",
+            false => "",
+        };
+        format!("luni export {artefact} --to {names}{output}{force}")
     }
 
     fn cmdline(&self, artefact: &Artefact) -> String {

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use lunikernel_cache::Sha256;
@@ -31,24 +33,42 @@ fn kept(folder: &Path) -> fs::File {
     kept
 }
 
-/// An export to `formats` that has come to where it says `begun`; and what it says else.
-fn begun(mut export: Command, begun: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+/// How long an export may take to where it is to be met, on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// An export that has come to where it says `begun`.
+fn begun(mut export: Command, begun: &str) -> Child {
     let mut child = export
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut lines = lines.map(Result::unwrap);
-    assert!(lines.any(|line| line.starts_with(begun)), "{begun}");
-    (child, lines)
+    let (told, tells) = channel();
+    // It reads to the end, so that nobody waits for a reader.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = told.send(line);
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tells.recv_timeout(left) {
+            Ok(line) if line.starts_with(begun) => return child,
+            Ok(_) => {}
+            Err(error) => {
+                let _ = child.kill();
+                panic!("`{begun}` was not said: {error}");
+            }
+        }
+    }
 }
 
 /// How `child` ends by `signal`.
-fn ended(mut child: Child, lines: impl Iterator<Item = String>, signal: Signal) -> ExitStatus {
+fn ended(mut child: Child, signal: Signal) -> ExitStatus {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, signal).unwrap();
-    lines.for_each(drop);
     child.wait().unwrap()
 }
 
@@ -63,7 +83,7 @@ fn a_signal_leaves_nothing() {
         (Signal::INT, DISKS, "writing hello.raw"),
         (Signal::KILL, DISKS, "writing hello.vdi"),
         (Signal::TERM, DISKS, "writing hello.qcow2"),
-        (Signal::HUP, DISKS, "waiting for who writes to"),
+        (Signal::HUP, DISKS, "waiting for another export"),
         (Signal::INT, BUNDLES, "checking"),
         (Signal::INT, BUNDLES, "writing hello.cloud-hypervisor.tar"),
     ] {
@@ -74,8 +94,7 @@ fn a_signal_leaves_nothing() {
         if formats == DISKS {
             export.args(["--size", "40G"]);
         }
-        let (child, lines) = begun(export, after);
-        let status = ended(child, lines, signal);
+        let status = ended(begun(export, after), signal);
         assert_eq!(status.signal(), Some(signal.as_raw()), "{after}: {status}");
         assert_eq!(names(folder.path()), [] as [&str; 0], "{after}");
     }
@@ -95,10 +114,10 @@ fn a_signal_never_leaves_new_files_beside_old_ones() {
         let kept = kept(folder.path());
         let mut export = site.export(folder.path(), "iso,uki");
         export.arg("--append").arg(format!("luni.round={round}"));
-        let (child, lines) = begun(export, "waiting for who writes to");
+        let child = begun(export, "waiting for another export");
         drop(kept);
         // How far it comes by then is as it is.
-        ended(child, lines, Signal::INT);
+        ended(child, Signal::INT);
         let files = [
             "hello.efi",
             "hello.efi.licence.txt",

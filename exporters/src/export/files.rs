@@ -124,15 +124,15 @@ impl Settled {
             source,
         };
         let folder = File::open(&self.folder).map_err(failed)?;
-        let mut waiting = None;
         let mut how = FlockOperation::NonBlockingLockExclusive;
         loop {
             match flock(&folder, how) {
                 Ok(()) => break,
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => {
-                    let shown = self.folder.display().to_string();
-                    waiting = Some(progress.start("waiting for who writes to", &shown, None));
+                    // At once, also where only what is done has a line.
+                    let shown = self.folder.display();
+                    progress.note(&format!("waiting for another export into {shown}"));
                     how = FlockOperation::LockExclusive;
                 }
                 // Not every file system has locks, and they are worth less than the files.
@@ -141,9 +141,6 @@ impl Settled {
                 }
                 Err(errno) => return Err(failed(errno.into()).into()),
             }
-        }
-        if let Some(task) = waiting {
-            task.finish("");
         }
         Ok(Some(Claim(folder)))
     }

@@ -15,9 +15,7 @@ use debian::{DebianArchive, key, public, write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;
-use lunikernel_cache::artefact::{
-    Boot, Devices, EntrySource, Format, Manifest, Overlay, Protocol, seal,
-};
+use lunikernel_cache::artefact::{Boot, EntrySource, Manifest, Overlay, Protocol, seal};
 use lunikernel_cache::{Cache, Silent};
 use support::debs::{Item, deb};
 use support::exported::Site;
@@ -185,26 +183,14 @@ fn lunikernel(cache: &Cache, to: &Path, date: &str) {
         entry("kernel", b"a kernel, as far as a zip can tell"),
         entry("initramfs.gz", &packer.finish().unwrap()),
     ];
+    let boot = Boot {
+        protocol: Protocol::Linux,
+        cmdline: "console=ttyS0".to_owned(),
+        min_memory_mib: 256,
+    };
     let manifest = Manifest {
-        format: Format::V1,
-        name: "large".to_owned(),
-        version: "1.0.0".to_owned(),
-        flavour: "debian".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Linux,
-            cmdline: "console=ttyS0".to_owned(),
-            min_memory_mib: 256,
-        },
-        devices: Devices {
-            net: false,
-            block: false,
-        },
         overlay: Overlay::Initramfs {},
-        entries: Default::default(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("large", "1.0.0", "debian", "x86_64", boot)
     };
     let zip = seal(blobs, manifest, &entries, &Silent).unwrap();
     fs::copy(blobs.path(&zip.digest.sha256), to).unwrap();

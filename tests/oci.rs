@@ -14,12 +14,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use fs_err as fs;
 use lunikernel_builder::assemble::deb::unpack_deb;
-use lunikernel_builder::assemble::unpack;
-use lunikernel_cache::artefact::{Artefact, INITRAMFS};
-use lunikernel_cache::{Cache, NodeKind, Rootfs, Sha256};
+use lunikernel_cache::{Cache, NodeKind, Sha256};
 use support::hello::{self, luni};
 use support::server::{Request, Server, respond};
-use support::transcript;
+use support::{ends, root_of};
 use tar::{EntryType, Header};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -277,25 +275,6 @@ impl Site {
     fn lock(&self) -> String {
         fs::read_to_string(self.path("recipe.lock")).unwrap()
     }
-
-    /// What is in the initramfs of the artefact at `zip`.
-    fn root(&self, zip: &str) -> Rootfs {
-        use std::io::Read as _;
-        let artefact = Artefact::open(&self.path(zip)).unwrap();
-        let mut bytes = Vec::new();
-        let mut entry = artefact.entry(INITRAMFS).unwrap();
-        entry.read_to_end(&mut bytes).unwrap();
-        unpack::fuzz(&bytes).unwrap().unwrap()
-    }
-}
-
-#[track_caller]
-fn ends(output: &Output, code: i32, texts: &[&str]) {
-    assert_eq!(output.status.code(), Some(code), "{}", transcript(output));
-    let told = transcript(output);
-    for text in texts {
-        assert!(told.contains(text), "no {text:?} in {told}");
-    }
 }
 
 /// The static busybox of Debian; `None` where this machine cannot get it.
@@ -446,7 +425,7 @@ fn a_layout_is_a_root_for_steps_and_for_the_system_and_verifies() {
     image.lay(&site.path("image"));
     ends(&site.run("cache", &["lock"]), 0, &[]);
     ends(&site.run("cache", &["build", "-o", "a.luni.zip"]), 0, &[]);
-    let root = site.root("a.luni.zip");
+    let root = root_of(&site.path("a.luni.zip"));
     let node = |path: &str| root.get(path).unwrap_or_else(|| panic!("no {path}"));
     let first = node("etc/first");
     assert_eq!((first.mode, first.uid, first.gid), (0o4755, 7, 8));

@@ -128,11 +128,13 @@ pub struct Finding {
     pub remedy: String,
 }
 
-/// Whether it matters for an export to `target` which drivers a Linux has that wants
-/// `devices`: to Google's it is told what the image can do.
+/// Whether nothing is to be said about a Linux with these `drivers` on `target` for want of
+/// others, by which nothing could change then.
 #[must_use]
-pub fn asks_for_drivers(target: Target, devices: Devices) -> bool {
-    target == Target::Gce || (devices.net || devices.block) && drivers::wanted(target).is_some()
+pub fn drivers_suffice(drivers: &BTreeSet<String>, devices: Devices, target: Target) -> bool {
+    let mut suffice = true;
+    drivers::check(drivers, devices, target, &mut |_, _, _| suffice = false);
+    suffice
 }
 
 /// Everything that is to be said about exporting `guest` to `target`; what is worst first.
@@ -147,7 +149,14 @@ pub fn check(guest: &Guest, target: Target, firmware: Firmware) -> Vec<Finding> 
         });
     };
     protocol::check(guest, target, firmware, &mut say);
-    drivers::check(guest, target, &mut say);
+    match &guest.drivers {
+        Some(drivers) => drivers::check(drivers, guest.devices, target, &mut say),
+        None if guest.protocol == Protocol::Linux => {
+            drivers::unknown(guest.devices, target, &mut say);
+        }
+        // What others than Linux have, nothing says.
+        None => {}
+    }
     console(guest, target, &mut say);
     memory(guest, target, &mut say);
     found.sort_by_key(|it| it.severity);

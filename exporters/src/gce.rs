@@ -6,7 +6,8 @@
 use std::io::Write;
 use std::ops::Range;
 
-use crate::deflate::Gzip;
+use lunikernel_deflate::GzipWriter;
+
 use crate::disk::Disk;
 use crate::error::WriteError;
 use crate::zeros::{CHUNK, runs};
@@ -58,7 +59,7 @@ pub(crate) fn write_runs(
         });
     }
     let failed = WriteError::write(FORMAT);
-    let mut gzip = Gzip::new(out).map_err(failed)?;
+    let mut gzip = GzipWriter::new(out).map_err(failed)?;
     let header = header(size, runs);
     gzip.write_all(&header).map_err(failed)?;
     let mut written = header.len() as u64;

@@ -5,7 +5,8 @@
 
 use std::io;
 
-use crate::deflate::{is_dense, raw};
+use lunikernel_deflate::raw;
+
 use crate::disk::Disk;
 use crate::error::WriteError;
 use crate::sink::{Counted, Patch, Sink as _};
@@ -27,7 +28,7 @@ const COMPRESSED: u64 = 1 << 62;
 /// Above this bit, an entry has the number of sectors of what is compressed.
 const SECTORS_SHIFT: u32 = 62 - (CLUSTER_BITS - 8);
 /// QEMU inflates with a window of 4 KiB.
-const WINDOW_BITS: u8 = 12;
+const WINDOW: usize = 4 << 10;
 
 /// Whether clusters are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +103,8 @@ impl<P: Patch> Image<'_, P> {
     /// Puts each of the clusters compressed, where that makes it smaller.
     fn compress(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
         for (number, bytes) in (number..).zip(bytes.chunks(CLUSTER as usize)) {
-            let mut packed = None;
-            if !is_dense(bytes) {
-                packed = Some(raw(bytes, WINDOW_BITS)?).filter(|it| it.len() < bytes.len());
-            }
-            match packed {
+            // What is dense is only stored, and longer for it.
+            match Some(raw(bytes, WINDOW)).filter(|it| it.len() < bytes.len()) {
                 Some(packed) => {
                     self.turn_to(number)?;
                     let entry = self.put_compressed(&packed)?;

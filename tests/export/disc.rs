@@ -10,8 +10,7 @@ use lunikernel_cache::{Cache, Digest, NodeKind};
 
 use super::boots::{OVMF, STEADY, UP, WITHIN, console, has_ovmf, machine};
 use super::run;
-use super::support::exported::{Site, need};
-use super::unikernels::HELLO;
+use super::support::exported::{Site, UNIKERNEL, need};
 
 /// The files of a disc as the builder reads it, which makes systems of other people's.
 fn read(folder: &Path, disc: &Path) -> BTreeMap<String, Digest> {
@@ -156,7 +155,7 @@ fn a_unikernel_finds_its_modules() {
     let Some(qemu) = need(name, "qemu-system-x86_64") else {
         return;
     };
-    let Some(site) = Site::of(name, &HELLO) else {
+    let Some(site) = Site::of(name, &UNIKERNEL) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();

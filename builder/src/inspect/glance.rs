@@ -2,8 +2,8 @@
 //! takes.
 //!
 //! The list of its paths ([`PATHS`]) has the names of its modules, and says where it has
-//! lists of the drivers that are built into its kernel; it is unpacked until these were
-//! read. How large it is when it is unpacked stands at the end of each of its gzip members
+//! lists of the drivers that are built into its kernel. Where the modules leave something to
+//! ask, it is unpacked until these were read. How large it is when it is unpacked stands at the end of each of its gzip members
 //! (RFC 1952, section 2.3.1), and [`History`] says where those of overlays begin.
 //!
 //! None of this is proven, and somebody may have written it to deceive: what comes of that
@@ -44,27 +44,28 @@ const MAX_RATIO: u64 = 1032;
 pub struct Glance {
     /// The size of all its archives in bytes, unpacked.
     pub unpacked: u64,
-    /// The drivers that are modules in it or are built into its kernel, by the names of
-    /// modules; `None` where it does not list those that are built in, as a driver that is
-    /// missing otherwise may be in the kernel, or where nobody asked.
+    /// The drivers that are modules in it, and, unless these are enough, those that are
+    /// built into its kernel, by the names of modules; `None` where it does not list the
+    /// latter, as a driver that is missing otherwise may be in the kernel.
     pub drivers: Option<BTreeSet<String>>,
 }
 
-/// Looks into the initramfs of `artefact`, for its drivers only where these are wanted.
+/// Looks into the initramfs of `artefact`. Where the drivers that are modules are `enough`,
+/// as others make no difference, those that are built in need not be found out.
+///
 /// Nothing is compared with its digest: whoever must rely on it calls [`Artefact::check`]
 /// before.
 ///
 /// # Errors
 /// [`InspectError`] where there is none, or where it has to be unpacked and cannot be.
-pub fn glance(artefact: &Artefact, wants_drivers: bool) -> Result<Glance, InspectError> {
+pub fn glance(
+    artefact: &Artefact,
+    enough: impl Fn(&BTreeSet<String>) -> bool,
+) -> Result<Glance, InspectError> {
     let size = artefact.entry(INITRAMFS)?.remaining();
     let initramfs = Initramfs { artefact, size };
     let members = initramfs.members().unwrap_or_default();
-    let found = match (initramfs.unpacked(&members), wants_drivers) {
-        (Some(unpacked), false) => Some((unpacked, None)),
-        (Some(unpacked), true) => initramfs.drivers(&members).map(|it| (unpacked, it)),
-        (None, _) => None,
-    };
+    let found = (initramfs.unpacked(&members)).zip(initramfs.drivers(&members, enough));
     let (unpacked, drivers) = match found {
         Some(found) => found,
         None => initramfs.read_all().map_err(|source| {
@@ -72,10 +73,7 @@ pub fn glance(artefact: &Artefact, wants_drivers: bool) -> Result<Glance, Inspec
             InspectError::Initramfs { artefact, source }
         })?,
     };
-    Ok(Glance {
-        unpacked,
-        drivers: drivers.filter(|_| wants_drivers),
-    })
+    Ok(Glance { unpacked, drivers })
 }
 
 /// An initramfs in its zip.
@@ -125,13 +123,20 @@ impl Initramfs<'_> {
     }
 
     /// The drivers, by the list of paths; `None` where it or something in it is not there.
-    fn drivers(&self, members: &[Range<u64>]) -> Option<Option<BTreeSet<String>>> {
+    fn drivers(
+        &self,
+        members: &[Range<u64>],
+        enough: impl Fn(&BTreeSet<String>) -> bool,
+    ) -> Option<Option<BTreeSet<String>>> {
         let Listed {
             mut modules,
             mut lists,
         } = self.listed()?;
         if lists.is_empty() {
             return Some(None);
+        }
+        if enough(&modules) {
+            return Some(Some(modules));
         }
         let (mut left, mut limit) = (MAX_LISTS, MAX_UNPACKED);
         // From the last one on, as what comes later is written over what was there.

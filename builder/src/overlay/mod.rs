@@ -38,10 +38,10 @@ pub use lay::Changes;
 pub use zip::{EntryFlaw, ZipError, ZipFlaw};
 
 use crate::assemble::cpio::write_behind;
-use crate::assemble::gzip::GzipWriter;
 use crate::plan::SOURCE_DATE_EPOCH;
 use content::Collector;
 use lay::Laid;
+use lunikernel_deflate::GzipWriter;
 pub(crate) use paths::Paths;
 
 /// The entry of a Lunikernel with the paths of its initramfs.

@@ -1,11 +1,13 @@
 //! Whether a Linux has drivers for the devices that it will find.
 
-use lunikernel_cache::artefact::Protocol;
+use std::collections::BTreeSet;
 
-use super::{Guest, Severity, Target};
+use lunikernel_cache::artefact::Devices;
+
+use super::{Severity, Target};
 
 /// The drivers that a target has devices for, one of which is enough: networks, and disks.
-pub(super) fn wanted(target: Target) -> Option<[&'static [&'static str]; 2]> {
+fn wanted(target: Target) -> Option<[&'static [&'static str]; 2]> {
     Some(match target {
         Target::Raw | Target::Tender | Target::Pxe => return None,
         Target::Kvm | Target::CloudHypervisor | Target::Firecracker => {
@@ -29,12 +31,25 @@ fn buses(target: Target, driver: &str) -> &'static [&'static str] {
     }
 }
 
+/// What it wants of a target's devices, and the drivers for each, one of which is enough.
+fn wishes(
+    devices: Devices,
+    target: Target,
+) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let wishes = wanted(target).map(|[networks, disks]| {
+        let network = devices.net.then_some(("network", networks));
+        [network, devices.block.then_some(("disk", disks))]
+    });
+    wishes.into_iter().flatten().flatten()
+}
+
 /// Says that nobody can tell, which must not look as if all were well.
-fn unknown(
-    wanted: impl Iterator<Item = (bool, &'static str, &'static [&'static str])>,
+pub(super) fn unknown(
+    devices: Devices,
+    target: Target,
     say: &mut impl FnMut(Severity, String, &str),
 ) {
-    for (_, what, names) in wanted {
+    for (what, names) in wishes(devices, target) {
         let names = names.join(" or ");
         say(
             Severity::Warn,
@@ -48,22 +63,12 @@ fn unknown(
     }
 }
 
-pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
-    let Some([networks, disks]) = wanted(target) else {
-        return;
-    };
-    let wanted = [
-        (guest.devices.net, "network", networks),
-        (guest.devices.block, "disk", disks),
-    ];
-    let wanted = wanted.into_iter().filter(|(wanted, ..)| *wanted);
-    let Some(drivers) = &guest.drivers else {
-        // What others than Linux have, nothing says.
-        if guest.protocol == Protocol::Linux {
-            unknown(wanted, say);
-        }
-        return;
-    };
+pub(super) fn check(
+    drivers: &BTreeSet<String>,
+    devices: Devices,
+    target: Target,
+    say: &mut impl FnMut(Severity, String, &str),
+) {
     let has = |name: &str| {
         let found = |driver: &String| driver.replace('-', "_") == name;
         drivers.iter().any(found)
@@ -74,7 +79,7 @@ pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity
     };
     let works = |name: &&str| has(name) && found(name);
     let mut virtio = false;
-    for (_, what, names) in wanted {
+    for (what, names) in wishes(devices, target) {
         virtio |= names.iter().any(|name| name.starts_with("virtio"));
         if !names.iter().any(works) {
             let lost = names.iter().find(|name| !found(name));
@@ -90,7 +95,7 @@ pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity
             );
         }
     }
-    if target == Target::Gce && guest.devices.net && works(&"virtio_net") && !has("gve") {
+    if target == Target::Gce && devices.net && works(&"virtio_net") && !has("gve") {
         say(
             Severity::Warn,
             "it has no driver for gVNIC (gve), the only network of machines of the third \

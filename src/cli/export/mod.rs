@@ -1,6 +1,7 @@
 //! `luni export`: a Lunikernel as a disk or image that clouds and hypervisors boot.
 
 mod arguments;
+mod disc;
 mod findings;
 mod folder;
 mod guest;
@@ -10,24 +11,24 @@ mod system;
 mod text;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use lunikernel_cache::artefact::Artefact;
 use lunikernel_exporters::checks::Firmware;
 use lunikernel_exporters::export::{Export, Format};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
 
 use super::Context;
+use super::cmdline::CmdlineArgs;
 use super::output;
 use super::signals;
 use super::verify;
-use super::workshop::quoted;
 use crate::exit::Exit;
 use crate::failure::Failure;
 pub(super) use arguments::FormatArg;
 use arguments::{FirmwareArg, size};
+pub(super) use disc::disc;
 use folder::Folder;
 pub(super) use rounds::{export_round, prepare};
 
@@ -66,13 +67,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHICH")]
     firmware: Option<FirmwareArg>,
 
-    /// The kernel's command line [default: that of the Lunikernel]
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    cmdline: Option<String>,
-
-    /// More for the kernel's command line
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    append: Option<String>,
+    #[command(flatten)]
+    cmdline: CmdlineArgs,
 
     /// Compress the qcow2 image
     #[arg(long)]
@@ -102,13 +98,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let initramfs = guest::initramfs(&artefact, &formats)?;
     let unpacked = initramfs.as_ref().map(|it| it.unpacked);
-    let system = system::of(&artefact, &args.cmdline(&artefact), firmware, unpacked)?;
+    let system = system::of(&artefact, &args.cmdline.of(&artefact), firmware, unpacked)?;
     let guest = guest::of(&artefact, &system, initramfs);
     let found = findings::of(&guest, &formats, system.firmware());
     findings::tell(&found, &artefact, args.force, context)?;
 
     let loaders = match formats.iter().any(|it| it.boots()) {
-        true => Some(pieces::load(&cache, context, &args.again())?),
+        true => Some(pieces::load(&cache, context)?),
         false => None,
     };
     let export = Export {
@@ -178,29 +174,5 @@ impl Args {
             }
         }
         Ok(())
-    }
-
-    /// The command again, with what matters for boot loaders.
-    fn again(&self) -> String {
-        let names: Vec<_> = self.to.iter().map(|it| it.0.name()).collect();
-        let (artefact, names) = (quoted(&self.artefact), names.join(","));
-        let output = match self.output == Path::new(".") {
-            true => String::new(),
-            false => format!(" -o {}", quoted(&self.output)),
-        };
-        let force = match self.force {
-            true => " --force",
-            false => "",
-        };
-        format!("luni export {artefact} --to {names}{output}{force}")
-    }
-
-    fn cmdline(&self, artefact: &Artefact) -> String {
-        let own = &artefact.manifest().boot.cmdline;
-        let base = self.cmdline.as_ref().unwrap_or(own);
-        match &self.append {
-            Some(more) => format!("{base} {more}"),
-            None => base.clone(),
-        }
     }
 }

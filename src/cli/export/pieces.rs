@@ -72,34 +72,19 @@ const STUB: Origin = Origin {
     },
 };
 
-/// The boot loaders, fetched and made where `cache` lacks them. `again` is a command that
-/// needs them, which a hint can name.
-pub(super) fn load(cache: &Cache, context: &Context, again: &str) -> Result<Loaders, Failure> {
+/// The boot loaders, fetched and made where `cache` lacks them.
+pub(super) fn load(cache: &Cache, context: &Context) -> Result<Loaders, Failure> {
     let builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
-    let loaders = context.runtime()?.block_on(make(&builder, again))?;
+    let loaders = context.runtime()?.block_on(make(&builder))?;
     let inputs: Vec<Sha256> = locked(cache)?.inputs().map(|input| input.sha256).collect();
     cache.pin(PIN, &inputs)?;
     Ok(loaders)
 }
 
-/// Gets what the boot loaders are made of, for `again`.
-pub(super) async fn fetch(builder: &Builder, again: &str) -> Result<(), Failure> {
+/// Gets what the boot loaders are made of.
+pub(super) async fn fetch(builder: &Builder) -> Result<(), Failure> {
     let fetched = builder.fetch(&locked(&builder.cache)?).await;
-    fetched.map_err(|error| explain(error, again))?;
-    Ok(())
-}
-
-/// The recipe is none of the user's, and `luni fetch` knows nothing of it.
-fn explain(error: BuildError, again: &str) -> Failure {
-    let lacks = matches!(error, BuildError::Fetch(FetchError::Offline(_)));
-    let failure = Failure::from(error);
-    match lacks {
-        true => failure.with_hint(format!(
-            "the boot loaders are not in the cache, and `{again}` without `--offline` puts them \
-             there; or name a mirror on disk with `--mirror file:///FOLDER`"
-        )),
-        false => failure,
-    }
+    fetched.map(|_| ()).map_err(not_had)
 }
 
 /// Copies what the boot loaders are made of into another cache, and hashes it on the way.
@@ -110,14 +95,14 @@ pub(super) fn take_over(from: &Cache, to: &Cache) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The boot loaders, made by `builder` for `again`.
-pub(super) async fn make(builder: &Builder, again: &str) -> Result<Loaders, Failure> {
+/// The boot loaders, made by `builder`.
+pub(super) async fn make(builder: &Builder) -> Result<Loaders, Failure> {
     let cache = &builder.cache;
     let locked = locked(cache)?;
     let origins = [&BOOT_IMG, &CORE_IMG, &ELTORITO_IMG, &STUB];
     let references = origins.map(|it| [it.reference, it.notice.reference]);
     let parts = builder.parts(&locked, references.as_flattened()).await;
-    let parts = parts.map_err(|error| explain(error, again))?;
+    let parts = parts.map_err(not_had)?;
     let read = |reference: &str| match parts.get(reference) {
         Some(digest) => cache.blobs().read(digest),
         // Every reference asked for has a digest.
@@ -146,6 +131,20 @@ pub(super) async fn make(builder: &Builder, again: &str) -> Result<Loaders, Fail
         eltorito_img: piece(&ELTORITO_IMG)?,
         stub: piece(&STUB)?,
     })
+}
+
+/// Tells what `error` is about: nothing that the user named.
+fn not_had(error: BuildError) -> Failure {
+    let offline = matches!(error, BuildError::Fetch(FetchError::Offline(_)));
+    let failure = Failure::from(error)
+        .behind("could not get the boot loaders that start it, GRUB and systemd's stub");
+    match offline {
+        true => failure.with_hint(
+            "do this once without `--offline`, and they stay in the cache; or name a mirror on \
+             disk that has them with `--mirror file:///FOLDER`",
+        ),
+        false => failure,
+    }
 }
 
 /// The recipe and its lock, which are read from files as any others.

@@ -12,12 +12,9 @@ use lunikernel_exporters::qcow2::Clusters;
 use super::{FormatArg, guest, pieces, system};
 use crate::failure::Failure;
 
-/// What puts the boot loaders into the cache.
-const AGAIN: &str = "luni verify-reproducibility RECIPE --export raw";
-
 /// Gets what every export needs, before the first round.
 pub(in crate::cli) async fn prepare(builder: &Builder) -> Result<(), Failure> {
-    pieces::fetch(builder, AGAIN).await
+    pieces::fetch(builder).await
 }
 
 /// Exports what `round` built to `formats`. The boot loaders are made again for it by
@@ -30,7 +27,7 @@ pub(in crate::cli) fn export_round(
     formats: &[FormatArg],
 ) -> Result<BTreeMap<String, Digest>, Failure> {
     pieces::take_over(main, &round.cache)?;
-    let loaders = tokio::runtime::Handle::current().block_on(pieces::make(builder, AGAIN))?;
+    let loaders = tokio::runtime::Handle::current().block_on(pieces::make(builder))?;
     let artefact = Arc::new(round.artefact()?);
     let cmdline = artefact.manifest().boot.cmdline.clone();
     let formats: BTreeSet<_> = formats.iter().map(|format| format.0).collect();

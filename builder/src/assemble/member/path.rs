@@ -1,6 +1,7 @@
 //! Which paths members may have.
 
 pub use lunikernel_cache::checkout::MAX_PATH;
+use lunikernel_cache::rootfs;
 
 use super::error::{MemberError, shown};
 
@@ -49,9 +50,5 @@ pub(crate) fn join(folder: &str, name: &[u8]) -> Result<String, MemberError> {
     if name.contains('/') {
         return Err(refuse("its name has `/` in it"));
     }
-    let joined = match folder {
-        "" => name.to_owned(),
-        folder => format!("{folder}/{name}"),
-    };
-    check_path(&joined, false).map_err(|why| refuse(&why))
+    check_path(&rootfs::join(folder, name), false).map_err(|why| refuse(&why))
 }

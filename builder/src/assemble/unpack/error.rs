@@ -49,6 +49,20 @@ impl UnpackError {
         }
     }
 
+    /// Something in `whole` is not as the format has it.
+    pub(super) fn layout(
+        whole: &str,
+        part: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Layout {
+            part: format!("{} of {whole}", part.into()),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -106,7 +106,7 @@ fn quick(artefact: &Artefact) -> Option<(u64, Option<Vec<String>>)> {
     let size = artefact.entry(INITRAMFS).unwrap().remaining();
     let initramfs = Initramfs { artefact, size };
     let members = initramfs.members()?;
-    let drivers = initramfs.drivers(&members)?;
+    let drivers = initramfs.drivers(&members, |_| false)?;
     Some((initramfs.unpacked(&members)?, drivers.map(names)))
 }
 
@@ -116,12 +116,19 @@ fn names(drivers: BTreeSet<String>) -> Vec<String> {
 
 /// What is found, which must be what reading all of it finds.
 fn found(artefact: &Artefact) -> (u64, Option<Vec<String>>) {
-    let found = glance(artefact, true).unwrap();
+    let found = glance(artefact, |_| false).unwrap();
     let size = artefact.entry(INITRAMFS).unwrap().remaining();
     let all = Initramfs { artefact, size }.read_all().unwrap();
     assert_eq!((found.unpacked, found.drivers.clone()), all);
-    let size = glance(artefact, false).unwrap();
-    assert_eq!((size.unpacked, size.drivers), (all.0, None));
+    let modules = glance(artefact, |_| true).unwrap();
+    assert_eq!(modules.unpacked, all.0);
+    assert_eq!(modules.drivers.is_some(), all.1.is_some());
+    assert!(
+        modules
+            .drivers
+            .unwrap_or_default()
+            .is_subset(&all.1.unwrap_or_default())
+    );
     (found.unpacked, found.drivers.map(names))
 }
 
@@ -164,8 +171,23 @@ fn without_a_list_nothing_is_said_of_drivers() {
     let artefact = lab.sealed(true, &[(INITRAMFS, &broken), (PATHS, &paths(&packed))]);
     assert_eq!(quick(&artefact), Some(expected));
     let artefact = lab.sealed(true, &[(INITRAMFS, &broken)]);
-    let error = glance(&artefact, true).unwrap_err();
+    let error = glance(&artefact, |_| false).unwrap_err();
     assert!(matches!(error, InspectError::Initramfs { .. }), "{error}");
+}
+
+#[test]
+fn lists_are_not_read_where_modules_are_enough() {
+    let lab = Lab::new();
+    let packed = lab.packed(&[
+        (BUILT_IN, "kernel/nvme.ko\n"),
+        ("lib/modules/6.1/kernel/gve.ko", "module"),
+    ]);
+    let mut broken = packed.clone();
+    broken[15..30].fill(0xff);
+    let artefact = lab.sealed(true, &[(INITRAMFS, &broken), (PATHS, &paths(&packed))]);
+    let found = glance(&artefact, |it| it.contains("gve")).unwrap();
+    assert_eq!(names(found.drivers.unwrap()), ["gve"]);
+    assert!(glance(&artefact, |it| it.contains("nvme")).is_err());
 }
 
 #[test]
@@ -185,7 +207,7 @@ fn nothing_is_unpacked_behind_the_last_list() {
     let behind = broken.len() - 1000;
     broken[behind..behind + 900].fill(0xff);
     let artefact = lab.sealed(true, &[(INITRAMFS, &broken), (PATHS, &paths(&packed))]);
-    let found = glance(&artefact, true).unwrap();
+    let found = glance(&artefact, |_| false).unwrap();
     assert_eq!(found.unpacked, unpacked(&packed));
     assert_eq!(names(found.drivers.unwrap()), ["nvme"]);
 }
@@ -270,7 +292,7 @@ fn what_does_not_add_up_is_read() {
         let at = lie.len() - 4;
         lie[at..].copy_from_slice(&said.to_le_bytes());
         let artefact = lab.sealed(true, &[(INITRAMFS, &lie), (PATHS, &list)]);
-        assert!(glance(&artefact, true).is_err(), "{said}");
+        assert!(glance(&artefact, |_| false).is_err(), "{said}");
     }
 }
 

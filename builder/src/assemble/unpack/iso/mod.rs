@@ -60,11 +60,7 @@ pub(super) fn layout(
     expected: impl Into<String>,
     found: impl Into<String>,
 ) -> UnpackError {
-    UnpackError::Layout {
-        part: format!("{} of the ISO 9660 image", part.into()),
-        expected: expected.into(),
-        found: found.into(),
-    }
+    UnpackError::layout("the ISO 9660 image", part, expected, found)
 }
 
 /// Where a folder is.

@@ -55,11 +55,7 @@ pub(super) fn layout(
     expected: impl Into<String>,
     found: impl Into<String>,
 ) -> UnpackError {
-    UnpackError::Layout {
-        part: format!("{} of the squashfs image", part.into()),
-        expected: expected.into(),
-        found: found.into(),
-    }
+    UnpackError::layout("the squashfs image", part, expected, found)
 }
 
 pub(super) fn damaged(part: &str) -> impl Fn(io::Error) -> UnpackError {

@@ -7,7 +7,7 @@ use fs_err as fs;
 
 use super::boots::{console, machine};
 use super::support::exported::{Shipped, Site, UNIKERNEL, need, printed};
-use super::support::{hello, matches, multiboot2, project, transcript};
+use super::support::{hello, kernels, matches, project, transcript};
 
 /// Builds the recipe of a unikernel of somebody else's, `sha256`, that is in the mirror of
 /// such; `None` where there is no mirror.
@@ -86,7 +86,7 @@ fn a_multiboot2_kernel_boots() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let zip = multiboot2::built(&site, folder.path(), multiboot2::USUAL);
+    let zip = kernels::TWO.built(&site, folder.path());
     let out = folder.path().join("out");
     fs::create_dir(&out).unwrap();
     printed(&site.export_of(&zip, &out, "raw").output().unwrap());
@@ -243,16 +243,17 @@ fn a_bundle_tells_the_tender_of_devices() {
 #[test]
 fn digests_are_the_committed_ones() {
     let name = "export::unikernels::digests_are_the_committed_ones";
-    const DISKS: &str = "ec2,gce,iso,kvm,raw,vdi,vhd,vhdx,vmdk";
-    for (shipped, formats, committed) in [
-        (&UNIKERNEL, DISKS, "unikernel-hello-exports.sha256"),
-        (&SOLO5, "bundle", "solo5-hello-exports.sha256"),
+    const DISKS: &str = "ec2,gce,iso,kvm,raw,vdi,vhd,vhd-fixed,vhdx,vmdk";
+    let sha256: &[&str] = &["--sha256"];
+    for (shipped, formats, options, committed) in [
+        (&UNIKERNEL, DISKS, sha256, "unikernel-hello-exports.sha256"),
+        (&SOLO5, "bundle", &[], "solo5-hello-exports.sha256"),
     ] {
         let Some(site) = Site::of(name, shipped) else {
             return;
         };
         let folder = tempfile::tempdir().unwrap();
-        let made = site.made(folder.path(), formats, &["--sha256"]);
+        let made = site.made(folder.path(), formats, options);
         let committed = project("tests/golden").join(committed);
         assert!(matches(&made.replace("./", ""), &committed));
     }

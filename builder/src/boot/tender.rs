@@ -79,13 +79,13 @@ pub(super) fn run(
         good_end: 0,
         by_grub: false,
     };
-    let running = Running::start(command(tender, program, machine, options))?;
+    let running = Running::start(command(tender, program, machine, options), None)?;
     watch::watch(running, watched, options, on_event)
 }
 
 fn command(tender: &Tender, program: PathBuf, machine: &Machine, options: &Options) -> Command {
     let mut command = Command::new(program);
-    let memory = options.memory_mib.unwrap_or(machine.min_memory_mib);
+    let memory = options.memory_mib.unwrap_or(machine.memory_mib);
     command.arg(format!("--mem={memory}"));
     for (name, file) in &tender.disks {
         let mut disk = OsString::from(format!("--block:{name}="));

@@ -10,22 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use lunikernel_testing::left_out;
+use lunikernel_testing::{artefacts, left_out};
 use support::exported::Site;
 use support::server::{Server, respond};
 use support::{hello, project, transcript};
 
 /// The upstream that the recipe names.
 const UPSTREAM: &str = "http://dl-cdn.alpinelinux.org/alpine/v3.7/main/x86_64/";
-
-/// The mirror with real artefacts, as a folder.
-fn artefacts(name: &str) -> Option<PathBuf> {
-    let mirror = std::env::var_os("LUNI_TEST_MIRROR").map(PathBuf::from);
-    if mirror.is_none() {
-        left_out(name, "LUNI_TEST_MIRROR names no mirror with real artefacts");
-    }
-    mirror
-}
 
 /// What it has, by name and origin.
 fn listed(mirror: &Path) -> BTreeMap<(String, String), String> {

@@ -73,14 +73,8 @@ impl Bench {
 
 /// An artefact of somebody else's, by its SHA-256.
 fn upstream(sha256: &str) -> Option<Vec<u8>> {
-    let name = lunikernel_testing::this_test();
-    match std::env::var_os("LUNI_TEST_MIRROR") {
-        Some(mirror) => Some(fs::read(Path::new(&mirror).join("sha256").join(sha256)).unwrap()),
-        None => {
-            lunikernel_testing::left_out(&name, "LUNI_TEST_MIRROR is not set");
-            None
-        }
-    }
+    let mirror = lunikernel_testing::artefacts(&lunikernel_testing::this_test())?;
+    Some(fs::read(mirror.join("sha256").join(sha256)).unwrap())
 }
 
 fn has_qemu() -> bool {

@@ -9,11 +9,15 @@ pub(crate) mod exported;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod images;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod server;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod small;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod upstream;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod varied;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -52,6 +52,14 @@ pub enum ArchiveError {
         /// Why.
         why: String,
     },
+    /// A member is stored in a way that is not read.
+    #[error("`{member}` is {how}, which is not supported")]
+    Unsupported {
+        /// The member.
+        member: String,
+        /// How it is stored.
+        how: &'static str,
+    },
     /// A member contradicts one before it.
     #[error("`{member}` is refused")]
     Place {
@@ -101,6 +109,11 @@ impl ArchiveError {
             Self::Refused { .. } | Self::Place { .. } => Some(
                 "no honest tool packs such a member; find out where the archive comes from before \
                  using it"
+                    .to_owned(),
+            ),
+            Self::Unsupported { .. } => Some(
+                "make the archive anew with its files stored as they are; `mkisofs` compresses \
+                 them with `-z`, and `xorriso` by its filters"
                     .to_owned(),
             ),
             Self::Bomb { .. } => None,

@@ -3,11 +3,11 @@
 
 use std::io::ErrorKind;
 
-use lunikernel_builder::archive::ArchiveError;
 use lunikernel_builder::attest::AttestError;
 use lunikernel_builder::boot::BootError;
 use lunikernel_builder::build::{AlpineError, BuildError};
 use lunikernel_builder::fetch::{FetchError, Missing};
+use lunikernel_builder::inputs_tar::InputsTarError;
 use lunikernel_builder::inspect::InspectError;
 use lunikernel_builder::lock::{LockError, SourceError};
 use lunikernel_builder::mirror::MirrorError;
@@ -88,7 +88,7 @@ impl Explain for MirrorError {
     }
 }
 
-impl Explain for ArchiveError {
+impl Explain for InputsTarError {
     fn hint(&self) -> Option<String> {
         self.hint()
     }

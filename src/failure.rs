@@ -93,6 +93,13 @@ impl Failure {
         self
     }
 
+    /// The same as the cause of `message`: what could not be done for it.
+    pub(crate) fn behind(mut self, message: impl Into<String>) -> Self {
+        self.causes
+            .insert(0, std::mem::replace(&mut self.message, message.into()));
+        self
+    }
+
     /// The same about what `packed` has in it, which was unpacked to `folder`: that is gone
     /// when anybody reads this, so nothing in there is named or recommended.
     pub(crate) fn about_packed(mut self, folder: &Path, packed: &Path) -> Self {

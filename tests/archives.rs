@@ -2,15 +2,14 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
-use lunikernel_cache::artefact::{Artefact, INITRAMFS, KERNEL};
-use lunikernel_cache::{NodeKind, Rootfs};
+use lunikernel_cache::NodeKind;
+use lunikernel_cache::artefact::{Artefact, KERNEL};
 use std::io::{Read as _, Write as _};
-use support::{luni, transcript};
+use support::{bzimage, luni, root_of, transcript};
 use tar::EntryType;
 
 /// A tar archive of these members: type, name, mode, content or target.
@@ -38,12 +37,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(bytes).unwrap();
     gzip.finish().unwrap()
-}
-
-fn bzimage() -> Vec<u8> {
-    let mut kernel = vec![0; 1024];
-    kernel[0x202..0x206].copy_from_slice(b"HdrS");
-    kernel
 }
 
 /// An archive with a kernel and, in another archive, a root.
@@ -92,15 +85,6 @@ impl World {
         assert!(output.status.success(), "{}", transcript(&output));
         self
     }
-}
-
-/// What is in the initramfs of an artefact.
-fn root_of(zip: &Path) -> Rootfs {
-    let artefact = Artefact::open(zip).unwrap();
-    let mut bytes = Vec::new();
-    let mut entry = artefact.entry(INITRAMFS).unwrap();
-    entry.read_to_end(&mut bytes).unwrap();
-    archive::fuzz(&bytes).unwrap().unwrap()
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use fs_err as fs;
 use lunikernel_cache::Sha256;
+use support::ends;
 use support::hello::luni;
 use support::server::{Server, respond};
-use support::transcript;
 
 const ARCHIVE: &[u8] = b"the archive of a crate";
 
@@ -90,14 +90,6 @@ impl Site {
             .args(args)
             .output()
             .unwrap()
-    }
-}
-
-fn ends(output: &Output, code: i32, texts: &[&str]) {
-    assert_eq!(output.status.code(), Some(code), "{}", transcript(output));
-    let told = String::from_utf8_lossy(&output.stderr);
-    for text in texts {
-        assert!(told.contains(text), "no {text:?} in {}", transcript(output));
     }
 }
 

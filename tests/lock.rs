@@ -1,13 +1,13 @@
 //! `luni lock` and `luni fetch` against a small signed archive on this machine.
 
-#[path = "support/archive.rs"]
-mod archive;
+#[path = "support/debian.rs"]
+mod debian;
 mod support;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use archive::{Archive, SNAPSHOT, key, public, write};
+use debian::{DebianArchive, SNAPSHOT, key, public, write};
 use fs_err as fs;
 use support::debs::{Item, deb};
 use support::server::Server;
@@ -16,14 +16,14 @@ use support::transcript;
 /// An archive behind a server, a machine configured to use it, and a recipe.
 struct World {
     folder: tempfile::TempDir,
-    archive: Archive,
+    archive: DebianArchive,
     server: Server,
 }
 
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut archive = Archive::new(folder.path().join("served/debian"));
+        let mut archive = DebianArchive::new(folder.path().join("served/debian"));
         for name in ["linux-small", "other", "tool"] {
             archive.add(name, "1.0", &package(name, "1.0"));
         }

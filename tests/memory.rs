@@ -1,8 +1,8 @@
 //! How much memory `luni` itself takes.
 
-#[path = "support/archive.rs"]
+#[path = "support/debian.rs"]
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
-mod archive;
+mod debian;
 mod support;
 
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -11,13 +11,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use archive::{Archive, key, public, write};
+use debian::{DebianArchive, key, public, write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;
-use lunikernel_cache::artefact::{
-    Boot, Devices, EntrySource, Format, Manifest, Overlay, Protocol, seal,
-};
+use lunikernel_cache::artefact::{Boot, EntrySource, Manifest, Overlay, Protocol, seal};
 use lunikernel_cache::{Cache, Silent};
 use support::debs::{Item, deb};
 use support::exported::Site;
@@ -52,7 +50,7 @@ fn a_cold_build_of_hello_takes_little_memory() {
 fn locking_again_takes_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = |path: &str| folder.path().join(path);
-    let mut archive = Archive::new(path("served/debian"));
+    let mut archive = DebianArchive::new(path("served/debian"));
     for name in ["linux-small", "tool"] {
         archive.add(
             name,
@@ -181,26 +179,14 @@ fn lunikernel(cache: &Cache, to: &Path, date: &str) {
         entry("kernel", b"a kernel, as far as a zip can tell"),
         entry("initramfs.gz", &packer.finish().unwrap()),
     ];
+    let boot = Boot {
+        protocol: Protocol::Linux,
+        cmdline: "console=ttyS0".to_owned(),
+        min_memory_mib: 256,
+    };
     let manifest = Manifest {
-        format: Format::V1,
-        name: "large".to_owned(),
-        version: "1.0.0".to_owned(),
-        flavour: "debian".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Linux,
-            cmdline: "console=ttyS0".to_owned(),
-            min_memory_mib: 256,
-        },
-        devices: Devices {
-            net: false,
-            block: false,
-        },
         overlay: Overlay::Initramfs {},
-        entries: Default::default(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("large", "1.0.0", "debian", "x86_64", boot)
     };
     let zip = seal(blobs, manifest, &entries, &Silent).unwrap();
     fs::copy(blobs.path(&zip.digest.sha256), to).unwrap();

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use fs_err as fs;
 use serde_json::Value;
 use support::server::{Server, respond};
-use support::{luni, project, transcript};
+use support::{ends, luni, project, transcript};
 
 /// A folder with `hello` in it, as `luni new` makes it.
 fn folder() -> tempfile::TempDir {
@@ -23,15 +23,6 @@ fn folder() -> tempfile::TempDir {
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     luni(folder).args(arguments).output().unwrap()
-}
-
-#[track_caller]
-fn ends(output: &Output, code: i32, said: &[&str]) {
-    let text = transcript(output);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    for part in said {
-        assert!(text.contains(part), "{part} is not in\n{text}");
-    }
 }
 
 #[test]

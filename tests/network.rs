@@ -16,7 +16,7 @@ use lunikernel_cache::{Cache, Digest, Tree};
 use support::hello::{self, built_digest};
 use support::server::{Server, respond};
 use support::small::Small;
-use support::transcript;
+use support::{ends, transcript};
 
 /// A recipe with a step that gets two files from a server, which another step uses.
 struct Site {
@@ -107,15 +107,6 @@ fn well(output: &Output) -> String {
     let text = transcript(output);
     assert!(output.status.success(), "{text}");
     text
-}
-
-#[track_caller]
-fn ends(output: &Output, code: i32, said: &[&str]) {
-    let text = transcript(output);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    for part in said {
-        assert!(text.contains(part), "{part} is not in\n{text}");
-    }
 }
 
 #[test]

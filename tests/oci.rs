@@ -12,13 +12,11 @@ use std::process::Output;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
-use lunikernel_cache::artefact::{Artefact, INITRAMFS};
-use lunikernel_cache::{Cache, NodeKind, Rootfs, Sha256};
+use lunikernel_cache::{NodeKind, Sha256};
 use support::hello::{busybox, luni};
 use support::images::{INDEX, Image};
 use support::server::{Request, Server, respond};
-use support::{transcript, varied};
+use support::{ends, root_of, varied};
 
 const TOKEN: &str = "Bearer only-for-the-registry";
 
@@ -155,25 +153,6 @@ impl Site {
     fn lock(&self) -> String {
         fs::read_to_string(self.path("recipe.lock")).unwrap()
     }
-
-    /// What is in the initramfs of the artefact at `zip`.
-    fn root(&self, zip: &str) -> Rootfs {
-        use std::io::Read as _;
-        let artefact = Artefact::open(&self.path(zip)).unwrap();
-        let mut bytes = Vec::new();
-        let mut entry = artefact.entry(INITRAMFS).unwrap();
-        entry.read_to_end(&mut bytes).unwrap();
-        archive::fuzz(&bytes).unwrap().unwrap()
-    }
-}
-
-#[track_caller]
-fn ends(output: &Output, code: i32, texts: &[&str]) {
-    assert_eq!(output.status.code(), Some(code), "{}", transcript(output));
-    let told = transcript(output);
-    for text in texts {
-        assert!(told.contains(text), "no {text:?} in {told}");
-    }
 }
 
 #[test]
@@ -302,7 +281,7 @@ fn a_layout_is_a_root_for_steps_and_for_the_system_and_verifies() {
     image.lay(&site.path("image"));
     ends(&site.run("cache", &["lock"]), 0, &[]);
     ends(&site.run("cache", &["build", "-o", "a.luni.zip"]), 0, &[]);
-    let root = site.root("a.luni.zip");
+    let root = root_of(&site.path("a.luni.zip"));
     let node = |path: &str| root.get(path).unwrap_or_else(|| panic!("no {path}"));
     let first = node("etc/first");
     assert_eq!((first.mode, first.uid, first.gid), (0o4755, 7, 8));

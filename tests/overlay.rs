@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use fs_err as fs;
 use lunikernel_builder::assemble::initramfs::initramfs;
 use lunikernel_cache::artefact::{
-    Boot, Devices, EntrySource, Format, INITRAMFS, KERNEL, Manifest, Overlay, Protocol, seal,
+    Boot, EntrySource, INITRAMFS, KERNEL, Manifest, Overlay, Protocol, seal,
 };
 use lunikernel_cache::{Cache, Node, Rootfs, Silent};
 use serde_json::Value;
@@ -30,23 +30,14 @@ fn base(folder: &Path) -> PathBuf {
         root.insert(path, node).unwrap();
     }
     let packed = initramfs(&root, blobs, 315_532_800).unwrap();
+    let boot = Boot {
+        protocol: Protocol::Linux,
+        cmdline: "console=ttyS0".to_owned(),
+        min_memory_mib: 64,
+    };
     let manifest = Manifest {
-        format: Format::V1,
-        name: "base".to_owned(),
-        version: "1".to_owned(),
-        flavour: "debian".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Linux,
-            cmdline: "console=ttyS0".to_owned(),
-            min_memory_mib: 64,
-        },
-        devices: Devices::default(),
         overlay: Overlay::Initramfs {},
-        entries: Default::default(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("base", "1", "debian", "x86_64", boot)
     };
     let kernel = blobs.put(b"kernel").unwrap();
     let entries = [

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use lunikernel_cache::artefact::{
-    Boot, Devices, EntrySource, Format, INITRAMFS, KERNEL, Manifest, Overlay, Protocol, RECIPE,
-    seal,
+    Boot, Devices, EntrySource, INITRAMFS, KERNEL, Manifest, Overlay, Protocol, RECIPE, seal,
 };
 use lunikernel_cache::{Cache, Digest, Silent};
 use support::{hello, luni, project};
@@ -19,26 +18,19 @@ fn sealed(folder: &Path, kernel: &[u8], initramfs: &[u8], recipe: &[u8]) -> Path
         let digest = cache.blobs().put(bytes).unwrap();
         EntrySource::of_blob(cache.blobs(), name, digest).unwrap()
     };
+    let boot = Boot {
+        protocol: Protocol::Linux,
+        cmdline: "console=ttyS0 panic=5".to_owned(),
+        min_memory_mib: 256,
+    };
     let manifest = Manifest {
-        format: Format::V1,
-        name: "hello".to_owned(),
-        version: "1.0.0".to_owned(),
-        flavour: "debian".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Linux,
-            cmdline: "console=ttyS0 panic=5".to_owned(),
-            min_memory_mib: 256,
-        },
         devices: Devices {
             net: true,
             block: false,
         },
         overlay: Overlay::Initramfs {},
-        entries: Default::default(),
         recipe: Some(Digest::of(recipe)),
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("hello", "1.0.0", "debian", "x86_64", boot)
     };
     let entries = [
         entry(KERNEL, kernel),

@@ -6,16 +6,13 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
-use lunikernel_cache::artefact::{Artefact, INITRAMFS};
-use lunikernel_cache::{NodeKind, Rootfs};
+use lunikernel_cache::NodeKind;
 use lunikernel_testing::{left_out, this_test};
 use md5::{Digest as _, Md5};
-use std::io::Read as _;
 use support::exported::Site;
 use support::small::lock_of;
 use support::upstream::World;
-use support::{hello, luni, matches, project, transcript, varied};
+use support::{hello, luni, matches, project, root_of, transcript, varied};
 
 /// Where the committed recipes have their extensions from: nowhere, as they are found
 /// by their hashes.
@@ -85,15 +82,6 @@ impl World {
             }
         }
         upstream
-    }
-
-    /// What is in the initramfs of the artefact at `zip`.
-    fn root(&self, zip: &str) -> Rootfs {
-        let artefact = Artefact::open(&self.path(zip)).unwrap();
-        let mut bytes = Vec::new();
-        let mut entry = artefact.entry(INITRAMFS).unwrap();
-        entry.read_to_end(&mut bytes).unwrap();
-        archive::fuzz(&bytes).unwrap().unwrap()
     }
 }
 
@@ -222,7 +210,7 @@ fn extensions_are_merged_with_their_scripts_for_core_to_run() {
         return;
     };
     has_golden_digest(&world);
-    let root = world.root("core.luni.zip");
+    let root = root_of(&world.path("core.luni.zip"));
     let node = |path: &str| root.get(path).unwrap_or_else(|| panic!("no {path}"));
     assert_eq!(node("usr/local/bin/bash").mode, 0o755);
     assert!(root.get("usr/local/lib/libncursesw.so.5.9").is_some());
@@ -261,7 +249,7 @@ fn extensions_are_kept_where_core_looks_for_them() {
     }
     world.change("recipe.yaml", "/usr/local/bin/bash", "/bin/sh");
     world.succeeds(&["build", "-o", "core.luni.zip"]);
-    let root = world.root("core.luni.zip");
+    let root = root_of(&world.path("core.luni.zip"));
     let has = |path: &str, expected: &[u8]| {
         let node = root.get(&format!("tmp/builtin/{path}"));
         let content = match node.map(|node| &node.kind) {
@@ -454,7 +442,7 @@ fn the_template_is_locked_and_built() {
     }
     fs::write(&image, &iso).unwrap();
     world.succeeds(&["build", "web"]);
-    let root = world.root("web.luni.zip");
+    let root = root_of(&world.path("web.luni.zip"));
     for path in ["usr/local/bin/bash", "etc/luni/services/greeting"] {
         assert!(root.get(path).is_some(), "{path} is not there");
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use support::exported::Site;
 use support::small::lock_of;
 use support::upstream::World;
-use support::{hello, project, transcript, varied};
+use support::{bzimage, hello, project, transcript, varied};
 
 /// The image's manifest in the hashed mirror.
 const MANIFEST: &str = "08fb122c51d5764b0386084ccf3b9f6a6341153717b5b9c9da24e9856869b68f";
@@ -260,8 +260,7 @@ fn the_template_takes_a_deploy_directory() {
         "license.manifest",
         b"PACKAGE NAME: busybox\nPACKAGE VERSION: 1.31.1\nRECIPE NAME: busybox\nLICENSE: GPLv2\n\n",
     );
-    // As much of a kernel as is looked at before it boots.
-    put("bzImage", &[&[0; 0x202][..], b"HdrS"].concat());
+    put("bzImage", &bzimage());
     world.fails(&["build", "web"], &["hint: ", "luni lock"]);
     world.succeeds(&["lock", "web"]);
     world.succeeds(&["build", "web", "-o", "minimal.luni.zip"]);

@@ -15,6 +15,10 @@ use crate::overlay::{History, Overlaid, OverlayError, Paths, listed_paths};
 use crate::unikernel::solo5::{self, DeviceKind};
 use crate::unikernel::{KernelFlaw, MAX_KERNEL};
 
+mod glance;
+
+pub use glance::{Glance, glance};
+
 /// How many of the largest files are listed.
 const LARGEST: usize = 10;
 /// As much as is unpacked: no initramfs that fits into a memory comes near.

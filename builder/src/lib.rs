@@ -5,13 +5,13 @@
 //! into actions, a [`sandbox`] runs those, [`assemble`] makes the artefact, and
 //! [`verify`] does it all again to compare. An [`overlay`] changes what was made.
 
-pub mod archive;
 pub mod assemble;
 pub mod attest;
 pub mod boot;
 pub mod build;
 pub mod fetch;
 pub mod flavour;
+pub mod inputs_tar;
 pub mod inspect;
 pub mod lock;
 pub mod mirror;

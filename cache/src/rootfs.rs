@@ -272,7 +272,8 @@ impl Rootfs {
 }
 
 /// `name` in `folder`, where the root is the empty path.
-fn join(folder: &str, name: &str) -> String {
+#[must_use]
+pub fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() {
         name.to_owned()
     } else {

@@ -1,11 +1,13 @@
 //! The digest of a disk, and the list of its blocks that are not zero.
 
 use std::io;
+use std::ops::Range;
 
 use lunikernel_cache::{Hasher, Sha256, canonical};
 use serde::Serialize;
 
 use crate::disk::Disk;
+use crate::zeros::Runs;
 
 /// The size of a block in bytes: what the EBS direct API of Amazon's EC2 takes, 512 KiB.
 pub const BLOCK: usize = 512 << 10;
@@ -31,9 +33,30 @@ impl BlockMap {
     /// # Errors
     /// Whatever reading the content gives.
     pub fn of(disk: &Disk) -> io::Result<Self> {
+        Self::with_each(disk, |_, _| ())
+    }
+
+    /// The same, and where the disk is not zero ([`Runs`]), by reading it once.
+    pub(crate) fn with_runs(disk: &Disk) -> io::Result<(Self, Vec<Range<u64>>)> {
+        let mut runs = Runs::new();
+        let map = Self::with_each(disk, |at, bytes| runs.take(at, bytes))?;
+        Ok((map, runs.finish(disk.size())))
+    }
+
+    /// Gives every block that is not zero to `each`, in order, with its place.
+    fn with_each(disk: &Disk, mut each: impl FnMut(u64, &[u8])) -> io::Result<Self> {
         let (mut read, mut blocks) = (disk.blocks(BLOCK), Vec::new());
-        while let Some((number, bytes)) = read.next_block()? {
-            blocks.push((number, Sha256::of(bytes)));
+        // Two at a time, which are hashed together.
+        let (mut one, mut two) = (vec![0; BLOCK], vec![0; BLOCK]);
+        while let Some(first) = read.next_into(&mut one)? {
+            each(first * BLOCK as u64, &one);
+            let Some(second) = read.next_into(&mut two)? else {
+                blocks.push((first, Sha256::of(&one)));
+                break;
+            };
+            each(second * BLOCK as u64, &two);
+            let [one, two] = Sha256::of_both([&one, &two]);
+            blocks.extend([(first, one), (second, two)]);
         }
         Ok(Self {
             size: disk.size(),
@@ -149,6 +172,21 @@ mod tests {
         }
         let none = BlockMap::of(&Disk::new(0).unwrap()).unwrap();
         assert_eq!(none.digest(), Sha256::of(b""));
+    }
+
+    #[test]
+    fn every_block_has_its_own_digest() {
+        for count in 0..5u8 {
+            let mut disk = Disk::new(10 * BLOCK as u64).unwrap();
+            let block = |number| vec![number + 1; BLOCK];
+            for number in 0..count {
+                let at = 2 * u64::from(number) * BLOCK as u64;
+                disk.put(at, Content::bytes(block(number))).unwrap();
+            }
+            let blocks = (0..count).map(|it| (2 * u64::from(it), Sha256::of(&block(it))));
+            let map = BlockMap::of(&disk).unwrap();
+            assert_eq!(map.blocks().collect::<Vec<_>>(), blocks.collect::<Vec<_>>());
+        }
     }
 
     #[test]

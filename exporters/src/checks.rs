@@ -118,6 +118,15 @@ pub struct Finding {
     pub remedy: String,
 }
 
+/// Whether nothing is to be said about a Linux with these `drivers` on `target` for want of
+/// others, by which nothing could change then.
+#[must_use]
+pub fn drivers_suffice(drivers: &BTreeSet<String>, devices: Devices, target: Target) -> bool {
+    let mut suffice = true;
+    drivers::check(drivers, devices, target, &mut |_, _, _| suffice = false);
+    suffice
+}
+
 /// Everything that is to be said about exporting `guest` to `target`; what is worst first.
 #[must_use]
 pub fn check(guest: &Guest, target: Target, firmware: Firmware) -> Vec<Finding> {
@@ -130,7 +139,9 @@ pub fn check(guest: &Guest, target: Target, firmware: Firmware) -> Vec<Finding> 
         });
     };
     protocol::check(guest, target, firmware, &mut say);
-    drivers::check(guest, target, &mut say);
+    if let Some(drivers) = &guest.drivers {
+        drivers::check(drivers, guest.devices, target, &mut say);
+    }
     console(guest, target, &mut say);
     memory(guest, target, &mut say);
     found.sort_by_key(|it| it.severity);

@@ -11,30 +11,7 @@ use lunikernel_cache::artefact::{Artefact, ArtefactError};
 
 use crate::disk::Disk;
 
-/// Something that is read from any place in it. Its bytes must not change while it is
-/// used: most formats are written in two passes.
-pub trait ReadAt: Send + Sync {
-    /// Fills `buffer` with the bytes from `at` on.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] where it ends before, and whatever reading gives.
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
-}
-
-impl ReadAt for File {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        fs_err::os::unix::fs::FileExt::read_exact_at(self, buffer, at)
-    }
-}
-
-impl ReadAt for Vec<u8> {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        let from = usize::try_from(at).ok().and_then(|at| self.get(at..));
-        let bytes = from.and_then(|from| from.get(..buffer.len()));
-        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-}
+pub use lunikernel_cache::ReadAt;
 
 /// So that what is put together from pieces can be content itself.
 impl ReadAt for Disk {
@@ -51,6 +28,7 @@ impl From<Disk> for Content {
 }
 
 /// An entry of a Lunikernel zip.
+#[derive(Debug)]
 struct Entry {
     artefact: Arc<Artefact>,
     name: String,

@@ -2,9 +2,15 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use lunikernel_cache::regular::open_regular;
 
 use crate::content::Content;
 use crate::zeros::is_zero;
+
+mod data;
 
 /// The largest disk, in bytes: 4 PiB. Sizes and offsets of it are exact in JSON and
 /// can be added to without overflow.
@@ -88,6 +94,23 @@ impl Disk {
             size,
             extents: Vec::new(),
         })
+    }
+
+    /// A raw disk in a regular file, which is read when its bytes are needed. What are holes
+    /// in the file are holes of the disk.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, is no regular file, or is larger than [`MAX_SIZE`].
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let file = open_regular(path)?;
+        let mut disk = Self::new(file.metadata()?.len()).map_err(io::Error::other)?;
+        let extents = data::extents(&file, disk.size);
+        let content = Content::new(Arc::new(file), 0, disk.size);
+        for extent in extents {
+            let part = content.slice(extent.clone());
+            disk.put(extent.start, part).map_err(io::Error::other)?;
+        }
+        Ok(disk)
     }
 
     /// Its size in bytes.
@@ -228,7 +251,16 @@ impl Blocks<'_> {
     /// # Errors
     /// Whatever reading the content gives.
     pub fn next_block(&mut self) -> io::Result<Option<(u64, &[u8])>> {
-        let block = self.buffer.len() as u64;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let number = self.next_into(&mut buffer);
+        self.buffer = buffer;
+        Ok(number?.map(|number| (number, self.buffer.as_slice())))
+    }
+
+    /// Fills a buffer of a block's size with the next block that is not all zero, as
+    /// [`Blocks::next_block`] does; gives its number.
+    pub(crate) fn next_into(&mut self, buffer: &mut [u8]) -> io::Result<Option<u64>> {
+        let block = buffer.len() as u64;
         loop {
             while self.left.is_empty() {
                 match self.occupied.next() {
@@ -238,9 +270,9 @@ impl Blocks<'_> {
             }
             let at = self.left.start;
             self.left.start += block;
-            self.disk.read_at(&mut self.buffer, at)?;
-            if !is_zero(&self.buffer) {
-                return Ok(Some((at / block, &self.buffer)));
+            self.disk.read_at(buffer, at)?;
+            if !is_zero(buffer) {
+                return Ok(Some(at / block));
             }
         }
     }

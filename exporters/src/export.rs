@@ -11,6 +11,7 @@ mod files;
 mod format;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use lunikernel_cache::artefact::Protocol;
@@ -87,13 +88,15 @@ impl Export<'_> {
         if self.formats.iter().any(|format| format.has_disk()) {
             let disk = self.disk(&identity)?;
             let task = progress.start("hashing", "what is on the disk", None);
-            let map = map.insert(BlockMap::of(&disk).map_err(ExportError::Read)?);
+            let (found, runs) = BlockMap::with_runs(&disk).map_err(ExportError::Read)?;
+            let map = map.insert(found);
             task.finish("");
             let image = Image {
                 name,
                 identity: &identity,
                 disk: &disk,
                 map,
+                runs: &runs,
             };
             for format in &self.formats {
                 self.write_image(*format, &image, &mut files)?;
@@ -156,6 +159,7 @@ impl Export<'_> {
             identity,
             disk,
             map,
+            runs,
         } = *image;
         let file = |ending: &str| format!("{name}.{ending}");
         match format {
@@ -182,7 +186,9 @@ impl Export<'_> {
                 files.add_bytes(&file("xml"), domain.as_bytes())?;
                 files.add_program(&file("run.sh"), script.as_bytes())
             }
-            Format::Gce => files.add(&file("gce.tar.gz"), None, |out| gce::write(disk, out)),
+            Format::Gce => files.add(&file("gce.tar.gz"), None, |out| {
+                gce::write_runs(disk, runs, out)
+            }),
             Format::Vmdk => files.add(&file("vmdk"), None, |out| vmdk::write(disk, identity, out)),
             Format::Vhd => files.add(&file("vhd"), None, |out| {
                 vhd::write_dynamic(disk, identity, out)
@@ -289,6 +295,8 @@ struct Image<'a> {
     identity: &'a Identity,
     disk: &'a Disk,
     map: &'a BlockMap,
+    /// Where the disk is not zero.
+    runs: &'a [Range<u64>],
 }
 
 /// Content as something to write.

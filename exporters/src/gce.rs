@@ -6,7 +6,8 @@
 use std::io::Write;
 use std::ops::Range;
 
-use crate::deflate::Gzip;
+use lunikernel_deflate::GzipWriter;
+
 use crate::disk::Disk;
 use crate::error::WriteError;
 use crate::zeros::{CHUNK, runs};
@@ -39,6 +40,16 @@ pub fn size_for(size: u64) -> u64 {
 /// [`WriteError::Size`] where the disk is no whole number of GiB, 1 to 2048; else where
 /// the content cannot be read or the result not be written.
 pub fn write(disk: &Disk, out: &mut impl Write) -> Result<(), WriteError> {
+    let runs = runs(disk).map_err(WriteError::Read)?;
+    write_runs(disk, &runs, out)
+}
+
+/// The same, where it is known where the disk is not zero.
+pub(crate) fn write_runs(
+    disk: &Disk,
+    runs: &[Range<u64>],
+    out: &mut impl Write,
+) -> Result<(), WriteError> {
     let size = disk.size();
     if size == 0 || size > MAX_SIZE || !size.is_multiple_of(STEP) {
         return Err(WriteError::Size {
@@ -48,13 +59,12 @@ pub fn write(disk: &Disk, out: &mut impl Write) -> Result<(), WriteError> {
         });
     }
     let failed = WriteError::write(FORMAT);
-    let runs = runs(disk).map_err(WriteError::Read)?;
-    let mut gzip = Gzip::new(out).map_err(failed)?;
-    let header = header(size, &runs);
+    let mut gzip = GzipWriter::new(out).map_err(failed)?;
+    let header = header(size, runs);
     gzip.write_all(&header).map_err(failed)?;
     let mut written = header.len() as u64;
     let mut buffer = vec![0; CHUNK];
-    for run in &runs {
+    for run in runs {
         let mut at = run.start;
         while at < run.end {
             let len = usize::try_from(run.end - at).map_or(CHUNK, |left| left.min(CHUNK));

@@ -34,7 +34,6 @@ pub mod boot;
 pub mod bundle;
 pub mod checks;
 pub mod content;
-mod deflate;
 pub mod disc;
 pub mod disk;
 pub mod error;

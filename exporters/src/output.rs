@@ -1,35 +1,24 @@
 //! A file that is there whole, or not at all.
 
-mod temporary;
-
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{FileExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use lunikernel_cache::{Digest, Hasher};
+use lunikernel_cache::{Digest, Hasher, NewFile};
 
-use self::temporary::Temporary;
 use crate::error::hint_for;
 use crate::sink::{Patch, Sink};
 
 /// How much is gathered before it is written, in bytes; larger pieces go straight through.
 const BUFFER: usize = 256 << 10;
 
-/// What to do where there is a file of that name already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// Leave it alone and fail.
-    Refuse,
-    /// Put the new one in its place.
-    Replace,
-}
+pub use lunikernel_cache::Existing;
 
 /// A file being written. It has no name until [`Output::commit`], and is gone where that
-/// is not reached. File systems that know no files without names have it under another
-/// one so far, which stays behind where a signal ends the program.
+/// is not reached, as [`NewFile`] has it.
 #[derive(Debug)]
 pub struct Output {
-    file: BufWriter<Temporary>,
+    file: BufWriter<NewFile>,
     /// How much was written and skipped, in bytes.
     at: u64,
     path: PathBuf,
@@ -96,7 +85,7 @@ impl Output {
         if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
             return Err(OutputError::NotAFile { path });
         }
-        match Temporary::create_in(folder_of(&path)) {
+        match NewFile::create(&path) {
             Ok(file) => Ok(Self {
                 file: BufWriter::with_capacity(BUFFER, file),
                 at: 0,
@@ -135,7 +124,7 @@ impl Output {
     /// [`OutputError::Io`] where the rest cannot be written out, or all of it not be read.
     pub fn digest(&mut self) -> Result<Digest, OutputError> {
         let (at, path) = (self.at, self.path.clone());
-        let hash = |file: &mut BufWriter<Temporary>| -> io::Result<Digest> {
+        let hash = |file: &mut BufWriter<NewFile>| -> io::Result<Digest> {
             file.flush()?;
             let file = file.get_ref().as_file();
             file.set_len(at)?;
@@ -179,9 +168,7 @@ impl Output {
             let mode = PermissionsExt::from_mode(mode | (mode & 0o444) >> 2);
             file.as_file().set_permissions(mode).map_err(failed)?;
         }
-        // A machine that stops now must not come back with the name and half of the file.
-        file.as_file().sync_all().map_err(failed)?;
-        match file.place(folder_of(&path), &path, self.existing) {
+        match file.place(self.existing) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(OutputError::Exists { path })
@@ -189,12 +176,6 @@ impl Output {
             Err(error) => Err(failed(error)),
         }
     }
-}
-
-/// The folder that the file at `path` is in.
-fn folder_of(path: &Path) -> &Path {
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
 }
 
 impl Write for Output {

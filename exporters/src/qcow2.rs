@@ -5,10 +5,12 @@
 
 use std::io;
 
-use crate::deflate::{is_dense, raw};
+use lunikernel_deflate::raw;
+
 use crate::disk::Disk;
 use crate::error::WriteError;
 use crate::sink::{Counted, Patch, Sink as _};
+use crate::zeros::{CHUNK, runs_of};
 
 const FORMAT: &str = "qcow2 image";
 /// QEMU's own default, 64 KiB: little is lost by it, and tables are small.
@@ -26,7 +28,7 @@ const COMPRESSED: u64 = 1 << 62;
 /// Above this bit, an entry has the number of sectors of what is compressed.
 const SECTORS_SHIFT: u32 = 62 - (CLUSTER_BITS - 8);
 /// QEMU inflates with a window of 4 KiB.
-const WINDOW_BITS: u8 = 12;
+const WINDOW: usize = 4 << 10;
 
 /// Whether clusters are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +62,19 @@ pub fn write(disk: &Disk, clusters: Clusters, out: &mut impl Patch) -> Result<()
     };
     image.out.skip(CLUSTER).map_err(failed)?;
     image.count(0..CLUSTER);
-    let mut blocks = disk.blocks(CLUSTER as usize);
-    while let Some((number, bytes)) = blocks.next_block().map_err(WriteError::Read)? {
-        image.put(number, bytes, clusters).map_err(failed)?;
+    // No table of the second level is for parts of two chunks.
+    let mut chunks = disk.blocks(CHUNK);
+    while let Some((number, bytes)) = chunks.next_block().map_err(WriteError::Read)? {
+        let first = number * (CHUNK as u64 / CLUSTER);
+        for run in runs_of(CLUSTER as usize, bytes) {
+            let number = first + run.start as u64 / CLUSTER;
+            let bytes = bytes.get(run).unwrap_or_default();
+            let put = match clusters {
+                Clusters::Plain => image.put(number, bytes),
+                Clusters::Compressed => image.compress(number, bytes),
+            };
+            put.map_err(failed)?;
+        }
     }
     image.finish(size).map_err(failed)
 }
@@ -78,29 +90,49 @@ struct Image<'a, P: Patch> {
 }
 
 impl<P: Patch> Image<'_, P> {
-    fn put(&mut self, number: u64, bytes: &[u8], clusters: Clusters) -> io::Result<()> {
-        if self
-            .table
-            .as_ref()
-            .is_some_and(|(at, _)| *at != number / PER_TABLE)
-        {
-            self.put_table()?;
+    /// Puts clusters that follow each other as they are.
+    fn put(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        self.turn_to(number)?;
+        let at = self.put_plain(bytes)?;
+        for nth in 0..(bytes.len() as u64).div_ceil(CLUSTER) {
+            self.enter(number + nth, (at + nth * CLUSTER) | COPIED);
         }
-        let mut packed = None;
-        if clusters == Clusters::Compressed && !is_dense(bytes) {
-            packed = Some(raw(bytes, WINDOW_BITS)?).filter(|it| it.len() < bytes.len());
+        Ok(())
+    }
+
+    /// Puts each of the clusters compressed, where that makes it smaller.
+    fn compress(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        for (number, bytes) in (number..).zip(bytes.chunks(CLUSTER as usize)) {
+            // What is dense is only stored, and longer for it.
+            match Some(raw(bytes, WINDOW)).filter(|it| it.len() < bytes.len()) {
+                Some(packed) => {
+                    self.turn_to(number)?;
+                    let entry = self.put_compressed(&packed)?;
+                    self.enter(number, entry);
+                }
+                None => self.put(number, bytes)?,
+            }
         }
-        let entry = match packed {
-            Some(packed) => self.put_compressed(&packed)?,
-            None => self.put_plain(bytes)? | COPIED,
-        };
+        Ok(())
+    }
+
+    /// Goes on with the table that has the entry of a cluster.
+    fn turn_to(&mut self, number: u64) -> io::Result<()> {
+        let is_other = |(at, _): &(u64, _)| *at != number / PER_TABLE;
+        match self.table.as_ref().is_some_and(is_other) {
+            true => self.put_table(),
+            false => Ok(()),
+        }
+    }
+
+    /// Sets the entry of a cluster in that table.
+    fn enter(&mut self, number: u64, entry: u64) {
         let empty = || (number / PER_TABLE, vec![0; CLUSTER as usize]);
         let (_, table) = self.table.get_or_insert_with(empty);
         let at = (number % PER_TABLE) as usize * 8;
         if let Some(place) = table.get_mut(at..at + 8) {
             place.copy_from_slice(&entry.to_be_bytes());
         }
-        Ok(())
     }
 
     /// Puts something at the next cluster; gives where.

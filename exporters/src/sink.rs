@@ -1,6 +1,10 @@
 //! What formats are written to.
 
 use std::io::{self, Write};
+use std::path::Path;
+
+use fs_err::File;
+use fs_err::os::unix::fs::FileExt as _;
 
 use crate::zeros::runs_in;
 
@@ -87,6 +91,64 @@ impl<W: Write> Sink for Stream<W> {
     }
 }
 
+/// A file that is written from its beginning; what is skipped is a hole in it. It has its
+/// name from the start, and nothing makes sure that it outlives a machine that stops: where
+/// that matters, there is [`Output`](crate::Output).
+#[derive(Debug)]
+pub struct SparseFile {
+    file: File,
+    /// How much was written and skipped, in bytes.
+    at: u64,
+}
+
+impl SparseFile {
+    /// Creates a file, or empties the one that is there.
+    ///
+    /// # Errors
+    /// Where that cannot be done; the error names the file.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = File::create(path)?;
+        Ok(Self { file, at: 0 })
+    }
+
+    /// Makes the file as long as what was written and skipped.
+    ///
+    /// # Errors
+    /// Where that cannot be done.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.set_len(self.at)
+    }
+}
+
+impl Write for SparseFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write_at(bytes, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Sink for SparseFile {
+    fn skip(&mut self, count: u64) -> io::Result<()> {
+        self.at = (self.at.checked_add(count)).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(())
+    }
+}
+
+impl Patch for SparseFile {
+    fn patch(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = at.checked_add(bytes.len() as u64);
+        if end.is_none_or(|end| end > self.at) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.file.write_all_at(bytes, at)
+    }
+}
+
 /// Counts what goes through, for formats that must know where they are.
 #[derive(Debug)]
 pub(crate) struct Counted<'a, S: ?Sized> {
@@ -151,6 +213,36 @@ mod tests {
         assert_eq!(counted.at, 122_880);
         assert!(stream.0.starts_with(&bytes));
         assert_eq!(stream.0.len(), 122_880);
+    }
+
+    #[test]
+    fn a_sparse_file_is_what_memory_is() {
+        fn fill(sink: &mut impl Patch) {
+            let mut bytes = vec![7u8; 300_000];
+            bytes[5000..200_000].fill(0);
+            sink.skip(10_000).unwrap();
+            sink.write_sparse(&bytes).unwrap();
+            sink.patch(3, b"patch").unwrap();
+            sink.write_all(b"last").unwrap();
+            sink.skip(1 << 20).unwrap();
+            let end = 10_000 + bytes.len() as u64 + 4 + (1 << 20);
+            assert!(sink.patch(end - 1, b"xx").is_err());
+            sink.patch(end - 1, b"x").unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        let mut memory = Vec::new();
+        fill(&mut memory);
+        // What was there before is gone, though it was longer.
+        fs_err::write(&path, vec![1; 2 << 20]).unwrap();
+        let mut file = SparseFile::create(&path).unwrap();
+        fill(&mut file);
+        file.finish().unwrap();
+        assert!(fs_err::read(&path).unwrap() == memory);
+        let mut file = SparseFile::create(&path).unwrap();
+        file.skip(99_999).unwrap();
+        file.finish().unwrap();
+        assert_eq!(fs_err::read(&path).unwrap(), [0; 99_999]);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 
 use std::io::{self, Write};
 
-use crate::deflate::zlib;
+use lunikernel_deflate::zlib;
+
 use crate::disk::Disk;
 use crate::error::WriteError;
 use crate::identity::Identity;
@@ -88,7 +89,7 @@ impl<S: Sink> Image<'_, S> {
             self.put_table()?;
         }
         let at = self.sector();
-        let packed = zlib(bytes)?;
+        let packed = zlib(bytes);
         self.out
             .write_all(&(number * GRAIN_SECTORS).to_le_bytes())?;
         self.out.write_all(&(packed.len() as u32).to_le_bytes())?;

@@ -22,49 +22,79 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
 
 /// The runs of [`STEP`] blocks in `bytes` that are not all zero, as ranges of bytes.
 pub(crate) fn runs_in(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    runs_of(STEP, bytes)
+}
+
+/// The same with blocks of `step` bytes.
+pub(crate) fn runs_of(step: usize, bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let step = step.max(1);
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = bytes.get(at..)?;
-        let skipped = (rest.chunks(STEP)).take_while(|chunk| is_zero(chunk));
+        let skipped = (rest.chunks(step)).take_while(|chunk| is_zero(chunk));
         let start = at + skipped.map(<[u8]>::len).sum::<usize>();
         let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
-        let taken = (rest.chunks(STEP)).take_while(|chunk| !is_zero(chunk));
+        let taken = (rest.chunks(step)).take_while(|chunk| !is_zero(chunk));
         at = start + taken.map(<[u8]>::len).sum::<usize>();
         Some(start..at)
     })
 }
 
-/// Where the disk is not zero, in steps of 4096 bytes, sorted and apart from each other;
-/// the last ends where the disk does. Where that gives more runs than can be held, the
-/// step is doubled until it does not.
+/// Where the disk is not zero, as [`Runs`] finds it.
 pub(crate) fn runs(disk: &Disk) -> io::Result<Vec<Range<u64>>> {
     runs_at_most(disk, MAX_RUNS)
 }
 
 fn runs_at_most(disk: &Disk, most: usize) -> io::Result<Vec<Range<u64>>> {
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    let mut step = STEP as u64;
-    let mut blocks = disk.blocks(CHUNK);
+    let (mut runs, mut blocks) = (Runs::at_most(most), disk.blocks(CHUNK));
     while let Some((number, bytes)) = blocks.next_block()? {
-        let base = number * CHUNK as u64;
+        runs.take(number * CHUNK as u64, bytes);
+    }
+    Ok(runs.finish(disk.size()))
+}
+
+/// Finds where a disk is not zero: runs in steps of 4096 bytes, sorted and apart from each
+/// other; the last ends where the disk does. Where that gives more runs than can be held,
+/// the step is doubled until it does not.
+pub(crate) struct Runs {
+    found: Vec<Range<u64>>,
+    step: u64,
+    most: usize,
+}
+
+impl Runs {
+    pub(crate) fn new() -> Self {
+        Self::at_most(MAX_RUNS)
+    }
+
+    fn at_most(most: usize) -> Self {
+        Self {
+            found: Vec::new(),
+            step: STEP as u64,
+            most: most.max(1),
+        }
+    }
+
+    /// Takes in the bytes at byte `at`, a multiple of [`STEP`]; those between are zero.
+    pub(crate) fn take(&mut self, at: u64, bytes: &[u8]) {
         for run in runs_in(bytes) {
-            push(
-                &mut runs,
-                step,
-                base + run.start as u64..base + run.end as u64,
-            );
-            while runs.len() > most.max(1) {
-                step *= 2;
-                let finer = std::mem::take(&mut runs);
-                finer.into_iter().for_each(|run| push(&mut runs, step, run));
+            let run = at + run.start as u64..at + run.end as u64;
+            push(&mut self.found, self.step, run);
+            while self.found.len() > self.most {
+                self.step *= 2;
+                let finer = std::mem::take(&mut self.found);
+                (finer.into_iter()).for_each(|run| push(&mut self.found, self.step, run));
             }
         }
     }
-    // The last step may reach beyond the disk.
-    if let Some(last) = runs.last_mut() {
-        last.end = last.end.min(disk.size());
+
+    /// All of them; the last step may reach beyond the disk, which has `size` bytes.
+    pub(crate) fn finish(mut self, size: u64) -> Vec<Range<u64>> {
+        if let Some(last) = self.found.last_mut() {
+            last.end = last.end.min(size);
+        }
+        self.found
     }
-    Ok(runs)
 }
 
 /// Adds a run behind the others, made one with the last where they touch.

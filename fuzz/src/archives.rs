@@ -183,7 +183,7 @@ pub fn module_of(modinfo: &[u8]) -> Vec<u8> {
 
 /// An archive of inputs with these entries, as they are, whether it may have them or not.
 #[must_use]
-pub fn input_archive_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn inputs_tar_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, content) in entries {
         let mut header = tar::Header::new_ustar();

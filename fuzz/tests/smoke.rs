@@ -87,7 +87,7 @@ smoke! {
     action_cache_entry apk apk_checksum apk_dependencies apk_index apk_info
     apk_installed apk_key apk_versions apt_conf attestation codec compare_ar
     compare_cpio compare_elf compare_gzip compare_tar compare_zip control cpio deb
-    digest export_manifest gitmodules initramfs input_archive inrelease iso kernel
+    digest export_manifest gitmodules initramfs inputs_tar inrelease iso kernel
     keyring lock manifest modinfo multiboot multiboot2 oci overlay overlay_history
     overlay_paths packages policy pvh recipe relations release report rootfs signature
     solo5 sources sources_list squashfs tar tree uki versions vmlinux

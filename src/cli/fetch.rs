@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use lunikernel_builder::lock::LockedRecipe;
 use lunikernel_builder::sandbox::Surroundings;
-use lunikernel_builder::{archive, mirror};
+use lunikernel_builder::{inputs_tar, mirror};
 use lunikernel_cache::{Cache, Digest, HashingWriter};
 use serde_json::json;
 
@@ -76,7 +76,7 @@ fn write(
     output::write_by(path, |out| {
         let mut out = HashingWriter::new(out);
         let progress = context.progress();
-        archive::write(&mut out, path, texts, &blobs, cache.blobs(), &*progress)?;
+        inputs_tar::write(&mut out, path, texts, &blobs, cache.blobs(), &*progress)?;
         Ok::<_, Failure>(out.finish().1)
     })
 }

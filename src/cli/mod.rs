@@ -4,6 +4,7 @@ mod attest;
 mod build;
 mod cache;
 mod check;
+mod cmdline;
 mod completions;
 mod context;
 mod diff;

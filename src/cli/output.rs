@@ -2,12 +2,12 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
+use lunikernel_cache::new_file::folder_of;
+use lunikernel_cache::{Existing, NewFile};
 use serde::Serializer;
-use tempfile::NamedTempFile;
 
 use super::workshop::quoted;
 use crate::exit::Exit;
@@ -25,7 +25,7 @@ pub(crate) fn write_by<T, E: Into<Failure>>(
     write: impl FnOnce(&mut dyn std::io::Write) -> Result<T, E>,
 ) -> Result<T, Failure> {
     let mut made = None;
-    let placed = place(path, |file| match made.insert(write(file.as_file_mut())) {
+    let placed = place(path, |file| match made.insert(write(file)) {
         Ok(_) => Ok(()),
         Err(_) => Err(ErrorKind::Other.into()),
     });
@@ -42,7 +42,7 @@ pub(crate) fn copy_whole(from: &Path, path: &Path) -> Result<(), Failure> {
     place(path, |file| {
         let mut from = fs::File::open(from)?.into_file();
         // Both ends are files, so the kernel copies without us touching the bytes.
-        std::io::copy(&mut from, file.as_file_mut()).map(drop)
+        std::io::copy(&mut from, &mut file.as_file()).map(drop)
     })
 }
 
@@ -91,14 +91,6 @@ pub(crate) fn writable(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The folder that `path` is in.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// A path as data have it: JSON is Unicode, and a path need not be.
 pub(crate) fn lossy(path: &Path) -> String {
     path.to_string_lossy().into_owned()
@@ -112,30 +104,25 @@ pub(crate) fn lossily<S: Serializer>(
     serializer.serialize_str(&path.as_ref().to_string_lossy())
 }
 
-/// Writes a file beside `path`, then gives it that name in one step.
+/// Writes a file, then gives it the name `path` in one step.
 fn place(
     path: &Path,
-    write: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
+    write: impl FnOnce(&mut NewFile) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
     writable(path)?;
-    let folder = folder_of(path);
     let attempt = || {
-        let mut temp = tempfile::Builder::new()
-            .prefix(".luni-")
-            .permissions(PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)?;
-        write(&mut temp)?;
-        temp.as_file().sync_all()?;
-        temp.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        let mut file = NewFile::create(path)?;
+        write(&mut file)?;
+        file.place(Existing::Replace)
     };
     attempt().map_err(|error: std::io::Error| {
         let failure = Failure::new(Exit::Failed, format!("could not write {}", path.display()))
             .caused_by(&error);
         match error.kind() {
-            ErrorKind::StorageFull => {
-                failure.with_hint(format!("`df -h {}` shows how full it is", quoted(folder)))
-            }
+            ErrorKind::StorageFull => failure.with_hint(format!(
+                "`df -h {}` shows how full it is",
+                quoted(folder_of(path))
+            )),
             _ => failure,
         }
     })

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lunikernel_builder::boot::{
@@ -16,12 +17,16 @@ use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::{Artefact, RECIPE};
 use serde::Serialize;
 
+use super::cmdline::CmdlineArgs;
 use super::{Context, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::paint;
 
 /// Boot a Lunikernel in QEMU or by Solo5's tender.
+///
+/// What QEMU cannot start itself (multiboot 2) is started by GRUB, from a disc that is made
+/// for it as `luni export --to iso` makes one.
 ///
 /// Ends when the machine does, or when all that is expected of it has come. The
 /// machine reaches nothing outside; with `--net` its ports are reached from here. Its
@@ -71,9 +76,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DEVICE=WHAT")]
     attach: Vec<Attach>,
 
-    /// More for the kernel's command line
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    append: Option<String>,
+    #[command(flatten)]
+    cmdline: CmdlineArgs,
 }
 
 /// How long an expected line may take, in seconds: what tests of recipes have too.
@@ -139,10 +143,10 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let artefact = verify::artefact(&args.artefact, context)?;
+    let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
     let cache = context.cache()?;
     let folder = cache.scratch()?;
-    let machine = machine::unpack(&artefact, args, folder.path())?;
+    let machine = machine::unpack(&artefact, args, folder.path(), context)?;
     let mut options = boot::Options::new(cache.root());
     options.accel = match args.accel {
         AccelArg::Auto => AccelChoice::Auto,
@@ -151,7 +155,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     options.memory_mib = args.memory;
     options.forwards = args.net.iter().map(|forward| forward.0).collect();
-    options.append.clone_from(&args.append);
 
     let mut reports = Vec::new();
     if args.test {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::BinaryBytes;
-use lunikernel_builder::archive::{Archive, is_archive};
 use lunikernel_builder::build::{BuildError, Builder, Recall};
 use lunikernel_builder::fetch::{FetchError, FetchOptions, Fetcher};
+use lunikernel_builder::inputs_tar::{InputsTar, is_inputs_tar};
 use lunikernel_builder::lock::{LockedRecipe, unseal};
 pub(crate) use lunikernel_builder::recipe::quoted;
 use lunikernel_builder::recipe::{ReadRecipe, Recipe};
@@ -98,7 +98,7 @@ impl RecipeArg {
                 Some(artefact) => unseal(&artefact, folder.path())?,
                 None => {
                     let at = folder.path().join("recipe");
-                    Archive::open(&self.path())?.unpack(cache, &at, &Silent)?
+                    InputsTar::open(&self.path())?.unpack(cache, &at, &Silent)?
                 }
             };
             work(Recipe::read(&path)?)
@@ -116,7 +116,7 @@ impl RecipeArg {
                 Self::command_for(&path, "build")
             );
             ("a zip, as Lunikernels are", hint)
-        } else if is_archive(&path) {
+        } else if is_inputs_tar(&path) {
             let hint = format!("build it with `{}`", Self::command_for(&path, "build"));
             ("an archive of inputs", hint)
         } else {
@@ -142,7 +142,7 @@ impl RecipeArg {
 
     /// Whether it is a Lunikernel or an archive of inputs, which may be a stranger's.
     pub(crate) fn is_packed(&self) -> bool {
-        is_archive(&self.path()) || self.is_zip()
+        is_inputs_tar(&self.path()) || self.is_zip()
     }
 
     /// The Lunikernel, where it is one that was named and not a recipe.

@@ -4,13 +4,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
-use lunikernel_cache::Rootfs;
 use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 use lunikernel_testing::apk::{self as testing, Apk};
 use serde_json::Value;
 
-use super::support::{booted, hello, transcript};
+use super::support::{booted, bzimage, hello, root_of, transcript};
 use super::{artefacts, has_qemu, listed};
 
 /// A recipe over the minirootfs of the mirror with packages from a repository of ours.
@@ -67,15 +65,6 @@ fn lock_kernel(recipe: &Path) {
     let end = lock.find("  toolchain:\n").unwrap();
     let text = format!("{}{}", &lock[..head], &lock[begin..end]);
     fs::write(recipe.join("recipe.lock"), text).unwrap();
-}
-
-/// What is in the initramfs of an artefact.
-fn root_of(zip: &Path) -> Rootfs {
-    let artefact = Artefact::open(zip).unwrap();
-    let mut bytes = Vec::new();
-    let mut entry = artefact.entry(INITRAMFS).unwrap();
-    entry.read_to_end(&mut bytes).unwrap();
-    archive::fuzz(&bytes).unwrap().unwrap()
 }
 
 fn page() -> Vec<Apk> {
@@ -414,14 +403,12 @@ fn the_template_is_locked_and_built() {
     };
     luni(&["new", "web", "--flavour", "alpine"]);
     // The packages that it names, under their names alone.
-    let mut vmlinuz = vec![0; 0x202];
-    vmlinuz.extend_from_slice(b"HdrS");
     let packages = [
         Apk::new("busybox-openrc", "1-r0").depends("openrc"),
         Apk::new("linux-virt", "6.12-r0")
             .depends("initramfs-generator")
             .file("boot/", 0o755, "")
-            .file("boot/vmlinuz-virt", 0o644, vmlinuz),
+            .file("boot/vmlinuz-virt", 0o644, bzimage()),
         Apk::new("openrc", "1-r0").file("sbin/", 0o755, "").file(
             "sbin/openrc",
             0o755,

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::boots::{UP, console, machine};
-use super::support::exported::{Site, need, printed};
+use super::support::exported::{Site, UNIKERNEL, need, printed};
 use super::support::{matches, project, transcript};
-use super::unikernels::{HELLO, SOLO5};
+use super::unikernels::SOLO5;
 
 /// Every format of a Linux that is a bundle.
 const ALL: &str = "cloud-hypervisor,firecracker,pxe,xen";
@@ -77,7 +77,7 @@ fn digests_are_the_committed_ones() {
     let (line, _) = made.split_once('\n').unwrap();
     assert!(committed.contains(&line.replace("./", "")), "{made}");
 
-    let Some(site) = Site::of(name, &HELLO) else {
+    let Some(site) = Site::of(name, &UNIKERNEL) else {
         return;
     };
     let made = site.made(folder.path(), "pxe", &[]);
@@ -341,7 +341,7 @@ fn pxelinux_boots_it_too() {
 #[test]
 fn a_multiboot_kernel_boots_from_the_network() {
     let name = "export::bundles::a_multiboot_kernel_boots_from_the_network";
-    let Some(site) = Site::of(name, &HELLO) else {
+    let Some(site) = Site::of(name, &UNIKERNEL) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -382,7 +382,7 @@ fn from_network(test: &str, bundle: &Path, file: &str, last: &str) -> Option<Vec
 #[test]
 fn what_cannot_be_started_is_refused_with_the_reason() {
     let name = "export::bundles::what_cannot_be_started_is_refused_with_the_reason";
-    let (Some(linux), Some(multiboot)) = (Site::of_hello(name), Site::of(name, &HELLO)) else {
+    let (Some(linux), Some(multiboot)) = (Site::of_hello(name), Site::of(name, &UNIKERNEL)) else {
         return;
     };
     for (site, formats, cmdline, reason) in [

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
+use lunikernel_builder::assemble::unpack;
 use lunikernel_cache::artefact::Artefact;
 use lunikernel_cache::{Cache, Digest, NodeKind};
 
 use super::boots::{OVMF, STEADY, UP, WITHIN, console, has_ovmf, machine};
 use super::run;
-use super::support::exported::{Site, need};
-use super::unikernels::HELLO;
+use super::support::exported::{Site, UNIKERNEL, need};
 
 /// The files of a disc as the builder reads it, which makes systems of other people's.
 fn read(folder: &Path, disc: &Path) -> BTreeMap<String, Digest> {
     let cache = Cache::open(&folder.join("reader")).unwrap();
     let image = cache.blobs().put(&fs::read(disc).unwrap()).unwrap();
-    let root = archive::unpack(cache.blobs(), &image).unwrap().unwrap();
+    let root = unpack::unpack(cache.blobs(), &image).unwrap().unwrap();
     let files = root.nodes().filter_map(|(path, node)| match node.kind {
         NodeKind::File { content, .. } => Some((path.to_owned(), content)),
         _ => None,
@@ -156,7 +155,7 @@ fn a_unikernel_finds_its_modules() {
     let Some(qemu) = need(name, "qemu-system-x86_64") else {
         return;
     };
-    let Some(site) = Site::of(name, &HELLO) else {
+    let Some(site) = Site::of(name, &UNIKERNEL) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();

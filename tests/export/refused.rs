@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use lunikernel_cache::artefact::{
-    Boot, Devices, EntrySource, Format, KERNEL, Manifest, Overlay, Protocol, seal,
-};
+use lunikernel_cache::artefact::{Boot, Devices, EntrySource, KERNEL, Manifest, Protocol, seal};
 use lunikernel_cache::{Cache, Silent};
 
 use super::support::exported::Site;
@@ -17,26 +15,17 @@ fn unikernel(folder: &Path, protocol: Protocol) -> PathBuf {
     let kernel = fs::read(project("fuzz/seeds/solo5/good-devices")).unwrap();
     let kernel = cache.blobs().put(&kernel).unwrap();
     let kernel = EntrySource::of_blob(cache.blobs(), KERNEL, kernel).unwrap();
+    let boot = Boot {
+        protocol,
+        cmdline: String::new(),
+        min_memory_mib: 32,
+    };
     let manifest = Manifest {
-        format: Format::V1,
-        name: "tiny".to_owned(),
-        version: "1".to_owned(),
-        flavour: "unikernel".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol,
-            cmdline: String::new(),
-            min_memory_mib: 32,
-        },
         devices: Devices {
             net: true,
             block: false,
         },
-        overlay: Overlay::None {},
-        entries: Default::default(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("tiny", "1", "unikernel", "x86_64", boot)
     };
     let zip = seal(cache.blobs(), manifest, &[kernel], &Silent).unwrap();
     let path = folder.join(format!("{protocol:?}.luni.zip"));

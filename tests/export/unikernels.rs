@@ -6,15 +6,8 @@ use std::process::Command;
 use fs_err as fs;
 
 use super::boots::{console, machine};
-use super::support::exported::{Shipped, Site, need, printed};
-use super::support::{hello, matches, project, transcript};
-
-/// A kernel that says what it finds, started by multiboot.
-pub(super) const HELLO: Shipped = Shipped {
-    recipe: "unikernel/hello",
-    mirror: "unikernel-hello",
-    golden: ["unikernels.sha256", "recipes/unikernel/hello"],
-};
+use super::support::exported::{Shipped, Site, UNIKERNEL, need, printed};
+use super::support::{hello, matches, multiboot2, project, transcript};
 
 /// Builds the recipe of a unikernel of somebody else's, `sha256`, that is in the mirror of
 /// such; `None` where there is no mirror.
@@ -47,7 +40,7 @@ fn a_multiboot_kernel_finds_its_command_line_and_modules() {
     let Some(qemu) = need(name, "qemu-system-x86_64") else {
         return;
     };
-    let Some(site) = Site::of(name, &HELLO) else {
+    let Some(site) = Site::of(name, &UNIKERNEL) else {
         return;
     };
     for device in ["virtio-blk-pci,drive=disk", "nvme,drive=disk,serial=1"] {
@@ -85,32 +78,11 @@ fn a_multiboot2_kernel_boots() {
     let Some(qemu) = need(name, "qemu-system-x86_64") else {
         return;
     };
-    let Some(site) = Site::of(name, &HELLO) else {
+    let Some(site) = Site::of(name, &UNIKERNEL) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let recipe = folder.path().join("recipe");
-    fs::create_dir_all(recipe.join("files")).unwrap();
-    let shipped = project("recipes/unikernel/hello");
-    for file in [
-        "recipe.yaml",
-        "recipe.lock",
-        "files/hello.ld",
-        "files/module.txt",
-    ] {
-        fs::copy(shipped.join(file), recipe.join(file)).unwrap();
-    }
-    let kernel = include_str!("multiboot2.c");
-    fs::write(recipe.join("files/hello.c"), kernel).unwrap();
-    let zip = folder.path().join("hello.luni.zip");
-    for verb in ["lock", "build"] {
-        let mut command = site.luni(&folder.path().join("cache"));
-        command.current_dir(&recipe).arg(verb);
-        if verb == "build" {
-            command.arg("-o").arg(&zip);
-        }
-        printed(&command.output().unwrap());
-    }
+    let zip = multiboot2::built(&site, folder.path(), multiboot2::USUAL);
     let out = folder.path().join("out");
     fs::create_dir(&out).unwrap();
     printed(&site.export_of(&zip, &out, "raw").output().unwrap());
@@ -269,7 +241,7 @@ fn digests_are_the_committed_ones() {
     let name = "export::unikernels::digests_are_the_committed_ones";
     const DISKS: &str = "ec2,gce,iso,kvm,raw,vdi,vhd,vhdx,vmdk";
     for (shipped, formats, committed) in [
-        (&HELLO, DISKS, "unikernel-hello-exports.sha256"),
+        (&UNIKERNEL, DISKS, "unikernel-hello-exports.sha256"),
         (&SOLO5, "bundle", "solo5-hello-exports.sha256"),
     ] {
         let Some(site) = Site::of(name, shipped) else {

@@ -3,8 +3,8 @@
 use fs_err as fs;
 
 use super::support::hello::built_digest;
-use super::support::transcript;
-use super::{Site, ends, well};
+use super::support::{ends, transcript};
+use super::{Site, well};
 
 #[test]
 fn what_others_packed_gets_no_network_unasked() {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use fs_err as fs;
-use lunikernel_builder::assemble::archive;
 use lunikernel_builder::assemble::image::{self, Stack};
+use lunikernel_builder::assemble::unpack;
 use lunikernel_builder::lock::{LockFile, LockedSource};
 use lunikernel_builder::source::oci::codec;
 use lunikernel_cache::{Cache, NodeKind, Rootfs};
@@ -99,7 +99,7 @@ fn an_image_that_podman_built_unpacks_as_podman_unpacks_it() {
 
     let cache = Cache::open(&site.path("theirs")).unwrap();
     let exported = cache.blobs().put(&fs::read(site.path("root.tar")).unwrap());
-    let theirs = archive::unpack(cache.blobs(), &exported.unwrap());
+    let theirs = unpack::unpack(cache.blobs(), &exported.unwrap());
     let theirs = described(&theirs.unwrap().unwrap());
     assert!(theirs.contains_key("turned/x"), "{theirs:?}");
     for layout in [

@@ -33,6 +33,13 @@ const HELLO: Shipped = Shipped {
     golden: ["debian-hello.sha256", "hello.luni.zip"],
 };
 
+/// A kernel that says what it finds, started by multiboot.
+pub(crate) const UNIKERNEL: Shipped = Shipped {
+    recipe: "unikernel/hello",
+    mirror: "unikernel-hello",
+    golden: ["unikernels.sha256", "recipes/unikernel/hello"],
+};
+
 impl Site {
     /// `recipes/debian/hello`. The first test that asks builds it; `None` where this machine
     /// cannot get Debian packages, with the test `name` left out.

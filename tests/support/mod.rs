@@ -11,6 +11,8 @@ pub(crate) mod hello;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod images;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod multiboot2;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod server;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod small;
@@ -19,8 +21,13 @@ pub(crate) mod upstream;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod varied;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use lunikernel_builder::assemble::unpack;
+use lunikernel_cache::Rootfs;
+use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 
 /// `luni` with a clean environment, in `folder`.
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
@@ -50,6 +57,33 @@ pub(crate) fn transcript(output: &Output) -> String {
         }
     }
     text
+}
+
+/// Requires that a command ended with `code` and printed each of `texts`.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+#[track_caller]
+pub(crate) fn ends(output: &Output, code: i32, texts: &[&str]) {
+    let told = transcript(output);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    for text in texts {
+        assert!(told.contains(text), "no {text:?} in {told}");
+    }
+}
+
+/// What is in the initramfs of the Lunikernel at `zip`.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) fn root_of(zip: &Path) -> Rootfs {
+    let artefact = Artefact::open(zip).unwrap();
+    let mut bytes = Vec::new();
+    let mut entry = artefact.entry(INITRAMFS).unwrap();
+    entry.read_to_end(&mut bytes).unwrap();
+    unpack::fuzz(&bytes).unwrap().unwrap()
+}
+
+/// As much of a kernel as is looked at before it boots.
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) fn bzimage() -> Vec<u8> {
+    [&[0; 0x202][..], b"HdrS"].concat()
 }
 
 /// Compares a text with a committed one; with `UPDATE=1` writes it instead. Returns

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::ar::{self, ArError, Archive};
 use super::codec::Codec;
 use super::control::{self, Control};
-use super::tarball::{self, Keep, KeepError, Limits, TarError};
+use super::member::{self, Keep, KeepError, Limits, MemberError};
+use super::tarball::{self, TarError};
 
 /// What a package is expected to be: what the distribution's index says about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -140,7 +141,7 @@ pub fn unpack_deb(
     );
     let file = blobs.open(digest)?;
     let (control, root) = read(&name, file, &mut |content, size| {
-        tarball::store(blobs, content, size)
+        member::store(blobs, content, size)
     })?;
     if let Some(expected) = expected {
         check(&name, &control, expected)?;
@@ -253,7 +254,7 @@ fn next<R: Read>(archive: &mut Archive<R>) -> Result<ar::Member, ArError> {
 
 fn archive_error(package: &str, part: &str, source: TarError) -> DebError {
     match source {
-        TarError::Cache(error) => error.into(),
+        TarError::Member(MemberError::Cache(error)) => error.into(),
         source => DebError::Archive {
             package: package.to_owned(),
             part: part.to_owned(),

@@ -9,7 +9,8 @@ use lunikernel_cache::{
 use serde::{Deserialize, Serialize};
 
 use super::codec::Codec;
-use super::tarball::{self, Limits, TarError};
+use super::member::{self, Limits, MemberError};
+use super::tarball::{self, TarError};
 
 /// A name that begins so says what a layer below no longer has.
 const MARKER: &str = ".wh.";
@@ -97,7 +98,7 @@ impl ImageError {
         matches!(
             self,
             Self::Tar {
-                source: TarError::Cache(_),
+                source: TarError::Member(MemberError::Cache(_)),
                 ..
             }
         )
@@ -126,9 +127,10 @@ pub fn unpack(blobs: &BlobStore, digest: &Digest, codec: Codec) -> Result<Layer,
         devices: true,
         ..Limits::default()
     };
-    let mut reader = HashingReader::new(codec.reader(blobs.open(digest)?));
+    let mut reader =
+        HashingReader::new(codec.reader(blobs.open(digest).map_err(MemberError::from)?));
     let read = tarball::read_layer(&mut reader, limits, &mut |content, size| {
-        tarball::store(blobs, content, size)
+        member::store(blobs, content, size)
     })?;
     let implied = read.root.nodes().map(|(path, _)| path);
     let implied = implied.filter(|path| !read.members.contains(*path));

@@ -4,7 +4,7 @@ use lunikernel_cache::artefact::Crc32Writer;
 use lunikernel_cache::{BlobStore, CacheError, Digest, Rootfs};
 
 use super::cpio::{self, WriteError};
-use super::gzip::GzipWriter;
+use lunikernel_deflate::GzipWriter;
 
 /// An initramfs in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,23 +3,23 @@
 //! Everything here is a pure function from digests to digests, so that whoever
 //! calls it can remember the results: a `.deb` becomes a [`deb::Package`], many of
 //! them one [`lunikernel_cache::Rootfs`] ([`layers`]), that a newc archive
-//! ([`cpio`]) in a gzip member ([`gzip`]), together an [`initramfs`]; a [`kernel`]
+//! ([`cpio`]) in a gzip member, together an [`initramfs`]; a [`kernel`]
 //! and its [`modules`] are taken from what was unpacked.
 
 pub mod apk;
 pub mod ar;
-pub mod archive;
 pub mod codec;
 pub mod control;
 pub mod cpio;
 pub mod deb;
-pub mod gzip;
 pub mod image;
 pub mod initramfs;
 pub mod kernel;
 pub mod layers;
+pub mod member;
 pub mod modules;
 pub mod tarball;
+pub mod unpack;
 pub mod yocto;
 
 #[cfg(test)]

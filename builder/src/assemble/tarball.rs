@@ -7,44 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-use lunikernel_cache::{BlobStore, CacheError, Digest, Node, NodeKind, Rootfs, RootfsError};
+use lunikernel_cache::{BlobStore, Node, NodeKind, Rootfs};
 use tar::{Entry, EntryType};
+
+use super::member::{
+    self, Collector, DAMAGED, Keep, Limits, MAX_PATH, MemberError, check_path, refused, shown,
+};
 
 mod extra;
 mod meta;
-pub(crate) mod names;
 
 use extra::Extra;
 use meta::Meta;
-use names::{Excess, Names};
-
-/// Bounds on what one archive may unpack to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// All content together, in bytes.
-    pub total: u64,
-    /// How many members.
-    pub members: u64,
-    /// Whether device nodes and named pipes may be among them.
-    pub devices: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            total: 8 << 30,
-            members: 500_000,
-            devices: false,
-        }
-    }
-}
-
-pub use lunikernel_cache::checkout::MAX_PATH;
-/// The longest name of one file that Linux takes (NAME_MAX), in bytes.
-pub const MAX_NAME: usize = 255;
-/// Up to this size content is read into memory, so that what the store already has
-/// costs no file.
-const IN_MEMORY: u64 = 256 << 10;
 
 /// How many bytes of padding may be behind the end, whatever else the limits are: tar
 /// fills the last block of a tape.
@@ -62,45 +36,9 @@ pub enum TarError {
         #[source]
         source: io::Error,
     },
-    /// The content of a member could not be read.
-    #[error("could not read the content of `{member}`")]
-    Content {
-        /// The member.
-        member: String,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// A member is refused.
-    #[error("`{member}` is refused: {why}")]
-    Refused {
-        /// The member, as it is named in the archive.
-        member: String,
-        /// Why.
-        why: String,
-    },
-    /// A member contradicts one before it.
-    #[error("`{member}` is refused")]
-    Place {
-        /// The member.
-        member: String,
-        /// What it contradicts.
-        #[source]
-        source: RootfsError,
-    },
-    /// It unpacks to more than it may.
-    #[error("it unpacks to more than {limit} {unit} at `{member}`")]
-    Bomb {
-        /// The member that is too much.
-        member: String,
-        /// How much is allowed.
-        limit: u64,
-        /// Of what.
-        unit: &'static str,
-    },
-    /// The store failed.
+    /// One of its members is wrong, or cannot be kept.
     #[error(transparent)]
-    Cache(#[from] CacheError),
+    Member(#[from] MemberError),
 }
 
 impl TarError {
@@ -108,26 +46,11 @@ impl TarError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Cache(error) => error.hint(),
-            Self::Archive { .. } | Self::Content { .. } => Some(
-                "the archive is damaged or was packed by an unusual tool; compare its sha256 with the one its author publishes".to_owned(),
-            ),
-            Self::Bomb { .. } => None,
-            Self::Refused { .. } | Self::Place { .. } => Some(
-                "no honest tool packs such a member; find out where the archive comes from before using it".to_owned(),
-            ),
+            Self::Archive { .. } => Some(DAMAGED.to_owned()),
+            Self::Member(error) => error.hint(),
         }
     }
 }
-
-/// Why content could not be kept.
-pub(crate) enum KeepError {
-    Read(io::Error),
-    Cache(CacheError),
-}
-
-/// Takes the content of one file, of the size given.
-pub(crate) type Keep<'a> = dyn FnMut(&mut dyn Read, u64) -> Result<Digest, KeepError> + 'a;
 
 /// Reads a tar archive, not compressed, storing the content of its files.
 ///
@@ -139,34 +62,8 @@ pub(crate) type Keep<'a> = dyn FnMut(&mut dyn Read, u64) -> Result<Digest, KeepE
 /// [`TarError`], which names the member.
 pub fn unpack(reader: impl Read, limits: Limits, blobs: &BlobStore) -> Result<Rootfs, TarError> {
     read(reader, limits, &mut |content, size| {
-        store(blobs, content, size)
+        member::store(blobs, content, size)
     })
-}
-
-/// Stores `size` bytes, hashed once, while they pass by.
-pub(crate) fn store(
-    blobs: &BlobStore,
-    content: &mut dyn Read,
-    size: u64,
-) -> Result<Digest, KeepError> {
-    let cache = |source| KeepError::Cache(CacheError::io("write a blob to the cache")(source));
-    if size <= IN_MEMORY {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes).map_err(KeepError::Read)?;
-        return blobs.put(&bytes).map_err(KeepError::Cache);
-    }
-    let mut writer = blobs.writer().map_err(KeepError::Cache)?;
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match content.read(&mut buffer) {
-            Ok(0) => return writer.commit().map_err(KeepError::Cache),
-            Ok(count) => {
-                io::Write::write_all(&mut writer, &buffer[..count]).map_err(cache)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(KeepError::Read(error)),
-        }
-    }
 }
 
 /// What is in one layer of a container image, before it is laid over those below it.
@@ -185,7 +82,7 @@ pub(crate) fn read(
     limits: Limits,
     keep: &mut Keep<'_>,
 ) -> Result<Rootfs, TarError> {
-    Ok(read_members(reader, limits, None, keep)?.root)
+    Ok(read_members(reader, limits, None, keep)?.into.finish())
 }
 
 /// As [`read`], for a layer of a container image. Paths may begin with a slash, and hard
@@ -195,58 +92,58 @@ pub(crate) fn read_layer(
     limits: Limits,
     keep: &mut Keep<'_>,
 ) -> Result<LayerMembers, TarError> {
-    let unpacking = read_members(reader, limits, Some(BTreeMap::new()), keep)?;
+    let read = read_members(reader, limits, Some(BTreeMap::new()), keep)?;
     Ok(LayerMembers {
-        root: unpacking.root,
-        members: unpacking.seen,
-        links: unpacking.links.unwrap_or_default(),
+        root: read.into.finish(),
+        members: read.seen,
+        links: read.links.unwrap_or_default(),
     })
 }
 
-fn read_members(
+fn read_members<'k, 'f>(
     mut reader: impl Read,
     limits: Limits,
     links: Option<BTreeMap<String, String>>,
-    keep: &mut Keep<'_>,
-) -> Result<Unpacking, TarError> {
-    let mut unpacking = Unpacking {
-        root: Rootfs::new(),
+    keep: &'k mut Keep<'f>,
+) -> Result<Reading<'k, 'f>, TarError> {
+    let mut reading = Reading {
+        into: Collector::new(limits, keep),
         seen: BTreeSet::new(),
         links,
-        limits,
-        members: 0,
-        total: 0,
-        names: Names::default(),
     };
     let mut archive = tar::Archive::new(&mut reader);
     let archive_error = |members| move |source| TarError::Archive { members, source };
     let entries = archive.entries().map_err(archive_error(0))?.raw(true);
     let mut extra = Extra::default();
     for entry in entries {
-        let mut entry = entry.map_err(archive_error(unpacking.members))?;
-        unpacking.count(&entry)?;
+        let mut entry = entry.map_err(archive_error(reading.into.members()))?;
+        let name = entry.path_bytes();
+        reading.into.announce(&name)?;
+        reading.into.charge(&name, entry.size())?;
+        drop(name);
         if !extra.take(&mut entry)? {
             let extra = std::mem::take(&mut extra);
-            unpacking.add(&mut entry, extra, keep)?;
+            reading.add(&mut entry, extra)?;
         }
     }
     if !extra.is_empty() {
         return Err(refused(
             "(the last one)",
             "it is an extra header without the member that it is about",
-        ));
+        )
+        .into());
     }
-    let most = limits.total.saturating_sub(unpacking.total);
-    let most = most.saturating_add(FREE_PADDING);
-    let within = require_zeros(&mut reader, most).map_err(archive_error(unpacking.members))?;
+    let most = reading.into.left().saturating_add(FREE_PADDING);
+    let within = require_zeros(&mut reader, most).map_err(archive_error(reading.into.members()))?;
     if !within {
-        return Err(TarError::Bomb {
+        return Err(MemberError::Bomb {
             member: "the zeros behind its end".to_owned(),
             limit: most,
             unit: "bytes",
-        });
+        }
+        .into());
     }
-    Ok(unpacking)
+    Ok(reading)
 }
 
 /// Reads to the end, where only padding may be: this also makes the decompressor
@@ -270,144 +167,70 @@ fn require_zeros(reader: &mut dyn Read, most: u64) -> io::Result<bool> {
     }
 }
 
-fn refused(member: &str, why: impl Into<String>) -> TarError {
-    TarError::Refused {
-        member: member.to_owned(),
-        why: why.into(),
-    }
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .take(200)
-        .collect::<String>()
-        .escape_debug()
-        .to_string()
-}
-
-struct Unpacking {
-    root: Rootfs,
+/// An archive as far as it was read.
+struct Reading<'k, 'f> {
+    into: Collector<'k, 'f>,
     /// Paths that were members themselves, unlike folders that were only needed.
     seen: BTreeSet<String>,
     /// Of a layer, the hard links to what is in none before them: path and target.
     links: Option<BTreeMap<String, String>>,
-    limits: Limits,
-    members: u64,
-    total: u64,
-    names: Names,
 }
 
-impl Unpacking {
-    fn count<R: Read>(&mut self, entry: &Entry<'_, R>) -> Result<(), TarError> {
-        let bomb = |limit, unit| TarError::Bomb {
-            member: lossy(&entry.path_bytes()),
-            limit,
-            unit,
-        };
-        self.members += 1;
-        if self.members > self.limits.members {
-            return Err(bomb(self.limits.members, "members"));
-        }
-        self.total = self.total.saturating_add(entry.size());
-        if self.total > self.limits.total {
-            return Err(bomb(self.limits.total, "bytes"));
-        }
-        Ok(())
-    }
-
+impl Reading<'_, '_> {
     fn add<R: Read>(
         &mut self,
         entry: &mut Entry<'_, R>,
         mut extra: Extra,
-        keep: &mut Keep<'_>,
-    ) -> Result<(), TarError> {
+    ) -> Result<(), MemberError> {
         let header = entry.header().clone();
         let kind = header.entry_type();
-        let raw_name = extra
+        let name = extra
             .records
             .remove("path")
             .or(extra.name)
             .unwrap_or_else(|| header.path_bytes().into_owned());
-        let shown = lossy(&raw_name);
         let target = extra
             .records
             .remove("linkpath")
             .or(extra.target)
             .or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
         let path = self
-            .clean(&raw_name, kind == EntryType::Directory)
-            .map_err(|why| refused(&shown, why))?;
+            .clean(&name, kind == EntryType::Directory)
+            .map_err(|why| refused(&name, why))?;
         let meta = Meta::read(&header, &mut extra.records, entry.size())
-            .map_err(|why| refused(&shown, why))?;
+            .map_err(|why| refused(&name, why))?;
 
         let holds_data = matches!(kind, EntryType::Regular | EntryType::Continuous);
         if !holds_data && entry.size() != 0 {
-            return Err(refused(&shown, "it has content, and it is no file"));
+            return Err(refused(&name, "it has content, and it is no file"));
         }
         if path.is_empty() {
             // The root itself: whose it is and its mode are not for a package to say.
             return Ok(());
         }
         if !self.seen.insert(path.clone()) {
-            return Err(refused(&shown, "there is another member of that name"));
+            return Err(refused(&name, "there is another member of that name"));
         }
-        self.require_real_folders(&path, &shown)?;
+        self.require_real_folders(&path, &name)?;
 
         let node = match kind {
-            EntryType::Regular | EntryType::Continuous => {
-                let size = entry.size();
-                let content = keep(entry, size).map_err(|error| match error {
-                    KeepError::Cache(error) => error.into(),
-                    KeepError::Read(source) => TarError::Content {
-                        member: shown.clone(),
-                        source,
-                    },
-                })?;
-                if content.size != size {
-                    return Err(refused(
-                        &shown,
-                        format!(
-                            "the archive ends within it: expected {size} bytes, got {}",
-                            content.size
-                        ),
-                    ));
-                }
-                meta.node(NodeKind::File {
-                    content,
-                    link: None,
-                })
-            }
+            EntryType::Regular | EntryType::Continuous => self.file(&name, entry, meta)?,
             EntryType::Directory => meta.node(NodeKind::Folder),
-            EntryType::Symlink => {
-                let target = target
-                    .and_then(|target| String::from_utf8(target).ok())
-                    .filter(|target| {
-                        !target.is_empty() && target.len() <= MAX_PATH && !target.contains('\0')
-                    })
-                    .ok_or_else(|| {
-                        refused(&shown, "its target is empty, too long, or not UTF-8")
-                    })?;
-                Meta {
-                    mode: 0o777,
-                    ..meta
-                }
-                .node(NodeKind::Symlink { target })
-            }
-            EntryType::Link => match self.hard_link(&path, &shown, target.as_deref())? {
+            EntryType::Symlink => symlink(&name, target, meta)?,
+            EntryType::Link => match self.hard_link(&path, &name, target.as_deref())? {
                 Some(node) => node,
                 // Its name and that of the file are kept until the layers are put together.
                 None => {
                     let target = String::from_utf8_lossy(target.as_deref().unwrap_or_default());
-                    return self.count_names(&path, &shown, &Node::symlink(target));
+                    return (self.into).count_names(&name, &path, &Node::symlink(target));
                 }
             },
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                self.device(&shown, &header, meta)?
+                self.device(&name, &header, meta)?
             }
             other => {
                 return Err(refused(
-                    &shown,
+                    &name,
                     format!(
                         "members of type {:?} are not supported",
                         other.as_byte() as char
@@ -415,35 +238,20 @@ impl Unpacking {
                 ));
             }
         };
-        self.count_names(&path, &shown, &node)?;
-        self.root
-            .insert(&path, node)
-            .map_err(|source| TarError::Place {
-                member: shown,
-                source,
-            })
-    }
-
-    fn count_names(&mut self, path: &str, shown: &str, node: &Node) -> Result<(), TarError> {
-        let added = self.names.add(&self.root, path, node);
-        added.map_err(|Excess { limit, unit }| TarError::Bomb {
-            member: shown.to_owned(),
-            limit,
-            unit,
-        })
+        self.into.insert_as(&name, &path, node)
     }
 
     /// Refuses a member below a symbolic link, which would end up elsewhere.
-    fn require_real_folders(&self, path: &str, shown: &str) -> Result<(), TarError> {
+    fn require_real_folders(&self, path: &str, name: &[u8]) -> Result<(), MemberError> {
         let links = path.match_indices('/').find_map(|(at, _)| {
             let above = path.get(..at)?;
-            let node = self.root.get(above)?;
+            let node = self.into.root().get(above)?;
             (!matches!(node.kind, NodeKind::Folder)).then_some((above, node))
         });
         match links {
             None => Ok(()),
             Some((above, node)) => Err(refused(
-                shown,
+                name,
                 format!("`{above}` above it is {}", node.kind.describe()),
             )),
         }
@@ -456,24 +264,48 @@ impl Unpacking {
             (true, [b'/', rest @ ..]) => rest,
             _ => name,
         };
-        clean(name, folder)
+        let name = str::from_utf8(name).map_err(|_| "its name is not UTF-8".to_owned())?;
+        check_path(name.strip_prefix("./").unwrap_or(name), folder)
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        name: &[u8],
+        entry: &mut Entry<'_, R>,
+        meta: Meta,
+    ) -> Result<Node, MemberError> {
+        let size = entry.size();
+        let content = self.into.keep(name, entry, size)?;
+        if content.size != size {
+            return Err(refused(
+                name,
+                format!(
+                    "the archive ends within it: expected {size} bytes, got {}",
+                    content.size
+                ),
+            ));
+        }
+        Ok(meta.node(NodeKind::File {
+            content,
+            link: None,
+        }))
     }
 
     /// The file under another name; `None` where a layer below has it.
     fn hard_link(
         &mut self,
         path: &str,
-        shown: &str,
+        name: &[u8],
         target: Option<&[u8]>,
-    ) -> Result<Option<Node>, TarError> {
+    ) -> Result<Option<Node>, MemberError> {
         let raw = target.unwrap_or_default();
         let first = self.clean(raw, false).map_err(|why| {
             refused(
-                shown,
-                format!("its target `{}` is refused: {why}", lossy(raw)),
+                name,
+                format!("its target `{}` is refused: {why}", shown(raw)),
             )
         })?;
-        let found = self.root.get(&first).cloned();
+        let found = self.into.root().get(&first).cloned();
         if let (None, Some(links)) = (&found, &mut self.links) {
             let first = links.get(&first).cloned().unwrap_or(first);
             links.insert(path.to_owned(), first);
@@ -488,7 +320,7 @@ impl Unpacking {
             })
             .ok_or_else(|| {
                 refused(
-                    shown,
+                    name,
                     format!(
                         "it is a hard link to `{first}`, which is no file before it in the archive"
                     ),
@@ -497,19 +329,14 @@ impl Unpacking {
         if let NodeKind::File { link, .. } = &mut node.kind {
             link.get_or_insert_with(|| first.clone());
         }
-        self.root
-            .insert(&first, node.clone())
-            .map_err(|source| TarError::Place {
-                member: shown.to_owned(),
-                source,
-            })?;
+        self.into.replace(name, &first, node.clone())?;
         Ok(Some(node))
     }
 
-    fn device(&self, shown: &str, header: &tar::Header, meta: Meta) -> Result<Node, TarError> {
-        if !self.limits.devices {
+    fn device(&self, name: &[u8], header: &tar::Header, meta: Meta) -> Result<Node, MemberError> {
+        if !self.into.takes_devices() {
             return Err(refused(
-                shown,
+                name,
                 "it is a device or a named pipe, which have no place in a package",
             ));
         }
@@ -517,7 +344,7 @@ impl Unpacking {
             number
                 .ok()
                 .flatten()
-                .ok_or_else(|| refused(shown, "its device number makes no sense"))
+                .ok_or_else(|| refused(name, "its device number makes no sense"))
         };
         Ok(match header.entry_type() {
             EntryType::Fifo => meta.node(NodeKind::Fifo),
@@ -534,39 +361,14 @@ impl Unpacking {
     }
 }
 
-/// The path below the root that a member's name stands for; empty for the root.
-fn clean(name: &[u8], folder: bool) -> Result<String, String> {
-    let name = str::from_utf8(name).map_err(|_| "its name is not UTF-8".to_owned())?;
-    check_path(name.strip_prefix("./").unwrap_or(name), folder)
-}
-
-/// The checks of [`clean`] on a name without a leading `./`.
-pub(crate) fn check_path(name: &str, folder: bool) -> Result<String, String> {
-    let name = match name.strip_suffix('/') {
-        Some(name) if folder => name,
-        _ => name,
-    };
-    if folder && (name.is_empty() || name == ".") {
-        return Ok(String::new());
+fn symlink(name: &[u8], target: Option<Vec<u8>>, meta: Meta) -> Result<Node, MemberError> {
+    let target = target
+        .and_then(|target| String::from_utf8(target).ok())
+        .filter(|target| !target.is_empty() && target.len() <= MAX_PATH && !target.contains('\0'))
+        .ok_or_else(|| refused(name, "its target is empty, too long, or not UTF-8"))?;
+    Ok(Meta {
+        mode: 0o777,
+        ..meta
     }
-    if name.starts_with('/') {
-        return Err("its path is absolute".to_owned());
-    }
-    if name.len() > MAX_PATH {
-        return Err(format!("its path is longer than {MAX_PATH} bytes"));
-    }
-    for part in name.split('/') {
-        if part.len() > MAX_NAME {
-            return Err(format!(
-                "a part of its path is longer than {MAX_NAME} bytes"
-            ));
-        }
-        if part == ".." {
-            return Err("its path has `..` in it".to_owned());
-        }
-        if part.is_empty() || part == "." || part.contains('\0') {
-            return Err("its path has an empty part, a `.` or a NUL in it".to_owned());
-        }
-    }
-    Ok(name.to_owned())
+    .node(NodeKind::Symlink { target }))
 }

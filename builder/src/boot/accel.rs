@@ -15,8 +15,9 @@ use std::time::Duration;
 use fs_err as fs;
 use lunikernel_cache::{Digest, HashingReader};
 
+use super::qemu::Bootable;
 use super::running::Running;
-use super::{BootError, Machine, Options, Start, qemu, watch};
+use super::{BootError, Entry, Kernel, Options, qemu, watch};
 
 /// How the guest's processor is provided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub enum AccelChoice {
 /// How long the probe may take. Where KVM works, a kernel needs about a second.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The memory that it is given, in MiB: enough for any distribution's kernel alone.
+const PROBE_MEMORY: u32 = 256;
+
 /// What every Linux says that is given neither an initramfs nor a disk.
 const END_OF_PROBE: &str = "Unable to mount root fs";
 
@@ -63,23 +67,25 @@ const WORKS: &str = "works";
 /// Chooses, and says why where it is not KVM although that was possible.
 pub(super) fn choose(
     qemu: &Path,
-    machine: &Machine,
+    from: Bootable<'_>,
     options: &Options,
 ) -> Result<(Accel, Option<String>), BootError> {
     if options.accel == AccelChoice::Tcg {
         return Ok((Accel::Tcg, None));
     }
-    if !matches!(machine.start, Start::Linux { .. }) {
+    let Bootable::Kernel(Kernel {
+        file,
+        entry: Entry::Linux { .. },
+        ..
+    }) = from
+    else {
         // Only a Linux says how far it has come, so nothing can be tried here.
         return Ok(match options.accel {
             AccelChoice::Kvm => (Accel::Kvm, None),
             _ => (Accel::Tcg, None),
         });
-    }
-    match (
-        probe_or_recall(qemu, &machine.kernel, &options.cache)?,
-        options.accel,
-    ) {
+    };
+    match (probe_or_recall(qemu, file, &options.cache)?, options.accel) {
         (None, _) => Ok((Accel::Kvm, None)),
         (Some(why), AccelChoice::Kvm) => Err(BootError::NoKvm { why }),
         (why, _) => Ok((Accel::Tcg, why)),
@@ -141,12 +147,13 @@ fn probe(qemu: &Path, kernel: &Path) -> String {
     let mut options = Options::new(Path::new(""));
     options.expect = Some(END_OF_PROBE.to_owned());
     options.timeout = Some(PROBE_TIMEOUT);
-    let plan = qemu::Plan::kernel_alone(kernel);
-    let watched = watch::Watched {
-        accel: Accel::Kvm,
-        forwards: &[],
-        good_end: plan.good_end(),
+    let kernel = Kernel {
+        file: kernel.to_owned(),
+        cmdline: "console=ttyS0 panic=-1".to_owned(),
+        entry: Entry::Linux { initramfs: None },
     };
+    let plan = qemu::Plan::alone(Bootable::Kernel(&kernel), PROBE_MEMORY);
+    let watched = plan.watched(Accel::Kvm, &[]);
     let booted = Running::start(plan.command(qemu, Accel::Kvm, &[])).and_then(|running| {
         watch::watch(running, watched, &options, &mut |_| {
             ControlFlow::Continue(())

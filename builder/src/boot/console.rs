@@ -67,6 +67,12 @@ pub(super) fn is_panic(line: &str) -> bool {
     line.contains("Kernel panic - not syncing")
 }
 
+/// Whether a line that is not complete is the prompt of GRUB, which asks what to do where
+/// it could not do what it was told.
+pub(super) fn is_grub_asking(line: &str) -> bool {
+    line.trim() == "grub>"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

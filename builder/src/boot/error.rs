@@ -67,6 +67,12 @@ pub enum BootError {
         /// The last lines on the console.
         last: Vec<String>,
     },
+    /// The boot loader gave up.
+    #[error("the boot loader could not start the kernel{}", tail(.last))]
+    Loader {
+        /// The last lines on the console.
+        last: Vec<String>,
+    },
     /// The guest ended before what was expected had come.
     #[error("the guest ended before {awaited}{}", tail(.last))]
     Ended {
@@ -123,6 +129,11 @@ impl BootError {
             Self::PortTaken { .. } => {
                 Some("leave the choice of the port to luni with `--net GUESTPORT`".to_owned())
             }
+            Self::Loader { .. } => Some(
+                "where it is short of memory, give it more with `--memory`, or say so in the recipe as \
+                 `boot.min_memory_mib`"
+                    .to_owned(),
+            ),
             Self::Deadline { last, .. } if last.is_empty() => Some(
                 "see by `luni inspect` that the kernel's command line has `console=ttyS0`; else give it \
                  longer with `--timeout`"

@@ -27,12 +27,8 @@ use running::Running;
 /// What is booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// The kernel, in whichever format QEMU's `-kernel` takes.
-    pub kernel: PathBuf,
-    /// How it is started, and what goes with it.
+    /// How it is started, and from what.
     pub start: Start,
-    /// The kernel's command line.
-    pub cmdline: String,
     /// The least memory that it needs, in MiB.
     pub min_memory_mib: u32,
     /// Whether it wants a network interface. It then has one that reaches nothing
@@ -40,26 +36,44 @@ pub struct Machine {
     pub net: bool,
 }
 
-/// How a kernel is started.
+/// How a machine is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// By Linux's protocol.
+    /// QEMU puts a kernel into its memory and enters it.
+    Kernel(Kernel),
+    /// The firmware of the machine that QEMU makes starts GRUB from a disc, and that what is
+    /// on it: a kernel that starts by a protocol that QEMU does not know.
+    Disc(PathBuf),
+    /// By one of Solo5's tenders, without QEMU.
+    Tender(Tender),
+}
+
+/// A kernel that QEMU loads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its file, in whichever format QEMU's `-kernel` takes.
+    pub file: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
+    /// By which protocol it is entered, and what goes with it.
+    pub entry: Entry,
+}
+
+/// By which protocol QEMU enters a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// By Linux's.
     Linux {
         /// The initramfs.
         initramfs: Option<PathBuf>,
     },
-    /// By multiboot or PVH.
-    Kernel {
-        /// What is put into the memory beside it.
-        modules: Vec<Module>,
-    },
-    /// By multiboot; it is a unikernel of Solo5's, and ends as those do.
+    /// By multiboot 1 or PVH.
+    Modules(Vec<Module>),
+    /// By multiboot 1; it is a unikernel of Solo5's, and ends as those do.
     Solo5Virtio {
         /// The file that is its disk.
         disk: Option<PathBuf>,
     },
-    /// By one of Solo5's tenders, without QEMU.
-    Tender(Tender),
 }
 
 /// A file that is put into the memory beside a kernel.
@@ -89,8 +103,6 @@ pub struct Options {
     pub memory_mib: Option<u32>,
     /// Ports that are forwarded.
     pub forwards: Vec<Forward>,
-    /// What is added to the kernel's command line.
-    pub append: Option<String>,
     /// A text that must appear in a line on the console.
     pub expect: Option<String>,
     /// A page that must be there then.
@@ -111,7 +123,6 @@ impl Options {
             accel: AccelChoice::Auto,
             memory_mib: None,
             forwards: Vec::new(),
-            append: None,
             expect: None,
             http: None,
             timeout: None,
@@ -197,12 +208,14 @@ pub fn run(
     options: &Options,
     on_event: &mut OnEvent<'_>,
 ) -> Result<BootOutcome, BootError> {
-    if let Start::Tender(tender) = &machine.start {
-        return tender::run(tender, machine, options, on_event);
-    }
+    let from = match &machine.start {
+        Start::Tender(tender) => return tender::run(tender, machine, options, on_event),
+        Start::Kernel(kernel) => qemu::Bootable::Kernel(kernel),
+        Start::Disc(disc) => qemu::Bootable::Disc(disc),
+    };
     let qemu = qemu::find(options.search.as_deref())?;
-    let plan = qemu::Plan::new(machine, options)?;
-    let (accel, why_no_kvm) = accel::choose(&qemu, machine, options)?;
+    let plan = qemu::Plan::new(from, machine, options)?;
+    let (accel, why_no_kvm) = accel::choose(&qemu, from, options)?;
     let mut tries = 1;
     loop {
         let forwards = qemu::choose_ports(&plan.forwards)?;
@@ -213,11 +226,7 @@ pub fn run(
         };
         go_on(on_event(starting))?;
         let running = Running::start(plan.command(&qemu, accel, &forwards))?;
-        let watched = watch::Watched {
-            accel,
-            forwards: &forwards,
-            good_end: plan.good_end(),
-        };
+        let watched = plan.watched(accel, &forwards);
         match watch::watch(running, watched, options, on_event) {
             Err(BootError::PortTaken { port })
                 if tries < PORT_TRIES

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use super::{Accel, BootError, Forward, Machine, Module, Options, Start, http};
+use super::watch::Watched;
+use super::{Accel, BootError, Entry, Forward, Kernel, Machine, Module, Options, http};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -37,40 +38,39 @@ pub(super) fn program(name: &str, search: Option<&OsStr>) -> Option<PathBuf> {
         })
 }
 
+/// What QEMU starts a machine from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bootable<'a> {
+    /// A kernel, which it loads itself.
+    Kernel(&'a Kernel),
+    /// A disc, which the machine's firmware boots.
+    Disc(&'a Path),
+}
+
 /// What QEMU is told, but for what is chosen just before it starts.
 #[derive(Debug)]
-pub(super) struct Plan {
-    kernel: PathBuf,
-    start: Start,
-    cmdline: String,
+pub(super) struct Plan<'a> {
+    from: Bootable<'a>,
     memory_mib: u32,
     net: bool,
     /// The ports that are wanted; 0 where a free one is to be chosen.
     pub(super) forwards: Vec<Forward>,
 }
 
-impl Plan {
-    pub(super) fn new(machine: &Machine, options: &Options) -> Result<Self, BootError> {
-        let mut cmdline = machine.cmdline.clone();
-        if let Some(more) = &options.append {
-            if !cmdline.is_empty() {
-                cmdline.push(' ');
+impl<'a> Plan<'a> {
+    pub(super) fn new(
+        from: Bootable<'a>,
+        machine: &Machine,
+        options: &Options,
+    ) -> Result<Self, BootError> {
+        let needed = match from {
+            Bootable::Kernel(kernel) => {
+                kernel.check_cmdline()?;
+                kernel.entry.needed_mib()?
             }
-            cmdline.push_str(more);
-        }
-        let refuse = |why| {
-            Err(BootError::Value {
-                what: "the kernel's command line",
-                value: cmdline.clone(),
-                why,
-            })
+            // What else than a Linux needs, only its recipe knows.
+            Bootable::Disc(_) => 0,
         };
-        if cmdline.len() >= MAX_CMDLINE {
-            return refuse("the kernel takes at most 2047 bytes");
-        }
-        if cmdline.chars().any(char::is_control) {
-            return refuse("expected one line without control characters");
-        }
         let mut forwards = options.forwards.clone();
         if let Some(test) = &options.http {
             http::check(test)?;
@@ -81,52 +81,22 @@ impl Plan {
                 });
             }
         }
-        // What a unikernel needs, only its recipe knows.
-        let mut needed = match &machine.start {
-            Start::Linux { .. } => KERNEL_MIB,
-            _ => 0,
-        };
-        if let Start::Linux {
-            initramfs: Some(initramfs),
-        } = &machine.start
-        {
-            let size = fs::metadata(initramfs)
-                .map_err(BootError::io("find the initramfs"))?
-                .len();
-            needed = needed.saturating_add(size.saturating_mul(UNPACKED).div_ceil(1 << 20));
-        }
-        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        let needed = machine.min_memory_mib.max(needed);
         Ok(Self {
-            kernel: machine.kernel.clone(),
-            start: machine.start.clone(),
-            memory_mib: options
-                .memory_mib
-                .unwrap_or_else(|| machine.min_memory_mib.max(needed)),
+            from,
+            memory_mib: options.memory_mib.unwrap_or(needed),
             net: machine.net || !forwards.is_empty(),
-            cmdline,
             forwards,
         })
     }
 
-    /// A boot of the kernel alone, which ends when it finds no root file system.
-    pub(super) fn kernel_alone(kernel: &Path) -> Self {
+    /// What `from` starts and nothing else, in `memory_mib`.
+    pub(super) fn alone(from: Bootable<'a>, memory_mib: u32) -> Self {
         Self {
-            kernel: kernel.to_owned(),
-            start: Start::Linux { initramfs: None },
-            cmdline: "console=ttyS0 panic=-1".to_owned(),
-            memory_mib: 256,
+            from,
+            memory_mib,
             net: false,
             forwards: Vec::new(),
-        }
-    }
-
-    /// The command line, for a processor that is emulated or is not.
-    fn cmdline_for(&self, accel: Accel) -> String {
-        match (&self.start, accel) {
-            // An emulated timer that is late because this machine is busy is none that is
-            // broken. Under KVM, Linux knows that by itself.
-            (Start::Linux { .. }, Accel::Tcg) => format!("{} no_timer_check", self.cmdline),
-            _ => self.cmdline.clone(),
         }
     }
 
@@ -141,40 +111,15 @@ impl Plan {
             })
             .args(["-m", &self.memory_mib.to_string()])
             .args(["-chardev", "stdio,id=console,signal=off"])
-            .args(["-serial", "chardev:console"])
-            .args(["-append", &self.cmdline_for(accel)]);
-        // A kernel that starts by multiboot is told the names of its files, which must
-        // not be those of this machine's folders.
-        let folder = match (&self.start, self.kernel.parent()) {
-            (Start::Kernel { .. }, Some(folder)) if folder.is_absolute() => folder,
-            _ => Path::new(""),
-        };
-        if folder != Path::new("") {
-            command.current_dir(folder);
-        }
-        command.arg("-kernel").arg(name_in(folder, &self.kernel));
-        match &self.start {
-            Start::Linux { initramfs } => {
+            .args(["-serial", "chardev:console"]);
+        match self.from {
+            Bootable::Kernel(kernel) => kernel.tell(&mut command, accel),
+            Bootable::Disc(disc) => {
                 command
-                    .args(["-object", "rng-random,id=entropy,filename=/dev/urandom"])
-                    .args(["-device", "virtio-rng-pci,rng=entropy"]);
-                if let Some(initramfs) = initramfs {
-                    command.arg("-initrd").arg(initramfs);
-                }
+                    .arg("-drive")
+                    .arg(drive("disc,media=cdrom,readonly=on", disc))
+                    .args(["-device", "ide-cd,drive=disc,bootindex=0"]);
             }
-            Start::Kernel { modules } if modules.is_empty() => {}
-            Start::Kernel { modules } => {
-                command.arg("-initrd").arg(initrd(folder, modules));
-            }
-            Start::Solo5Virtio { .. } | Start::Tender(_) => {
-                command.args(["-device", "isa-debug-exit"]);
-            }
-        }
-        if let Start::Solo5Virtio { disk: Some(disk) } = &self.start {
-            let mut drive = OsString::from("if=none,id=disk,format=raw,file=");
-            drive.push(escaped(disk.as_os_str()));
-            command.arg("-drive").arg(drive);
-            command.args(["-device", "virtio-blk-pci,drive=disk,disable-modern=on"]);
         }
         if self.net {
             let mut user = "user,id=net,restrict=on".to_owned();
@@ -189,14 +134,114 @@ impl Plan {
         command
     }
 
-    /// The exit status of QEMU when the guest has ended well.
-    pub(super) fn good_end(&self) -> i32 {
-        match self.start {
-            // Solo5 writes 41 to the port of `isa-debug-exit`, and QEMU ends with 2n + 1.
-            Start::Solo5Virtio { .. } => 83,
-            _ => 0,
+    /// What is known of the machine once it runs.
+    pub(super) fn watched<'f>(&self, accel: Accel, forwards: &'f [Forward]) -> Watched<'f> {
+        Watched {
+            accel,
+            forwards,
+            good_end: match self.from {
+                // Solo5 writes 41 to the port of `isa-debug-exit`, and QEMU ends with 2n + 1.
+                Bootable::Kernel(Kernel {
+                    entry: Entry::Solo5Virtio { .. },
+                    ..
+                }) => 83,
+                Bootable::Kernel(_) | Bootable::Disc(_) => 0,
+            },
+            by_grub: matches!(self.from, Bootable::Disc(_)),
         }
     }
+}
+
+impl Kernel {
+    fn check_cmdline(&self) -> Result<(), BootError> {
+        let refuse = |why| {
+            Err(BootError::Value {
+                what: "the kernel's command line",
+                value: self.cmdline.clone(),
+                why,
+            })
+        };
+        if self.cmdline.len() >= MAX_CMDLINE {
+            return refuse("the kernel takes at most 2047 bytes");
+        }
+        if self.cmdline.chars().any(char::is_control) {
+            return refuse("expected one line without control characters");
+        }
+        Ok(())
+    }
+
+    /// Its command line, for a processor that is emulated or is not.
+    fn cmdline_for(&self, accel: Accel) -> String {
+        match (&self.entry, accel) {
+            // An emulated timer that is late because this machine is busy is none that is
+            // broken. Under KVM, Linux knows that by itself.
+            (Entry::Linux { .. }, Accel::Tcg) => format!("{} no_timer_check", self.cmdline),
+            _ => self.cmdline.clone(),
+        }
+    }
+
+    /// Tells QEMU of it and of what goes with it.
+    fn tell(&self, command: &mut Command, accel: Accel) {
+        command.args(["-append", &self.cmdline_for(accel)]);
+        // A kernel that starts by multiboot is told the names of its files, which must
+        // not be those of this machine's folders.
+        let folder = match (&self.entry, self.file.parent()) {
+            (Entry::Modules(_), Some(folder)) if folder.is_absolute() => folder,
+            _ => Path::new(""),
+        };
+        if folder != Path::new("") {
+            command.current_dir(folder);
+        }
+        command.arg("-kernel").arg(name_in(folder, &self.file));
+        match &self.entry {
+            Entry::Linux { initramfs } => {
+                command
+                    .args(["-object", "rng-random,id=entropy,filename=/dev/urandom"])
+                    .args(["-device", "virtio-rng-pci,rng=entropy"]);
+                if let Some(initramfs) = initramfs {
+                    command.arg("-initrd").arg(initramfs);
+                }
+            }
+            Entry::Modules(modules) if modules.is_empty() => {}
+            Entry::Modules(modules) => {
+                command.arg("-initrd").arg(initrd(folder, modules));
+            }
+            Entry::Solo5Virtio { disk } => {
+                command.args(["-device", "isa-debug-exit"]);
+                if let Some(disk) = disk {
+                    command
+                        .arg("-drive")
+                        .arg(drive("disk", disk))
+                        .args(["-device", "virtio-blk-pci,drive=disk,disable-modern=on"]);
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// The memory that what goes with the kernel calls for, in MiB. What a unikernel needs,
+    /// only its recipe knows.
+    fn needed_mib(&self) -> Result<u32, BootError> {
+        let Self::Linux { initramfs } = self else {
+            return Ok(0);
+        };
+        let mut needed = KERNEL_MIB;
+        if let Some(initramfs) = initramfs {
+            let size = fs::metadata(initramfs)
+                .map_err(BootError::io("find the initramfs"))?
+                .len();
+            needed = needed.saturating_add(size.saturating_mul(UNPACKED).div_ceil(1 << 20));
+        }
+        Ok(u32::try_from(needed).unwrap_or(u32::MAX))
+    }
+}
+
+/// What `-drive` is told of `file`, known as `id` and what is said of it there.
+fn drive(id: &str, file: &Path) -> OsString {
+    let mut drive = OsString::from(format!("if=none,format=raw,id={id},file="));
+    drive.push(escaped(file.as_os_str()));
+    drive
 }
 
 /// Multiboot's modules as `-initrd` has them: `FILE TEXT,FILE TEXT`.

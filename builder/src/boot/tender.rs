@@ -15,6 +15,10 @@ use super::{
 pub struct Tender {
     /// Which one.
     pub kind: TenderKind,
+    /// The unikernel's file.
+    pub kernel: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
     /// Where it is; by default in a folder of `PATH`.
     pub program: Option<PathBuf>,
     /// The files that are its disks, by the unikernel's names.
@@ -73,6 +77,7 @@ pub(super) fn run(
         accel,
         forwards: &[],
         good_end: 0,
+        by_grub: false,
     };
     let running = Running::start(command(tender, program, machine, options))?;
     watch::watch(running, watched, options, on_event)
@@ -90,15 +95,9 @@ fn command(tender: &Tender, program: PathBuf, machine: &Machine, options: &Optio
     for (name, interface) in &tender.nets {
         command.arg(format!("--net:{name}={interface}"));
     }
-    command.arg("--").arg(&machine.kernel);
+    command.arg("--").arg(&tender.kernel);
     // A tender joins its arguments with spaces, and so undoes this.
-    let more = options.append.as_deref().unwrap_or_default();
-    command.args(
-        machine
-            .cmdline
-            .split(' ')
-            .chain(more.split(' '))
-            .filter(|it| !it.is_empty()),
-    );
+    let words = tender.cmdline.split(' ');
+    command.args(words.filter(|it| !it.is_empty()));
     command
 }

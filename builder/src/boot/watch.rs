@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use super::console::{Lines, is_panic};
+use super::console::{Lines, is_grub_asking, is_panic};
 use super::running::Running;
 use super::{Accel, BootError, BootEvent, BootOutcome, Forward, OnEvent, Options, go_on, http};
 
@@ -33,6 +33,8 @@ pub(super) struct Watched<'a> {
     pub(super) forwards: &'a [Forward],
     /// The exit status of its program when the guest has ended well.
     pub(super) good_end: i32,
+    /// Whether GRUB starts what runs.
+    pub(super) by_grub: bool,
 }
 
 /// Follows a machine that runs. However this ends, the machine is gone then.
@@ -138,6 +140,10 @@ impl<'env> Watcher<'env> {
                     self.unshown = Some(line.clone());
                     self.line = Some(line);
                     ask_for_page(self);
+                }
+                News::Partial(line) if self.watched.by_grub && is_grub_asking(&line) => {
+                    let last = self.last();
+                    return Err(BootError::Loader { last });
                 }
                 News::Partial(_) => {}
                 News::Page(page) => self.page = Some(page),

@@ -5,7 +5,7 @@ use lunikernel_cache::{Digest, Rootfs};
 
 use super::unpack::contents;
 use super::{BuildError, Builder};
-use crate::assemble::archive;
+use crate::assemble::unpack;
 use crate::plan::{EncodedAction, UNPACKED, unpack_archive_action};
 
 impl Builder {
@@ -26,7 +26,7 @@ impl Builder {
         }
         let blobs = self.cache.blobs();
         let task = self.progress.start("unpacking", name, None);
-        let root = match archive::unpack(blobs, digest) {
+        let root = match unpack::unpack(blobs, digest) {
             Ok(Some(root)) => root,
             Ok(None) => return Ok(None),
             Err(source) => {

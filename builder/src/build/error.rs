@@ -7,13 +7,13 @@ use lunikernel_cache::tree::TreeError;
 use lunikernel_cache::{CacheError, Digest, RootfsError};
 
 use super::AlpineError;
-use crate::assemble::archive::{ArchiveError, Format};
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::deb::DebError;
 use crate::assemble::image::ImageError;
 use crate::assemble::kernel::KernelError;
 use crate::assemble::layers::LayerError;
 use crate::assemble::modules::ModuleError;
+use crate::assemble::unpack::{Format, UnpackError};
 use crate::assemble::yocto::ListFlaw;
 use crate::fetch::FetchError;
 use crate::flavour::FlavourError;
@@ -134,7 +134,7 @@ pub enum BuildError {
         name: String,
         /// What is wrong, with the member's name.
         #[source]
-        source: Box<ArchiveError>,
+        source: Box<UnpackError>,
     },
     /// Something that is no root file system is used as one.
     #[error(

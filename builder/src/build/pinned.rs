@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lunikernel_cache::rootfs::join;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Tree};
 
@@ -252,11 +253,7 @@ fn differences(expected: &Tree, actual: &Tree) -> Vec<String> {
 
 fn flatten(tree: &Tree, folder: &str, all: &mut BTreeMap<String, Entry>) {
     for (name, entry) in tree.entries() {
-        let path = if folder.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{folder}/{name}")
-        };
+        let path = join(folder, name);
         match entry {
             Entry::Folder(tree) if !tree.is_empty() => flatten(tree, &path, all),
             other => drop(all.insert(path, other.clone())),

@@ -1,8 +1,6 @@
 //! Sealing: bill of materials and manifest, then the zip.
 
-use lunikernel_cache::artefact::{
-    self, EntrySource, FILES, Format, Input, LOCK, Manifest, RECIPE, SBOM,
-};
+use lunikernel_cache::artefact::{self, EntrySource, FILES, Input, LOCK, Manifest, RECIPE, SBOM};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Sha256};
 
@@ -81,18 +79,17 @@ fn manifest(
 ) -> Manifest {
     let recipe = locked.recipe();
     Manifest {
-        format: Format::V1,
-        name: recipe.name.clone(),
-        version: recipe.version.clone(),
-        flavour: recipe.flavour.name().to_owned(),
-        arch: recipe.arch.name().to_owned(),
-        boot: system.boot.clone(),
         devices: system.devices,
         overlay: system.overlay.clone(),
-        entries: Default::default(),
         recipe: Some(recipe_digest),
         lock: Some(lock_digest),
-        inputs: Vec::new(),
+        ..Manifest::new(
+            &recipe.name,
+            &recipe.version,
+            recipe.flavour.name(),
+            recipe.arch.name(),
+            system.boot.clone(),
+        )
     }
 }
 

@@ -16,10 +16,10 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::io::AsyncReadExt as _;
 use url::Url;
 
-use super::archives::Archives;
 use super::bucket::{self, Buckets};
 use super::credentials::Credentials;
 use super::error::{Answer, FetchError, Trouble};
+use super::inputs_tars::InputsTars;
 use super::options::FetchOptions;
 use super::registry::{self, Tokens};
 
@@ -38,7 +38,7 @@ pub(crate) struct Opener {
     http: OnceLock<Result<reqwest::Client, String>>,
     credentials: Credentials,
     buckets: Buckets,
-    archives: Archives,
+    inputs_tars: InputsTars,
     tokens: Tokens,
 }
 
@@ -51,7 +51,7 @@ impl Opener {
             http: OnceLock::new(),
             credentials: options.credentials.clone(),
             buckets: Buckets::default(),
-            archives: Archives::default(),
+            inputs_tars: InputsTars::default(),
             tokens: Tokens::default(),
         }
     }
@@ -122,7 +122,7 @@ impl Opener {
         };
         let meta = match tokio::fs::metadata(&path).await {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return self.open_archived(path).await;
+                return self.open_in_tar(path).await;
             }
             meta => meta.map_err(unusable)?,
         };
@@ -135,11 +135,11 @@ impl Opener {
     }
 
     /// A file of a mirror that is not a folder but one file.
-    async fn open_archived(&self, path: PathBuf) -> Result<Body, Answer> {
-        let archived = self.archives.open(path).await?;
-        let mut file = tokio::fs::File::from_std(archived.file.into_parts().0);
+    async fn open_in_tar(&self, path: PathBuf) -> Result<Body, Answer> {
+        let part = self.inputs_tars.open(path).await?;
+        let mut file = tokio::fs::File::from_std(part.file.into_parts().0);
         file.set_max_buf_size(FILE_CHUNK);
-        Ok(self.file_body(file, archived.size))
+        Ok(self.file_body(file, part.size))
     }
 
     fn file_body(&self, file: tokio::fs::File, size: u64) -> Body {

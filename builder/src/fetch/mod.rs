@@ -6,12 +6,12 @@
 //! others have been.
 
 mod all;
-mod archives;
 mod bucket;
 mod client;
 mod credentials;
 mod download;
 mod error;
+mod inputs_tars;
 mod lacks;
 mod options;
 mod partial;

@@ -1,8 +1,7 @@
-use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
-use lunikernel_cache::artefact::{Boot, Devices, EntrySource, Format, Protocol, seal};
+use lunikernel_cache::artefact::{Boot, EntrySource, Protocol, seal};
 use lunikernel_cache::{Cache, Node, Rootfs, Silent};
 
 use super::*;
@@ -61,23 +60,14 @@ fn sample() -> (tempfile::TempDir, Cache, Vec<EntrySource>, Manifest) {
         source(KERNEL, &kernel(b"6.1.0\0")),
         source(INITRAMFS, &packed),
     ];
+    let boot = Boot {
+        protocol: Protocol::Linux,
+        cmdline: "console=ttyS0".to_owned(),
+        min_memory_mib: 64,
+    };
     let manifest = Manifest {
-        format: Format::V1,
-        name: "sample".to_owned(),
-        version: "1".to_owned(),
-        flavour: "debian".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Linux,
-            cmdline: "console=ttyS0".to_owned(),
-            min_memory_mib: 64,
-        },
-        devices: Devices::default(),
         overlay: Overlay::Initramfs {},
-        entries: BTreeMap::new(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("sample", "1", "debian", "x86_64", boot)
     };
     (folder, cache, sources, manifest)
 }

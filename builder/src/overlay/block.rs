@@ -16,7 +16,8 @@ use super::history::{HISTORY, History, Overlaid};
 use super::lay::{self, Changes};
 use super::paths::Paths;
 use super::{OverlayError, Prepared};
-use crate::assemble::tarball::{self, Limits};
+use crate::assemble::member::Limits;
+use crate::assemble::tarball;
 use crate::plan::SOURCE_DATE_EPOCH;
 
 /// The entry of a Lunikernel with the disk that overlays made.

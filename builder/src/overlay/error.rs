@@ -5,8 +5,8 @@ use std::io;
 use lunikernel_cache::artefact::{ArtefactError, DeriveError};
 use lunikernel_cache::{CacheError, RootfsError};
 
-use super::archive::ArchiveError;
 use super::folder::FolderError;
+use super::zip::ZipError;
 use crate::assemble::cpio::{ReadError, WriteError};
 use crate::assemble::tarball::TarError;
 
@@ -66,7 +66,7 @@ pub enum OverlayError {
     },
     /// A zip is wrong.
     #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    Zip(#[from] ZipError),
     /// A folder is wrong.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -193,7 +193,7 @@ impl OverlayError {
                 "it was changed after it was sealed; get or build it again"
             }
             Self::Initramfs { source, .. } => return source.hint(),
-            Self::Archive(error) => return error.hint(),
+            Self::Zip(error) => return error.hint(),
             Self::Folder(error) => return error.hint(),
             Self::BelowFile { .. } => "let each path be one thing in the overlay",
             Self::Whiteout { .. } => {
@@ -221,7 +221,7 @@ impl OverlayError {
     /// Whether something given is at fault, not the machine.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        if let Self::Archive(ArchiveError::Io { source, .. }) = self
+        if let Self::Zip(ZipError::Io { source, .. }) = self
             && source.kind() == io::ErrorKind::NotFound
         {
             return true;
@@ -229,7 +229,7 @@ impl OverlayError {
         !matches!(
             self,
             Self::Artefact(ArtefactError::Io { .. })
-                | Self::Archive(ArchiveError::Io { .. } | ArchiveError::Cache(_))
+                | Self::Zip(ZipError::Io { .. } | ZipError::Cache(_))
                 | Self::Folder(FolderError::Io { .. } | FolderError::Cache(_))
                 | Self::Write(WriteError::Cache(_) | WriteError::Io { .. })
                 | Self::Derive(_)

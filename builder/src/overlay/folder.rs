@@ -13,7 +13,7 @@ use walkdir::WalkDir;
 
 use super::Limits;
 use super::content::{Collector, Item, Kind, store};
-use crate::assemble::tarball::check_path;
+use crate::assemble::member::check_path;
 
 /// A folder cannot be read as an overlay.
 #[derive(Debug, thiserror::Error)]

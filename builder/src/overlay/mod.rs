@@ -10,7 +10,6 @@
 //! A pure function: the identity of the result depends on the base's identity and the
 //! [`content`] of the overlays.
 
-mod archive;
 mod block;
 mod content;
 mod error;
@@ -19,6 +18,7 @@ mod history;
 mod lay;
 mod paths;
 mod rewrite;
+mod zip;
 
 use std::io::{BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -29,25 +29,25 @@ use lunikernel_cache::artefact::{
 };
 use lunikernel_cache::{BlobStore, CacheError, Digest, Progress};
 
-pub use archive::{ArchiveError, ArchiveFlaw, EntryFlaw};
 pub use block::BLOCK;
 pub use content::Content;
 pub use error::{OverlayError, RewriteError};
 pub use folder::FolderError;
 pub use history::{HISTORY, History, HistoryFormat, Overlaid};
 pub use lay::Changes;
+pub use zip::{EntryFlaw, ZipError, ZipFlaw};
 
 use crate::assemble::cpio::write_behind;
-use crate::assemble::gzip::GzipWriter;
 use crate::plan::SOURCE_DATE_EPOCH;
 use content::Collector;
 use lay::Laid;
+use lunikernel_deflate::GzipWriter;
 pub(crate) use paths::Paths;
 
 /// The entry of a Lunikernel with the paths of its initramfs.
 pub const PATHS: &str = "initramfs.paths.json";
 /// The largest list of paths, in bytes.
-const MAX_PATHS: u64 = 64 << 20;
+pub(crate) const MAX_PATHS: u64 = 64 << 20;
 
 /// How much an overlay may unpack to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +146,7 @@ pub fn read(
     if path.is_dir() {
         folder::read(path, limits, blobs, &mut collector, task.as_ref())?;
     } else {
-        archive::read_file(path, limits, blobs, &mut collector, task.as_ref())?;
+        zip::read_file(path, limits, blobs, &mut collector, task.as_ref())?;
     }
     let content = collector.finish(&label, blobs)?;
     task.finish("");
@@ -165,7 +165,7 @@ pub fn read_zip(
 ) -> Result<Content, OverlayError> {
     let mut collector = Collector::default();
     let silent = &lunikernel_cache::Silent;
-    archive::read_bytes(bytes, label, limits, blobs, &mut collector, silent)?;
+    zip::read_bytes(bytes, label, limits, blobs, &mut collector, silent)?;
     collector.finish(label, blobs)
 }
 

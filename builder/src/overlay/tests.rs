@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use fs_err as fs;
-use lunikernel_cache::artefact::{Boot, Devices, Format, KERNEL, Protocol, seal};
+use lunikernel_cache::artefact::{Boot, KERNEL, Protocol, seal};
 use lunikernel_cache::{Cache, Node, NodeKind, Rootfs, Silent};
 
 use super::*;
@@ -49,23 +49,14 @@ impl Bench {
 
     fn sealed(&self, protocol: Protocol, overlay: Overlay, packed: Option<Digest>) -> Artefact {
         let blobs = self.cache.blobs();
+        let boot = Boot {
+            protocol,
+            cmdline: String::new(),
+            min_memory_mib: 64,
+        };
         let manifest = Manifest {
-            format: Format::V1,
-            name: "base".to_owned(),
-            version: "1".to_owned(),
-            flavour: "debian".to_owned(),
-            arch: "x86_64".to_owned(),
-            boot: Boot {
-                protocol,
-                cmdline: String::new(),
-                min_memory_mib: 64,
-            },
-            devices: Devices::default(),
             overlay,
-            entries: Default::default(),
-            recipe: None,
-            lock: None,
-            inputs: Vec::new(),
+            ..Manifest::new("base", "1", "debian", "x86_64", boot)
         };
         let kernel = blobs.put(b"kernel").unwrap();
         let mut sources = vec![EntrySource::of_blob(blobs, KERNEL, kernel).unwrap()];

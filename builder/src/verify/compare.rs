@@ -12,13 +12,13 @@ use lunikernel_cache::artefact::{
 use lunikernel_cache::regular::open_regular;
 
 mod ar;
-mod archive;
 mod bytes;
 mod content;
 mod cpio;
 mod elf;
 mod found;
 mod json;
+mod members;
 mod packed;
 mod show;
 mod tar;

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use lunikernel_builder::boot::{
-    Accel, AccelChoice, BootError, BootEvent, BootOutcome, Forward, Machine, Options, Start, run,
+    Accel, AccelChoice, BootError, BootEvent, BootOutcome, Entry, Forward, Kernel, Machine,
+    Options, Start, run,
 };
 use lunikernel_builder::recipe::HttpTest;
 use lunikernel_testing::left_out;
@@ -45,11 +46,7 @@ impl Bench {
         options.timeout = Some(Duration::from_secs(240));
         Self {
             machine: Machine {
-                kernel: guest.kernel,
-                start: Start::Linux {
-                    initramfs: Some(guest.initramfs),
-                },
-                cmdline: "console=ttyS0 panic=5".to_owned(),
+                start: linux(guest.kernel, Some(guest.initramfs), "console=ttyS0 panic=5"),
                 min_memory_mib: 256,
                 net: true,
             },
@@ -64,11 +61,18 @@ impl Bench {
     fn with_init(test: &str, script: &str) -> Option<Self> {
         let mut bench = Self::new(test)?;
         let initramfs = guest::with_init(bench.folder.path(), script).unwrap();
-        bench.machine.start = Start::Linux {
+        bench.kernel().entry = Entry::Linux {
             initramfs: Some(initramfs),
         };
         bench.machine.net = false;
         Some(bench)
+    }
+
+    fn kernel(&mut self) -> &mut Kernel {
+        match &mut self.machine.start {
+            Start::Kernel(kernel) => kernel,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn run(&mut self) -> Result<BootOutcome, BootError> {
@@ -85,6 +89,14 @@ impl Bench {
         fs::write(&path, content).unwrap();
         path
     }
+}
+
+fn linux(kernel: PathBuf, initramfs: Option<PathBuf>, cmdline: &str) -> Start {
+    Start::Kernel(Kernel {
+        file: kernel,
+        cmdline: cmdline.to_owned(),
+        entry: Entry::Linux { initramfs },
+    })
 }
 
 /// The processes that a process has started and that are still there.
@@ -177,8 +189,9 @@ fn a_kernel_without_a_root_panics_at_once() {
     let Some(mut bench) = Bench::new("a_kernel_without_a_root_panics_at_once") else {
         return;
     };
-    bench.machine.start = Start::Linux {
-        initramfs: Some(bench.file("empty", b"")),
+    let empty = bench.file("empty", b"");
+    bench.kernel().entry = Entry::Linux {
+        initramfs: Some(empty),
     };
     bench.options.expect = Some("never".to_owned());
     match bench.run() {
@@ -231,18 +244,18 @@ fn what_qemu_refuses_is_passed_on() {
     let Some(mut bench) = Bench::new("what_qemu_refuses_is_passed_on") else {
         return;
     };
-    let kernel = bench.machine.kernel.clone();
-    bench.machine.kernel = bench.file("garbage", &[0x5a; 100]);
+    let kernel = bench.kernel().file.clone();
+    bench.kernel().file = bench.file("garbage", &[0x5a; 100]);
     bench.options.expect = Some("never".to_owned());
     bench.options.timeout = Some(Duration::from_secs(20));
     match bench.run() {
         Err(BootError::Qemu { message, .. }) => assert!(message.contains("kernel"), "{message}"),
         other => panic!("{other:?}"),
     }
-    bench.machine.kernel = PathBuf::from("/nonexistent");
+    bench.kernel().file = PathBuf::from("/nonexistent");
     assert!(matches!(bench.run(), Err(BootError::Qemu { .. })));
 
-    bench.machine.kernel = kernel;
+    bench.kernel().file = kernel;
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let host = taken.local_addr().unwrap().port();
     bench.options.forwards = vec![Forward { host, guest: 80 }];
@@ -264,12 +277,12 @@ fn a_killed_runner_leaves_no_machine() {
         Bench::of(guest, None).run().unwrap();
         return;
     }
-    let Some(bench) = Bench::new(test) else {
+    let Some(mut bench) = Bench::new(test) else {
         return;
     };
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
-        .env(VICTIM, bench.machine.kernel.parent().unwrap())
+        .env(VICTIM, bench.kernel().file.parent().unwrap())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -301,9 +314,7 @@ fn without_qemu_the_package_is_named() {
     let mut options = Options::new(folder.path());
     options.search = Some(folder.path().into());
     let machine = Machine {
-        kernel: PathBuf::from("kernel"),
-        start: Start::Linux { initramfs: None },
-        cmdline: String::new(),
+        start: linux("kernel".into(), None, ""),
         min_memory_mib: 0,
         net: false,
     };
@@ -325,15 +336,12 @@ fn a_command_line_that_would_be_cut_is_refused() {
     fs_err::os::unix::fs::symlink(Path::new("/bin/false"), &program).unwrap();
     let mut options = Options::new(folder.path());
     options.search = Some(folder.path().into());
-    for append in ["x".repeat(2048), "a\nb".to_owned()] {
+    for cmdline in ["x".repeat(2048), "a\nb".to_owned()] {
         let machine = Machine {
-            kernel: PathBuf::from("kernel"),
-            start: Start::Linux { initramfs: None },
-            cmdline: "console=ttyS0".to_owned(),
+            start: linux("kernel".into(), None, &cmdline),
             min_memory_mib: 0,
             net: false,
         };
-        options.append = Some(append);
         assert!(matches!(
             run(&machine, &options, &mut |_| ControlFlow::Continue(())),
             Err(BootError::Value { .. })

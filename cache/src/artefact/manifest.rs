@@ -221,6 +221,25 @@ impl ManifestError {
 }
 
 impl Manifest {
+    /// One of nothing yet: it wants no devices, cannot be overlaid, and has no entries.
+    #[must_use]
+    pub fn new(name: &str, version: &str, flavour: &str, arch: &str, boot: Boot) -> Self {
+        Self {
+            format: Format::V1,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            flavour: flavour.to_owned(),
+            arch: arch.to_owned(),
+            boot,
+            devices: Devices::default(),
+            overlay: Overlay::None {},
+            entries: BTreeMap::new(),
+            recipe: None,
+            lock: None,
+            inputs: Vec::new(),
+        }
+    }
+
     /// Reads a manifest and checks all that can be checked without the zip.
     ///
     /// # Errors

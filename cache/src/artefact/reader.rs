@@ -5,11 +5,8 @@
 //! to find exactly those. What a person needs to know about the common ways to be
 //! wrong is looked at first, for a better message.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
-
-use fs_err::File;
 
 use crate::regular::open_regular;
 
@@ -20,6 +17,7 @@ use super::zip::{CHUNK, EntrySource};
 use super::{INITRAMFS, MANIFEST};
 use crate::digest::{Digest, Hasher, Sha256};
 use crate::progress::Progress;
+use crate::read_at::ReadAt;
 
 mod directory;
 mod verify;
@@ -38,30 +36,6 @@ pub struct Artefact {
     placed: Vec<Placed>,
     manifest: Manifest,
     manifest_sha256: Sha256,
-}
-
-/// Something that is read from any place in it.
-trait ReadAt: Send + Sync + fmt::Debug {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
-}
-
-impl ReadAt for File {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        fs_err::os::unix::fs::FileExt::read_exact_at(self, buffer, at)
-    }
-}
-
-impl ReadAt for Vec<u8> {
-    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        let from = usize::try_from(at).ok().and_then(|at| self.get(at..));
-        match from.and_then(|from| from.get(..buffer.len())) {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
 }
 
 impl Artefact {

@@ -92,6 +92,15 @@ pub fn touch(path: &Path) {
     mark_used(path);
 }
 
+/// The time stamps of everything that is laid out, for utimensat(2).
+#[must_use]
+pub fn times() -> Timestamps {
+    both(Timespec {
+        tv_sec: EPOCH,
+        tv_nsec: 0,
+    })
+}
+
 /// Gives a path its owner, mode and time stamp, in the order in which the next does
 /// not undo the one before.
 fn seal(path: &Path, mode: Option<u32>, owner: Option<u32>) -> io::Result<()> {
@@ -102,10 +111,7 @@ fn seal(path: &Path, mode: Option<u32>, owner: Option<u32>) -> io::Result<()> {
     if let Some(mode) = mode {
         rustix::fs::chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?;
     }
-    let times = both(Timespec {
-        tv_sec: EPOCH,
-        tv_nsec: 0,
-    });
+    let times = times();
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(())
 }

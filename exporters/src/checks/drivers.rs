@@ -1,6 +1,10 @@
 //! Whether a Linux has drivers for the devices that it will find.
 
-use super::{Guest, Severity, Target};
+use std::collections::BTreeSet;
+
+use lunikernel_cache::artefact::Devices;
+
+use super::{Severity, Target};
 
 /// The drivers that a target has devices for, one of which is enough: networks, and disks.
 fn wanted(target: Target) -> Option<[&'static [&'static str]; 2]> {
@@ -27,8 +31,13 @@ fn buses(target: Target, driver: &str) -> &'static [&'static str] {
     }
 }
 
-pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
-    let (Some(drivers), Some([networks, disks])) = (&guest.drivers, wanted(target)) else {
+pub(super) fn check(
+    drivers: &BTreeSet<String>,
+    devices: Devices,
+    target: Target,
+    say: &mut impl FnMut(Severity, String, &str),
+) {
+    let Some([networks, disks]) = wanted(target) else {
         return;
     };
     let has = |name: &str| {
@@ -41,8 +50,8 @@ pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity
     };
     let works = |name: &&str| has(name) && found(name);
     let wanted = [
-        (guest.devices.net, "network", networks),
-        (guest.devices.block, "disk", disks),
+        (devices.net, "network", networks),
+        (devices.block, "disk", disks),
     ];
     let mut virtio = false;
     for (_, what, names) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
@@ -61,7 +70,7 @@ pub(super) fn check(guest: &Guest, target: Target, say: &mut impl FnMut(Severity
             );
         }
     }
-    if target == Target::Gce && guest.devices.net && works(&"virtio_net") && !has("gve") {
+    if target == Target::Gce && devices.net && works(&"virtio_net") && !has("gve") {
         say(
             Severity::Warn,
             "it has no driver for gVNIC (gve), the only network of machines of the third \

@@ -254,3 +254,49 @@ fn each_target_has_its_own_devices_and_console() {
     assert_eq!(found(&hyperv, Target::Azure), []);
     assert_eq!(found(&with(&[], ""), Target::Pxe), []);
 }
+
+#[test]
+fn where_drivers_suffice_more_of_them_change_nothing() {
+    let virtio = ["virtio_net", "virtio_blk", "virtio_pci", "virtio_mmio"];
+    let gce = ["virtio_net", "gve", "virtio_scsi", "nvme", "virtio_pci"];
+    let azure = ["hv_netvsc", "hv_storvsc", "nvme", "hv_vmbus"];
+    let targets: [(Target, &[&str]); 8] = [
+        (Target::Raw, &["nvme"]),
+        (Target::Kvm, &virtio),
+        (Target::Firecracker, &virtio),
+        (Target::CloudHypervisor, &virtio),
+        (Target::Gce, &gce),
+        (Target::Ec2, &["ena", "nvme"]),
+        (Target::Azure, &azure),
+        (Target::Xen, &["xen_netfront", "xen_blkfront"]),
+    ];
+    let (mut enough, mut not) = (0, 0);
+    for (target, names) in targets {
+        for wants in 0..4 {
+            let devices = Devices {
+                net: wants & 1 != 0,
+                block: wants & 2 != 0,
+            };
+            let suffice = |set: u32| {
+                let in_it = |(at, _): &(usize, _)| set & 1 << at != 0;
+                let drivers = names.iter().enumerate().filter(in_it);
+                let drivers = drivers.map(|(_, name)| (*name).to_owned()).collect();
+                drivers_suffice(&drivers, devices, target)
+            };
+            for set in 0..1u32 << names.len() {
+                match suffice(set) {
+                    true => enough += 1,
+                    false => not += 1,
+                }
+                for more in 0..names.len() {
+                    let more = set | 1 << more;
+                    assert!(
+                        !suffice(set) || suffice(more),
+                        "{target:?} {names:?} {set:b} {more:b}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(enough > 100 && not > 100, "{enough} {not}");
+}

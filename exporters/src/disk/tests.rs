@@ -1,3 +1,7 @@
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use rustix::fs::seek;
+
 use super::*;
 
 fn content(byte: u8, len: usize) -> Content {
@@ -84,4 +88,55 @@ fn a_huge_disk_costs_what_its_content_does() {
         disk.used_blocks(4096).unwrap(),
         [(1 << 51) / 4096, MAX_SIZE / 4096 - 1]
     );
+}
+
+#[test]
+fn a_file_is_a_disk_with_its_holes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.raw");
+    // Data at both ends of holes, a hole too short to matter, and one at the end.
+    let mut file = fs_err::File::create(&path).unwrap();
+    let mut bytes = vec![0u8; 9 << 20];
+    for (at, len) in [
+        (0, 5000),
+        (1 << 20, 4096),
+        ((1 << 20) + 20_000, 1),
+        (6 << 20, 3),
+    ] {
+        bytes[at..at + len].fill(at as u8 | 1);
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.write_all(&bytes[at..at + len]).unwrap();
+    }
+    file.set_len(bytes.len() as u64).unwrap();
+    let disk = Disk::of_file(&path).unwrap();
+    assert_eq!(disk.size(), bytes.len() as u64);
+    let mut read = vec![1; bytes.len()];
+    disk.read_at(&mut read, 0).unwrap();
+    assert!(read == bytes);
+    // Every file system of ours tells of holes; on others, all of it may be data.
+    let told = seek(&file, rustix::fs::SeekFrom::Hole(0)) != Ok(bytes.len() as u64);
+    assert_eq!(disk.content_len() < 1 << 20, told);
+    let size = disk.content_len();
+    assert_eq!(data::extents(&file, 0), []);
+    // One that became shorter since has nothing behind its end.
+    file.set_len(2 << 20).unwrap();
+    let shorter = data::extents(&file, bytes.len() as u64);
+    assert!(
+        shorter.iter().all(|extent| extent.end <= 2 << 20),
+        "{shorter:?}"
+    );
+    assert!(shorter.iter().map(|it| it.end - it.start).sum::<u64>() <= size);
+}
+
+#[test]
+fn only_regular_files_are_disks() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = Disk::of_file(folder.path()).unwrap_err();
+    let missing = folder.path().join("missing");
+    assert!(refused.to_string().contains("regular"), "{refused}");
+    let error = Disk::of_file(&missing).unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
+    let empty = folder.path().join("empty");
+    fs_err::write(&empty, b"").unwrap();
+    assert_eq!(Disk::of_file(&empty).unwrap().size(), 0);
 }

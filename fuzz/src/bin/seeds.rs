@@ -6,7 +6,7 @@ use fs_err as fs;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Tree, reapi};
 use lunikernel_fuzz::archives::{
-    ar_of, cpio_member, cpio_of, deb_of, gzip_of, input_archive_of, module_of, tar_of, zip_of,
+    ar_of, cpio_member, cpio_of, deb_of, gzip_of, inputs_tar_of, module_of, tar_of, zip_of,
 };
 use prost::Message as _;
 
@@ -63,7 +63,7 @@ fn main() -> std::io::Result<()> {
     seed("action_cache_entry", "empty", &[])?;
     seed("action_cache_entry", "bad-wire-type", &[0x0f])?;
     archives(&seed)?;
-    input_archives(&seed)?;
+    inputs_tars(&seed)?;
     compared(&seed)?;
     seed(
         "modinfo",
@@ -172,13 +172,13 @@ fn archives(seed: &Seed<'_>) -> std::io::Result<()> {
 }
 
 /// Archives of inputs, of which there is only one way to write each.
-fn input_archives(seed: &Seed<'_>) -> std::io::Result<()> {
+fn inputs_tars(seed: &Seed<'_>) -> std::io::Result<()> {
     let texts = [("recipe.yaml", &b"name: a\n"[..]), ("recipe.lock", b"")];
     let [low, high] = ["0", "f"].map(|digit| format!("sha256/{}", digit.repeat(64)));
-    let with = |more: &[(&str, &[u8])]| input_archive_of(&[&texts[..], more].concat());
+    let with = |more: &[(&str, &[u8])]| inputs_tar_of(&[&texts[..], more].concat());
     let good = with(&[(&low, b"content"), (&high, b"")]);
-    seed("input_archive", "good", &good)?;
-    seed("input_archive", "good-without-inputs", &with(&[]))?;
+    seed("inputs_tar", "good", &good)?;
+    seed("inputs_tar", "good-without-inputs", &with(&[]))?;
     let mut flipped = good.clone();
     if let Some(byte) = flipped.get_mut(520) {
         *byte = 1;
@@ -188,13 +188,13 @@ fn input_archives(seed: &Seed<'_>) -> std::io::Result<()> {
         ("bad-order", with(&[(&high, b""), (&low, b"a")])),
         ("bad-parent", with(&[("../a", b"")])),
         ("bad-name", with(&[("sha256/0", b"")])),
-        ("bad-no-lock", input_archive_of(&texts[..1])),
+        ("bad-no-lock", inputs_tar_of(&texts[..1])),
         ("bad-padding", flipped),
         ("bad-cut-off", good.get(..1500).unwrap_or_default().to_vec()),
         ("bad-more", [&good[..], &[0; 512]].concat()),
         ("bad-tar", tar_of(&[(b'0', "recipe.yaml", "", b"")])),
     ] {
-        seed("input_archive", name, &bytes)?;
+        seed("inputs_tar", name, &bytes)?;
     }
     Ok(())
 }

@@ -5,16 +5,12 @@ use lunikernel_exporters::manifest::ExportManifest;
 use lunikernel_exporters::uki::Uki;
 use lunikernel_exporters::vmlinux;
 
+use super::store::is_canonical;
+
 /// The manifest of an export: an accepted one is canonical.
 pub(crate) fn export_manifest(data: &[u8]) -> bool {
-    let Ok(manifest) = ExportManifest::parse(data) else {
-        return false;
-    };
-    let written = manifest
-        .to_canonical()
-        .expect("what was read can be written");
-    assert_eq!(written, data, "accepted though it is not canonical");
-    true
+    let read = ExportManifest::parse(data);
+    is_canonical(read.map(|manifest| manifest.to_canonical()), data)
 }
 
 /// An EFI stub: what is made of it has kernel and initramfs where it says, and can be read.

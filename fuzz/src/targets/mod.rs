@@ -2,11 +2,11 @@
 
 pub(crate) mod alpine;
 pub(crate) mod apt;
-pub(crate) mod archive;
 pub(crate) mod attest;
 pub(crate) mod compare;
 pub(crate) mod export;
 pub(crate) mod recipe;
 pub(crate) mod store;
 pub(crate) mod unikernel;
+pub(crate) mod unpack;
 pub(crate) mod yocto;

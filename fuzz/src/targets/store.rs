@@ -1,5 +1,6 @@
 //! What the store and the zip hold.
 
+use std::fmt::Debug;
 use std::sync::OnceLock;
 
 use lunikernel_cache::artefact::{Artefact, EntrySource, MANIFEST, Manifest, seal};
@@ -76,12 +77,16 @@ pub(super) fn scratch_cache() -> &'static Cache {
 
 /// The manifest: an accepted one is its own canonical form.
 pub(crate) fn manifest(data: &[u8]) -> bool {
-    let Ok(manifest) = Manifest::parse(data) else {
+    let read = Manifest::parse(data);
+    is_canonical(read.map(|manifest| manifest.to_canonical()), data)
+}
+
+/// Whether `data` could be read; what is written again of it has to be the same.
+pub(super) fn is_canonical<E: Debug>(written: Result<Result<Vec<u8>, E>, E>, data: &[u8]) -> bool {
+    let Ok(written) = written else {
         return false;
     };
-    let written = manifest
-        .to_canonical()
-        .expect("what was read can be written");
+    let written = written.expect("what was read can be written");
     assert_eq!(written, data, "accepted though it is not canonical");
     true
 }

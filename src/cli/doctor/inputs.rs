@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lunikernel_builder::archive::is_archive;
 use lunikernel_builder::fetch::{FetchOptions, Fetcher};
+use lunikernel_builder::inputs_tar::is_inputs_tar;
 use lunikernel_builder::source::deb::AptConfig;
 use url::Url;
 
@@ -100,7 +100,7 @@ pub(super) fn mirrors(context: &Context) -> Vec<Finding> {
     mirrors
         .iter()
         .map(|mirror| match mirror.to_file_path() {
-            Ok(file) if mirror.scheme() == "file" && is_archive(&file) => {
+            Ok(file) if mirror.scheme() == "file" && is_inputs_tar(&file) => {
                 Finding::works(what, format!("{} is there", file.display()))
             }
             Ok(folder) if mirror.scheme() == "file" => match fs_err::read_dir(&folder) {

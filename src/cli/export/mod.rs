@@ -1,6 +1,7 @@
 //! `luni export`: a Lunikernel as a disk or image that clouds and hypervisors boot.
 
 mod arguments;
+mod disc;
 mod findings;
 mod guest;
 mod pieces;
@@ -13,19 +14,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fs_err as fs;
-use lunikernel_cache::artefact::Artefact;
 use lunikernel_exporters::checks::Firmware;
 use lunikernel_exporters::export::{Export, Format};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
 
 use super::Context;
+use super::cmdline::CmdlineArgs;
 use super::output;
 use super::verify;
 use crate::exit::Exit;
 use crate::failure::Failure;
 pub(super) use arguments::FormatArg;
 use arguments::{FirmwareArg, size};
+pub(super) use disc::disc;
 pub(super) use rounds::{export_round, prepare};
 
 /// Make a disk that clouds and hypervisors boot.
@@ -62,13 +64,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHICH")]
     firmware: Option<FirmwareArg>,
 
-    /// The kernel's command line [default: that of the Lunikernel]
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    cmdline: Option<String>,
-
-    /// More for the kernel's command line
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    append: Option<String>,
+    #[command(flatten)]
+    cmdline: CmdlineArgs,
 
     /// Compress the qcow2 image
     #[arg(long)]
@@ -94,8 +91,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         true => args.firmware.map(|it| it.0),
         false => Some(Firmware::Uefi),
     };
-    let system = system::of(&artefact, &args.cmdline(&artefact), firmware)?;
-    let guest = guest::of(&artefact, &system)?;
+    let system = system::of(&artefact, &args.cmdline.of(&artefact), firmware)?;
+    let guest = guest::of(&artefact, &system, &formats)?;
     let found = findings::of(&guest, &formats, system.firmware());
     findings::tell(&found, &artefact, args.force, context)?;
 
@@ -135,15 +132,4 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     context.say(&text::summary(&exported, &args.output));
     Ok(Exit::Ok)
-}
-
-impl Args {
-    fn cmdline(&self, artefact: &Artefact) -> String {
-        let own = &artefact.manifest().boot.cmdline;
-        let base = self.cmdline.as_ref().unwrap_or(own);
-        match &self.append {
-            Some(more) => format!("{base} {more}"),
-            None => base.clone(),
-        }
-    }
 }

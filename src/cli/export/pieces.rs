@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use fs_err as fs;
-use lunikernel_builder::build::Builder;
+use lunikernel_builder::build::{BuildError, Builder};
+use lunikernel_builder::fetch::FetchError;
 use lunikernel_builder::lock::{LockedRecipe, LockedSource};
 use lunikernel_builder::recipe::{FILE_NAME, Recipe};
 use lunikernel_builder::sandbox::Surroundings;
@@ -82,8 +83,8 @@ pub(super) fn load(cache: &Cache, context: &Context) -> Result<Loaders, Failure>
 
 /// Gets what the boot loaders are made of.
 pub(super) async fn fetch(builder: &Builder) -> Result<(), Failure> {
-    builder.fetch(&locked(&builder.cache)?).await?;
-    Ok(())
+    let fetched = builder.fetch(&locked(&builder.cache)?).await;
+    fetched.map(|_| ()).map_err(not_had)
 }
 
 /// Copies what the boot loaders are made of into another cache, and hashes it on the way.
@@ -100,7 +101,8 @@ pub(super) async fn make(builder: &Builder) -> Result<Loaders, Failure> {
     let locked = locked(cache)?;
     let origins = [&BOOT_IMG, &CORE_IMG, &ELTORITO_IMG, &STUB];
     let references = origins.map(|it| [it.reference, it.notice.reference]);
-    let parts = builder.parts(&locked, references.as_flattened()).await?;
+    let parts = builder.parts(&locked, references.as_flattened()).await;
+    let parts = parts.map_err(not_had)?;
     let read = |reference: &str| match parts.get(reference) {
         Some(digest) => cache.blobs().read(digest),
         // Every reference asked for has a digest.
@@ -129,6 +131,20 @@ pub(super) async fn make(builder: &Builder) -> Result<Loaders, Failure> {
         eltorito_img: piece(&ELTORITO_IMG)?,
         stub: piece(&STUB)?,
     })
+}
+
+/// Tells what `error` is about: nothing that the user named.
+fn not_had(error: BuildError) -> Failure {
+    let offline = matches!(error, BuildError::Fetch(FetchError::Offline(_)));
+    let failure = Failure::from(error)
+        .behind("could not get the boot loaders that start it, GRUB and systemd's stub");
+    match offline {
+        true => failure.with_hint(
+            "do this once without `--offline`, and they stay in the cache; or name a mirror on \
+             disk that has them with `--mirror file:///FOLDER`",
+        ),
+        false => failure,
+    }
 }
 
 /// The recipe and its lock, which are read from files as any others.

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err as fs;
 use fs_err::File;
-use lunikernel_builder::boot::{Machine, Module, Start, Tender, TenderKind};
+use lunikernel_builder::boot::{self, Entry, Kernel, Machine, Module, Start, Tender, TenderKind};
 use lunikernel_builder::overlay::BLOCK;
 use lunikernel_builder::unikernel::solo5::{self, DeviceKind};
 use lunikernel_builder::unikernel::{KernelFlaw, Modules, multiboot};
@@ -15,12 +16,22 @@ use lunikernel_cache::artefact::{
 };
 
 use super::Args;
+use crate::cli::{Context, export};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Writes what is booted into `folder`; its bytes are checked on the way.
-pub(super) fn unpack(artefact: &Artefact, args: &Args, folder: &Path) -> Result<Machine, Failure> {
-    let zip = Zip { artefact, folder };
+pub(super) fn unpack(
+    artefact: &Arc<Artefact>,
+    args: &Args,
+    folder: &Path,
+    context: &Context,
+) -> Result<Machine, Failure> {
+    let zip = Zip {
+        artefact,
+        folder,
+        cmdline: args.cmdline.of(artefact),
+    };
     let manifest = artefact.manifest();
     let protocol = manifest.boot.protocol;
     if !args.attach.is_empty() && !is_solo5(protocol) {
@@ -31,19 +42,15 @@ pub(super) fn unpack(artefact: &Artefact, args: &Args, folder: &Path) -> Result<
         return Err(zip.refused("it is run by no tender", None));
     }
     let start = match protocol {
-        Protocol::Linux => Start::Linux {
+        Protocol::Linux => Start::Kernel(zip.kernel(Entry::Linux {
             initramfs: Some(zip.entry(INITRAMFS)?),
-        },
-        Protocol::Multiboot | Protocol::XenPvh => zip.kernel()?,
-        Protocol::Multiboot2 => {
-            return Err(zip.refused(
-                "it starts by multiboot 2, and QEMU starts no such kernel itself",
-                Some("boot it from a disk by a boot loader that does: GRUB, for example"),
-            ));
-        }
-        Protocol::Solo5Virtio => zip.solo5_virtio(args)?,
-        Protocol::Solo5Hvt => zip.tender(TenderKind::Hvt, args)?,
-        Protocol::Solo5Spt => zip.tender(TenderKind::Spt, args)?,
+        })?),
+        Protocol::Multiboot => Start::Kernel(zip.completed(zip.modules()?)?),
+        Protocol::XenPvh => Start::Kernel(zip.kernel(zip.pvh()?)?),
+        Protocol::Solo5Virtio => Start::Kernel(zip.completed(zip.solo5_virtio(args)?)?),
+        Protocol::Multiboot2 => Start::Disc(zip.disc(context)?),
+        Protocol::Solo5Hvt => Start::Tender(zip.tender(TenderKind::Hvt, args)?),
+        Protocol::Solo5Spt => Start::Tender(zip.tender(TenderKind::Spt, args)?),
         Protocol::Solo5Muen => {
             return Err(zip.refused(
                 "it is a subject of a system made with Muen, and nothing else starts it",
@@ -51,14 +58,8 @@ pub(super) fn unpack(artefact: &Artefact, args: &Args, folder: &Path) -> Result<
             ));
         }
     };
-    let kernel = zip.entry(KERNEL)?;
-    if matches!(protocol, Protocol::Multiboot | Protocol::Solo5Virtio) {
-        zip.complete(&kernel)?;
-    }
     Ok(Machine {
-        kernel,
         start,
-        cmdline: manifest.boot.cmdline.clone(),
         min_memory_mib: manifest.boot.min_memory_mib,
         net: manifest.devices.net,
     })
@@ -73,8 +74,10 @@ fn is_solo5(protocol: Protocol) -> bool {
 
 /// A Lunikernel, and where its entries are written to.
 struct Zip<'a> {
-    artefact: &'a Artefact,
+    artefact: &'a Arc<Artefact>,
     folder: &'a Path,
+    /// The command line that its kernel gets.
+    cmdline: String,
 }
 
 /// What a unikernel's devices are here.
@@ -85,43 +88,74 @@ struct Attached {
 }
 
 impl Zip<'_> {
-    /// A kernel that QEMU loads, and its modules.
-    fn kernel(&self) -> Result<Start, Failure> {
-        let list = Modules::of(self.artefact)?;
-        if self.artefact.manifest().boot.protocol == Protocol::XenPvh {
-            if self.kernel_flaw(solo5::read)?.is_ok() {
-                return Err(self.refused(
-                    "it was built for Xen, whose calls it prints with, and QEMU has none",
-                    Some("run it under Xen, or build it for the virtio target"),
-                ));
-            }
-            if list.modules.len() > 1 {
-                let why = "it takes several modules, and QEMU gives a PVH kernel just one";
-                return Err(self.refused(why, None));
-            }
+    /// Its kernel, which QEMU loads and enters by `entry`.
+    fn kernel(&self, entry: Entry) -> Result<Kernel, Failure> {
+        Ok(Kernel {
+            file: self.entry(KERNEL)?,
+            cmdline: self.cmdline.clone(),
+            entry,
+        })
+    }
+
+    /// The same with the zeros that its multiboot header counts on.
+    fn completed(&self, entry: Entry) -> Result<Kernel, Failure> {
+        let kernel = self.kernel(entry)?;
+        let bytes = fs::read(&kernel.file).map_err(unpacking)?;
+        match multiboot::read(&bytes) {
+            Ok(Some(image)) if image.missing > 0 => fs::OpenOptions::new()
+                .write(true)
+                .open(&kernel.file)
+                .and_then(|file| file.set_len(image.size))
+                .map_err(unpacking)?,
+            Ok(_) => {}
+            Err(flaw) => return Err(self.refused(&flaw.to_string(), flaw.hint().as_deref())),
         }
-        let modules = list.modules.into_iter().map(|module| {
+        Ok(kernel)
+    }
+
+    fn modules(&self) -> Result<Entry, Failure> {
+        let modules = Modules::of(self.artefact)?.modules.into_iter();
+        let modules = modules.map(|module| {
             Ok(Module {
                 file: self.entry(&module.entry)?,
                 cmdline: module.cmdline,
             })
         });
-        Ok(Start::Kernel {
-            modules: modules.collect::<Result<_, Failure>>()?,
-        })
+        Ok(Entry::Modules(modules.collect::<Result<_, Failure>>()?))
     }
 
-    fn solo5_virtio(&self, args: &Args) -> Result<Start, Failure> {
+    fn pvh(&self) -> Result<Entry, Failure> {
+        if self.kernel_flaw(solo5::read)?.is_ok() {
+            return Err(self.refused(
+                "it was built for Xen, whose calls it prints with, and QEMU has none",
+                Some("run it under Xen, or build it for the virtio target"),
+            ));
+        }
+        if Modules::of(self.artefact)?.modules.len() > 1 {
+            let why = "it takes several modules, and QEMU gives a PVH kernel just one";
+            return Err(self.refused(why, None));
+        }
+        self.modules()
+    }
+
+    /// A disc that starts it.
+    fn disc(&self, context: &Context) -> Result<PathBuf, Failure> {
+        // Nothing is fetched for a boot that cannot be.
+        boot::find_qemu()?;
+        export::disc(self.artefact, &self.cmdline, self.folder, context)
+    }
+
+    fn solo5_virtio(&self, args: &Args) -> Result<Entry, Failure> {
         let mut attached = self.attached(args, false)?;
         if attached.disks.len() > 1 {
             return Err(self.refused("it wants several disks, and virtio has one", None));
         }
-        Ok(Start::Solo5Virtio {
+        Ok(Entry::Solo5Virtio {
             disk: attached.disks.pop().map(|(_, file)| file),
         })
     }
 
-    fn tender(&self, kind: TenderKind, args: &Args) -> Result<Start, Failure> {
+    fn tender(&self, kind: TenderKind, args: &Args) -> Result<Tender, Failure> {
         if !args.net.is_empty() {
             return Err(self.refused(
                 "a tender forwards no ports",
@@ -129,15 +163,17 @@ impl Zip<'_> {
             ));
         }
         let attached = self.attached(args, true)?;
-        Ok(Start::Tender(Tender {
+        Ok(Tender {
             kind,
+            kernel: self.entry(KERNEL)?,
+            cmdline: self.cmdline.clone(),
             program: match args.own_tender {
                 true => Some(self.own_tender()?),
                 false => args.tender.clone(),
             },
             disks: attached.disks,
             nets: attached.nets,
-        }))
+        })
     }
 
     /// What the devices are that the unikernel names. A network that QEMU makes needs
@@ -199,20 +235,6 @@ impl Zip<'_> {
     ) -> Result<Result<T, KernelFlaw>, Failure> {
         let bytes = fs::read(self.entry(KERNEL)?).map_err(unpacking)?;
         Ok(read(&bytes))
-    }
-
-    /// Adds the zeros to `kernel` that its multiboot header counts on.
-    fn complete(&self, kernel: &Path) -> Result<(), Failure> {
-        let bytes = fs::read(kernel).map_err(unpacking)?;
-        match multiboot::read(&bytes) {
-            Ok(Some(image)) if image.missing > 0 => fs::OpenOptions::new()
-                .write(true)
-                .open(kernel)
-                .and_then(|file| file.set_len(image.size))
-                .map_err(|error| unpacking(error).into()),
-            Ok(_) => Ok(()),
-            Err(flaw) => Err(self.refused(&flaw.to_string(), flaw.hint().as_deref())),
-        }
     }
 
     /// The tender that is in the Lunikernel, ready to be run.

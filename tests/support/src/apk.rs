@@ -142,6 +142,8 @@ pub struct Apk {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// What it was built from, by name; empty where it does not say so.
+    pub origin: String,
     /// What it needs.
     pub depends: Vec<String>,
     /// What it provides.
@@ -181,8 +183,16 @@ impl Apk {
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
+            origin: name.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// The same, built together with others from what has that name.
+    #[must_use]
+    pub fn origin(mut self, origin: &str) -> Self {
+        origin.clone_into(&mut self.origin);
+        self
     }
 
     /// The same, needing these.
@@ -259,7 +269,10 @@ impl Apk {
             self.name, self.version
         );
         info.push_str("pkgdesc = a test\nurl = https://example.org\nsize = 4096\narch = x86_64\n");
-        info.push_str("origin = test\nlicense = MIT\n");
+        if !self.origin.is_empty() {
+            let _ = writeln!(info, "origin = {}", self.origin);
+        }
+        info.push_str("license = MIT\n");
         for word in &self.depends {
             let _ = writeln!(info, "depend = {word}");
         }

@@ -19,6 +19,7 @@ pub struct Installed {
 struct Entry {
     name: String,
     version: String,
+    origin: String,
     replaces: Vec<String>,
     replaces_priority: u64,
     /// Its lines up to the first folder.
@@ -58,6 +59,8 @@ pub struct ParseError {
 pub(super) struct Owner {
     pub(super) name: String,
     pub(super) version: String,
+    /// What it was built from, together with others; empty where that is not known.
+    pub(super) origin: String,
     pub(super) replaces: Vec<String>,
     pub(super) priority: u64,
 }
@@ -88,6 +91,7 @@ impl Installed {
             let entry = current.get_or_insert_with(|| Entry {
                 name: String::new(),
                 version: String::new(),
+                origin: String::new(),
                 replaces: Vec::new(),
                 replaces_priority: 0,
                 head: String::new(),
@@ -123,6 +127,7 @@ impl Installed {
                     match letter {
                         "P" => value.clone_into(&mut entry.name),
                         "V" => value.clone_into(&mut entry.version),
+                        "o" => value.clone_into(&mut entry.origin),
                         "r" => entry.replaces = words(value),
                         "q" => {
                             entry.replaces_priority =
@@ -192,11 +197,12 @@ impl Installed {
         })
     }
 
-    /// What a package may replace.
+    /// The package with that number, as the owner of its files.
     pub(super) fn owner(&self, number: usize) -> Option<Owner> {
         self.entries.get(number).map(|entry| Owner {
             name: entry.name.clone(),
             version: entry.version.clone(),
+            origin: entry.origin.clone(),
             replaces: entry.replaces.clone(),
             priority: entry.replaces_priority,
         })
@@ -245,6 +251,7 @@ impl Installed {
         self.entries.push(Entry {
             name: package.info.name.clone(),
             version: package.info.version.clone(),
+            origin: package.info.origin.clone(),
             replaces: package.info.replaces.clone(),
             replaces_priority: package.info.replaces_priority,
             head: head(package, size),

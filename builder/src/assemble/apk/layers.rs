@@ -63,7 +63,8 @@ pub struct Layers<'a> {
 ///
 /// A file that several packages have must be the same in all, or one of them must say
 /// that it replaces the other's (`replaces`); where both do, `replaces_priority` decides,
-/// and where that is the same the one that comes later.
+/// and where that is the same the one that comes later. Where neither does, packages of
+/// one `origin` may still write over each other's files, so that the later one has them.
 ///
 /// # Errors
 /// [`LayerError`], naming both packages.
@@ -102,6 +103,7 @@ fn lay(
     let own = Owner {
         name: package.info.name.clone(),
         version: package.info.version.clone(),
+        origin: package.info.origin.clone(),
         replaces: package.info.replaces.clone(),
         priority: package.info.replaces_priority,
     };
@@ -179,8 +181,9 @@ fn who(other: &Owner, own: &Owner) -> Option<Stays> {
             .any(|word| names(word, &of.name, &of.version))
             .then_some(one.priority)
     };
+    let built_together = !own.origin.is_empty() && own.origin == other.origin;
     match (may(other, own), may(own, other)) {
-        (None, None) => None,
+        (None, None) => built_together.then_some(Stays::Own),
         (Some(theirs), ours) if ours.is_none_or(|ours| theirs > ours) => Some(Stays::Other),
         _ => Some(Stays::Own),
     }

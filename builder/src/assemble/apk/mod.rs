@@ -28,7 +28,8 @@ pub use layers::{LayerError, Layers, merge};
 pub use member::{Signature, SignatureHash};
 use member::{Watch, Watched};
 
-use super::tarball::{self, Keep, KeepError, Limits, TarError};
+use super::member::{Keep, KeepError, Limits, MemberError, store};
+use super::tarball::{self, TarError};
 
 /// An unpacked package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,7 +272,7 @@ pub fn unpack_apk(
         &head,
         &mut file,
         digest.size,
-        &mut |content, size| tarball::store(blobs, content, size),
+        &mut |content, size| store(blobs, content, size),
     )?;
     Ok(Package {
         checksum: expected.checksum,
@@ -327,7 +328,7 @@ fn read_data<R: BufRead>(
             file.drain().map_err(failed)?;
             head.check_data(package, file.watch(Watch::Nothing))?;
             return Err(match source {
-                TarError::Cache(error) => error.into(),
+                TarError::Member(MemberError::Cache(error)) => error.into(),
                 source => ApkError::Archive {
                     package: package.to_owned(),
                     part: "the data",

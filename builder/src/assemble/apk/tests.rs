@@ -108,7 +108,7 @@ fn the_database_says_what_apk_would() {
     let text = layers.installed.render();
     let text = text.strip_prefix(base).unwrap();
     let expected = format!(
-        "C:{}\nP:hello\nV:1.0-r0\nA:x86_64\nS:1234\nI:4096\nT:a test\nU:https://example.org\nL:MIT\no:test\nD:libgreet\np:cmd:hello=1.0-r0\nr:old<2\nF:etc\nR:secret\na:0:0:600\nZ:{}\nF:usr\nF:usr/bin\nR:hello\na:0:0:755\nZ:{}\nR:hi\na:0:0:777\nZ:{}\nF:var\nF:var/spool\nM:0:0:1777\n\n",
+        "C:{}\nP:hello\nV:1.0-r0\nA:x86_64\nS:1234\nI:4096\nT:a test\nU:https://example.org\nL:MIT\no:hello\nD:libgreet\np:cmd:hello=1.0-r0\nr:old<2\nF:etc\nR:secret\na:0:0:600\nZ:{}\nF:usr\nF:usr/bin\nR:hello\na:0:0:755\nZ:{}\nR:hi\na:0:0:777\nZ:{}\nF:var\nF:var/spool\nM:0:0:1777\n\n",
         package.checksum,
         Checksum::of(b"secret"),
         Checksum::of(b"hi"),
@@ -216,6 +216,79 @@ fn who_replaces_whose_files_is_for_packages_to_say() {
         )
         .is_ok()
     );
+}
+
+#[test]
+fn packages_of_one_origin_write_over_each_other() {
+    let (_folder, cache) = store();
+    let blobs = cache.blobs();
+    let whole = |name: &str, needs: &str| {
+        let apk = Apk::new(name, "1").depends(needs).origin("both");
+        apk.file("etc/file", 0o644, name).file(name, 0o644, name)
+    };
+    let laid = |base: &str, packages: [&Apk; 2]| {
+        let packages = packages.map(|apk| package(blobs, apk));
+        let packages = [(&packages[0], 1), (&packages[1], 1)];
+        let mut root = Rootfs::new();
+        let mut installed = Installed::default();
+        if !base.is_empty() {
+            installed = Installed::parse(base).unwrap();
+            root.insert("etc", Node::folder(0o755)).unwrap();
+            let old = blobs.put(b"old").unwrap();
+            root.insert("etc/file", Node::file(0o644, old)).unwrap();
+        }
+        let layers = merge(root, installed, &packages)?;
+        let names: Vec<&str> = layers.installed.names().collect();
+        let owners: Vec<&str> = (layers.installed.files())
+            .filter(|(path, _)| path == "etc/file")
+            .map(|(_, number)| names[number])
+            .collect();
+        let content = content(&layers.root, blobs, "etc/file");
+        // The others of its files stay with each.
+        let files = layers.installed.files().count();
+        Ok::<_, LayerError>((content, owners.join(" "), files))
+    };
+    let has = |name: &str| (name.to_owned(), name.to_owned(), 3);
+
+    // Who is installed later has it, in whichever order they are named.
+    for (one, two, expected) in [
+        (whole("one", ""), whole("two", ""), "two"),
+        (whole("one", "two"), whole("two", ""), "one"),
+        // What is said by `replaces` goes before.
+        (
+            whole("one", "").line("replaces = two"),
+            whole("two", ""),
+            "one",
+        ),
+        (
+            whole("one", ""),
+            whole("two", "").line("replaces = one"),
+            "two",
+        ),
+        (
+            whole("one", "two"),
+            whole("two", "").line("replaces = one"),
+            "two",
+        ),
+    ] {
+        assert_eq!(laid("", [&one, &two]).unwrap(), has(expected));
+        assert_eq!(laid("", [&two, &one]).unwrap(), has(expected));
+    }
+    // An origin that is not known is nobody's, and two that differ are two.
+    for other in ["", "another"] {
+        let one = whole("one", "").origin(other);
+        for two in [whole("two", ""), whole("two", "").origin("")] {
+            assert!(laid("", [&one, &two]).is_err(), "{other}");
+        }
+    }
+    // What the base has installed is of an origin, too.
+    let (one, two) = (whole("one", ""), whole("two", ""));
+    let base = |origin: &str| format!("P:old\nV:1\n{origin}F:etc\nR:file\n");
+    assert_eq!(laid(&base("o:both\n"), [&one, &two]).unwrap(), has("two"));
+    for origin in ["", "o:another\n"] {
+        let error = laid(&base(origin), [&one, &two]).unwrap_err().to_string();
+        assert!(error.contains("in the package old"), "{error}");
+    }
 }
 
 #[test]

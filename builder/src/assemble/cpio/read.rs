@@ -7,7 +7,7 @@ use lunikernel_cache::{Digest, HashingReader};
 
 use super::{HEADER_SIZE, MAGIC, PATH_MAX, TRAILER, file_type, padding};
 use crate::assemble::codec::gunzip;
-use crate::assemble::tarball::check_path;
+use crate::assemble::member::check_path;
 
 /// How many members one initramfs may have.
 const MAX_MEMBERS: u64 = 1 << 20;

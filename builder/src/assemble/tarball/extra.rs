@@ -5,7 +5,7 @@ use std::io::Read;
 
 use tar::{Entry, EntryType};
 
-use super::{TarError, refused};
+use crate::assemble::member::{MemberError, refused};
 
 /// The largest extra header: room for every attribute that Linux would store.
 const MAX_EXTRA: u64 = 1 << 20;
@@ -24,7 +24,7 @@ impl Extra {
     }
 
     /// Takes in `entry` where it is an extra header; false where it is a member.
-    pub(super) fn take<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<bool, TarError> {
+    pub(super) fn take<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<bool, MemberError> {
         let kind = entry.header().entry_type();
         let label = match kind {
             EntryType::GNULongName => "a GNU long name",
@@ -43,7 +43,7 @@ impl Extra {
         let mut bytes = Vec::new();
         entry
             .read_to_end(&mut bytes)
-            .map_err(|source| TarError::Content {
+            .map_err(|source| MemberError::Content {
                 member: label.to_owned(),
                 source,
             })?;
@@ -74,7 +74,7 @@ impl Extra {
     }
 }
 
-fn set_once(slot: &mut Option<Vec<u8>>, value: Vec<u8>, label: &str) -> Result<(), TarError> {
+fn set_once(slot: &mut Option<Vec<u8>>, value: Vec<u8>, label: &str) -> Result<(), MemberError> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(refused(label, "there are two for one member")),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use lunikernel_cache::checkout::MOUNT_POINTS;
+use lunikernel_cache::rootfs::join;
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{BlobStore, CacheError, Digest, Node, NodeKind, Rootfs, Tree};
 
@@ -238,14 +239,6 @@ impl Changes<'_> {
             // As above.
             let _ = self.root.insert(path, node);
         }
-    }
-}
-
-fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{folder}/{name}")
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 
 use super::container::Container;
 use super::{Docker, EngineTrouble};
-use crate::assemble::tarball::{self, Limits, TarError};
+use crate::assemble::member::{Limits, MemberError};
+use crate::assemble::tarball::{self, TarError};
 use crate::sandbox::job::Job;
 use crate::sandbox::native::contained::Found;
 use crate::sandbox::native::outputs::record;
@@ -131,8 +132,10 @@ async fn fetch(
     };
     let root = match unpacked {
         Ok(Ok(root)) => root,
-        Ok(Err(TarError::Cache(error))) => return Err(error.into()),
-        Ok(Err(error @ TarError::Archive { .. } | error @ TarError::Content { .. })) => {
+        Ok(Err(TarError::Member(MemberError::Cache(error)))) => return Err(error.into()),
+        Ok(Err(
+            error @ (TarError::Archive { .. } | TarError::Member(MemberError::Content { .. })),
+        )) => {
             let trouble = EngineTrouble::Wrong(format!("what it sent is no archive: {error}"));
             return Err(trouble.at(attempted(), docker.address()));
         }

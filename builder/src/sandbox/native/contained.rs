@@ -18,7 +18,7 @@ use fs_err::File;
 use lunikernel_cache::checkout::{self, CaptureError, OutputBounds};
 use lunikernel_cache::tree::Entry;
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
 
@@ -191,14 +191,7 @@ fn has_network() -> io::Result<bool> {
 /// every sandbox.
 fn prepare(start: &Start) -> io::Result<()> {
     fs::remove_dir_all(FOLDER)?;
-    let time = Timespec {
-        tv_sec: checkout::EPOCH,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
+    let times = checkout::times();
     for (path, mode) in &start.folders {
         fs::set_permissions(path, PermissionsExt::from_mode(*mode))?;
         rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())?;

@@ -17,7 +17,7 @@ use lunikernel_cache::checkout::{self, Order};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Cache, Digest, Scratch, Tree, reapi, remove};
 use prost::Message as _;
-use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{CWD, XattrFlags};
 
 use super::launch::hand_over;
 use super::owner::Owner;
@@ -408,15 +408,7 @@ pub(super) fn finish(path: &Path, mode: u32, owner: &Owner) -> std::io::Result<(
     let folder = File::open(path)?;
     hand_over(folder.file().as_fd(), owner)?;
     folder.set_permissions(PermissionsExt::from_mode(mode))?;
-    let time = Timespec {
-        tv_sec: checkout::EPOCH,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    Ok(rustix::fs::futimens(folder.file(), &times)?)
+    Ok(rustix::fs::futimens(folder.file(), &checkout::times())?)
 }
 
 fn give_all(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {

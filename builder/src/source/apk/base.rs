@@ -11,7 +11,8 @@ use super::index::{self, Package};
 use super::keys::Keys;
 use crate::assemble::apk::Installed;
 use crate::assemble::codec::Codec;
-use crate::assemble::tarball::{self, Keep, KeepError, Limits};
+use crate::assemble::member::{Keep, KeepError, Limits};
+use crate::assemble::tarball;
 
 /// Where apk keeps its database below the root.
 pub(crate) const DATABASE: &str = "lib/apk/db";

@@ -5,12 +5,12 @@ use std::path::Path;
 use lunikernel_cache::Digest;
 use url::Url;
 
-use super::archive::{self, MAX_SIZE};
 use super::base::{self, Base};
 use super::error::ApkSourceError;
 use super::keys::Keys;
 use super::rollback::{self, Before};
 use super::rules::{self, Catalogue};
+use super::signed_index::{self, MAX_SIZE};
 use super::solve::{Request, solve};
 use super::{VouchedIndex, below};
 use crate::assemble::apk::Checksum;
@@ -90,7 +90,7 @@ pub async fn choose(fetcher: &Fetcher, asked: Asked<'_>) -> Result<Choice, ApkSo
                 source: Box::new(source),
             })?;
         let index =
-            archive::read(&bytes, &keys, number).map_err(|source| ApkSourceError::Index {
+            signed_index::read(&bytes, &keys, number).map_err(|source| ApkSourceError::Index {
                 url: Box::new(url),
                 source,
             })?;

@@ -2,8 +2,8 @@
 
 use url::Url;
 
-use super::archive::ArchiveError;
 use super::keys::SignatureError;
+use super::signed_index::SignedIndexError;
 use crate::assemble::apk::ApkError;
 use crate::assemble::tarball::TarError;
 use crate::fetch::FetchError;
@@ -72,7 +72,7 @@ pub enum ApkSourceError {
         url: Box<Url>,
         /// Why.
         #[source]
-        source: ArchiveError,
+        source: SignedIndexError,
     },
     /// A package cannot be had.
     #[error("could not get the package {package}{}", because(why))]
@@ -208,7 +208,7 @@ impl ApkSourceError {
                  the recipe and name it in `keys`"
             }
             Self::Index {
-                source: ArchiveError::Signature(SignatureError::Untrusted { .. }),
+                source: SignedIndexError::Signature(SignatureError::Untrusted { .. }),
                 ..
             }
             | Self::Signature {
@@ -219,7 +219,7 @@ impl ApkSourceError {
                  beside the recipe under that name, and name it in `keys`"
             }
             Self::Index {
-                source: ArchiveError::Signature(_),
+                source: SignedIndexError::Signature(_),
                 ..
             }
             | Self::Signature { .. } => {

@@ -66,8 +66,8 @@ pub fn versions(bytes: &[u8]) -> bool {
 
 /// Reads an index as it is served, trusting no key: nothing can be accepted.
 #[must_use]
-pub fn archive(bytes: &[u8]) -> bool {
-    super::archive::read(bytes, &Keys::default(), 0).is_ok()
+pub fn signed_index(bytes: &[u8]) -> bool {
+    super::signed_index::read(bytes, &Keys::default(), 0).is_ok()
 }
 
 /// Reads a key.

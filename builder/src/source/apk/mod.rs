@@ -6,7 +6,6 @@
 //! package that is chosen is fetched, held to that and to its own signature, and pinned by
 //! its SHA-256.
 
-mod archive;
 mod base;
 mod choose;
 mod dependency;
@@ -19,6 +18,7 @@ mod pin;
 mod pin_tests;
 mod rollback;
 mod rules;
+mod signed_index;
 mod solve;
 #[cfg(test)]
 mod test_repository;
@@ -30,7 +30,6 @@ use lunikernel_cache::{Digest, Sha256};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use archive::ArchiveError;
 pub(crate) use base::DATABASE;
 pub use choose::{Asked, Choice, choose};
 pub use error::ApkSourceError;
@@ -38,6 +37,7 @@ pub use index::IndexError;
 pub use keys::{Keys, SignatureError, Voucher};
 pub use pin::pin;
 pub use rollback::Before;
+pub use signed_index::SignedIndexError;
 pub use version::Version;
 
 use crate::assemble::apk::Checksum;

@@ -1,8 +1,8 @@
 //! The members of an `ar` archive: a static library or a Debian package (ar(5)), with
 //! the long names of GNU's and BSD's tools.
 
-use super::archive::{Broken, Member, Members, name_of};
 use super::content::Content;
+use super::members::{Broken, Member, Members, name_of};
 
 const MAGIC: u64 = 8;
 const HEADER: usize = 60;

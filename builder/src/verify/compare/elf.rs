@@ -204,7 +204,7 @@ fn sections(
 }
 
 fn name<'a>(section: &impl ObjectSection<'a>, side: Side) -> Result<String, Flaw> {
-    let name = section.name_bytes().map(super::archive::name_of);
+    let name = section.name_bytes().map(super::members::name_of);
     name.map_err(|error| Flaw::Broken(None, side, error.to_string()))
 }
 
@@ -285,7 +285,7 @@ fn symbol(file: &File<'_>, index: SectionIndex, address: u64) -> Option<Symbol> 
             .max_by_key(|it| (it.address(), it.size() > 0))
     };
     let symbol = nearest(false).or_else(|| nearest(true))?;
-    let name = super::archive::name_of(symbol.name_bytes().ok()?);
+    let name = super::members::name_of(symbol.name_bytes().ok()?);
     (!name.is_empty()).then(|| Symbol {
         name,
         offset: address - symbol.address(),

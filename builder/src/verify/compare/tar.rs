@@ -1,7 +1,7 @@
 //! The members of a tar archive: old, GNU's or POSIX's (pax).
 
-use super::archive::{Broken, Member, Members, name_of};
 use super::content::Content;
+use super::members::{Broken, Member, Members, name_of};
 
 const BLOCK: u64 = 512;
 /// The largest extra header that is read, in bytes.

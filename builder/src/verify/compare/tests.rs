@@ -1,9 +1,8 @@
-use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
 use lunikernel_cache::artefact::{
-    Boot, Crc32Writer, Devices, EntrySource, Format, KERNEL, Manifest, Overlay, Protocol, seal,
+    Boot, Crc32Writer, EntrySource, KERNEL, Manifest, Overlay, Protocol, seal,
 };
 use lunikernel_cache::{Cache, Silent};
 
@@ -72,23 +71,14 @@ fn gzip(bytes: &[u8], mtime: u32, level: u32) -> Vec<u8> {
 }
 
 fn manifest() -> Manifest {
+    let boot = Boot {
+        protocol: Protocol::Linux,
+        cmdline: String::new(),
+        min_memory_mib: 64,
+    };
     Manifest {
-        format: Format::V1,
-        name: "sample".to_owned(),
-        version: "1".to_owned(),
-        flavour: "debian".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Linux,
-            cmdline: String::new(),
-            min_memory_mib: 64,
-        },
-        devices: Devices::default(),
         overlay: Overlay::Initramfs {},
-        entries: BTreeMap::new(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("sample", "1", "debian", "x86_64", boot)
     }
 }
 

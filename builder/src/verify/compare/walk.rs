@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use super::bytes::Bytes;
 use super::content::{Content, MAX_COPIED, Sided, copy, difference, side_of};
 use super::{CompareError, Difference, Format, Found, Other, Place, Side, Whole};
-use super::{ar, archive, cpio, elf, packed, tar, text, zip};
+use super::{ar, cpio, elf, members, packed, tar, text, zip};
 
 /// How many places may be on the way: archives in archives, and what they unpack to.
 const MAX_DEPTH: usize = 12;
@@ -178,9 +178,9 @@ impl Walk {
                 packed::compare(self, format, &one, &two)
             }
             Format::Cpio => cpio::compare(self, &one, &two),
-            Format::Ar => archive::compare(self, format, ar::members, left, right),
-            Format::Tar => archive::compare(self, format, tar::members, left, right),
-            Format::Zip => archive::compare(self, format, zip::members, left, right),
+            Format::Ar => members::compare(self, format, ar::members, left, right),
+            Format::Tar => members::compare(self, format, tar::members, left, right),
+            Format::Zip => members::compare(self, format, zip::members, left, right),
             Format::Elf => elf::compare(self, left, right),
         }
     }

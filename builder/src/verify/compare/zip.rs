@@ -1,8 +1,8 @@
 //! The members of a zip of any origin (PKWARE's APPNOTE.TXT), as jar files are too.
 //! Those beyond four gigabytes or 65535 members are not taken apart.
 
-use super::archive::{Broken, Member, Members, name_of};
 use super::content::Content;
+use super::members::{Broken, Member, Members, name_of};
 
 /// The size of what ends a zip, without its comment.
 const END: usize = 22;

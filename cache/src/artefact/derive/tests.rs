@@ -1,4 +1,4 @@
-use super::super::manifest::{Boot, Devices, Format, Overlay, Protocol};
+use super::super::manifest::{Boot, Overlay, Protocol};
 use super::super::zip::seal;
 use super::super::{INITRAMFS, KERNEL};
 use super::*;
@@ -6,23 +6,14 @@ use crate::disk::Cache;
 use crate::progress::Silent;
 
 fn manifest() -> Manifest {
+    let boot = Boot {
+        protocol: Protocol::Linux,
+        cmdline: String::new(),
+        min_memory_mib: 16,
+    };
     Manifest {
-        format: Format::V1,
-        name: "sample".to_owned(),
-        version: "1".to_owned(),
-        flavour: "debian".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Linux,
-            cmdline: String::new(),
-            min_memory_mib: 16,
-        },
-        devices: Devices::default(),
         overlay: Overlay::Initramfs {},
-        entries: Default::default(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
+        ..Manifest::new("sample", "1", "debian", "x86_64", boot)
     }
 }
 

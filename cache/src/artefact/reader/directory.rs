@@ -9,7 +9,7 @@ use super::super::layout::{
     MAX_ZIP_SIZE, Placed, end_record,
 };
 use super::super::name::{MAX_NAME_LENGTH, check_name, folders};
-use super::ReadAt;
+use crate::read_at::ReadAt;
 
 /// The longest comment that an end record could have, for telling trailing bytes.
 const MAX_COMMENT: usize = 0xFFFF;

@@ -1,30 +1,18 @@
 use std::io::{Read as _, Write as _};
 
-use super::super::manifest::{Boot, Devices, Format, Overlay, Protocol};
+use super::super::manifest::{Boot, Protocol};
 use super::super::zip::{Crc32Writer, EntrySource, SealError, seal};
 use super::*;
 use crate::disk::Cache;
 use crate::progress::Silent;
 
 fn manifest() -> Manifest {
-    Manifest {
-        format: Format::V1,
-        name: "sample".to_owned(),
-        version: "1".to_owned(),
-        flavour: "unikernel".to_owned(),
-        arch: "x86_64".to_owned(),
-        boot: Boot {
-            protocol: Protocol::Multiboot,
-            cmdline: String::new(),
-            min_memory_mib: 16,
-        },
-        devices: Devices::default(),
-        overlay: Overlay::None {},
-        entries: Default::default(),
-        recipe: None,
-        lock: None,
-        inputs: Vec::new(),
-    }
+    let boot = Boot {
+        protocol: Protocol::Multiboot,
+        cmdline: String::new(),
+        min_memory_mib: 16,
+    };
+    Manifest::new("sample", "1", "unikernel", "x86_64", boot)
 }
 
 struct Sample {

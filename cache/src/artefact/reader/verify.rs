@@ -31,8 +31,8 @@ pub struct EntrySums {
 /// An entry whose sums are wanted, and those once they are known.
 type Keep<'a> = Option<(&'a str, Option<EntrySums>)>;
 
-/// Reads the whole zip in order. Each byte is read once, and goes through two hashes:
-/// the zip's and its entry's.
+/// Reads the whole zip in order. Each byte is read once, and goes through two hashes at
+/// once: the zip's and its entry's.
 pub(super) fn check(
     artefact: &Artefact,
     keep: &mut Keep<'_>,
@@ -49,11 +49,10 @@ pub(super) fn check(
         let is_kept = (keep.as_ref()).is_some_and(|(name, _)| *name == placed.name);
         reader.keeps = is_kept;
         loop {
-            let count = reader.next_chunk(&mut buffer)?;
+            let count = reader.next_chunk(&mut buffer, Some(&mut whole))?;
             if count == 0 {
                 break;
             }
-            whole.update(buffer.get(..count).unwrap_or_default());
             task.advance(count as u64);
         }
         if let Some((_, kept)) = keep
@@ -169,8 +168,13 @@ impl<'a> EntryReader<'a> {
         self.placed.end().saturating_sub(self.at)
     }
 
-    /// Fills a part of `buffer`; 0 at the end, after the content was found right.
-    fn next_chunk(&mut self, buffer: &mut [u8]) -> Result<usize, ArtefactError> {
+    /// Fills a part of `buffer`; 0 at the end, after the content was found right. What
+    /// comes goes into `whole` as well.
+    fn next_chunk(
+        &mut self,
+        buffer: &mut [u8],
+        whole: Option<&mut Hasher>,
+    ) -> Result<usize, ArtefactError> {
         let remaining = usize::try_from(self.remaining()).unwrap_or(usize::MAX);
         let count = remaining.min(buffer.len());
         let Some(part) = buffer.get_mut(..count) else {
@@ -183,7 +187,10 @@ impl<'a> EntryReader<'a> {
         self.at += count as u64;
         if let Some(sums) = &mut self.sums {
             sums.of.crc32.update(part);
-            sums.of.hasher.update(part);
+            match whole {
+                Some(whole) => Hasher::update_both([&mut sums.of.hasher, whole], [part, part]),
+                None => sums.of.hasher.update(part),
+            }
             let missing = GZIP.len().saturating_sub(sums.start.len());
             sums.start.extend(part.iter().take(missing));
         }
@@ -222,7 +229,7 @@ impl Read for EntryReader<'_> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.next_chunk(buffer)
+        self.next_chunk(buffer, None)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }

@@ -1,6 +1,6 @@
 //! `luni fetch --archive`: a recipe whose every upstream is gone.
 
-#[path = "archive/sources.rs"]
+#[path = "inputs_tar/sources.rs"]
 mod sources;
 mod support;
 

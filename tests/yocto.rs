@@ -114,7 +114,7 @@ fn the_bill_of_materials_has_the_packages_of_the_manifest() {
     let Some(world) = World::locked() else {
         return;
     };
-    has_golden_digest(&world);
+    world.succeeds(&["build", "-o", "minimal.luni.zip"]);
     let busybox = world.listed("busybox").unwrap();
     assert_eq!(busybox["versionInfo"], "1.31.1");
     assert_eq!(busybox["comment"], "architecture core2_64");

@@ -18,7 +18,7 @@ use super::support::transcript;
 
 /// What a step makes, which may depend on no clock.
 const STEP: &str = "  - name: joined\n    root: [image]\n    inputs: {code: code, page: page}\n    \
-                    run: cat code/own code/part/inner page etc/word > out\n    outputs: [out]\n";
+                    run: busybox cat code/own code/part/inner page /etc/word > out\n    outputs: [out]\n";
 
 /// A repository with one file, and with a commit of another where `part` names one.
 fn repository(path: &Path, file: &str, part: Option<Oid>) -> Oid {
@@ -124,7 +124,7 @@ steps:
 #[test]
 fn every_kind_of_source_is_built_and_verified_years_later_from_the_archive_alone() {
     let name =
-        "archive::every_kind_of_source_is_built_and_verified_years_later_from_the_archive_alone";
+        "inputs_tar::every_kind_of_source_is_built_and_verified_years_later_from_the_archive_alone";
     let Some(small) = locked(name) else {
         return;
     };

@@ -156,8 +156,8 @@ fn every_kind_of_source_is_built_and_verified_years_later_from_the_archive_alone
     let verified = later(false, &verify).unwrap();
     assert_eq!(verified.status.code(), Some(0), "{}", transcript(&verified));
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
-    let clock = &report["variations"][0];
-    assert_eq!(clock["name"], "clock", "{report:#}");
+    let variations = report["variations"].as_array().unwrap();
+    let clock = variations.iter().find(|it| it["name"] == "clock").unwrap();
     match clock["state"].as_str() {
         Some("unable") => {
             lunikernel_testing::left_out(name, &format!("the clock: {}", clock["why"]));

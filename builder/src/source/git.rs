@@ -6,8 +6,6 @@
 //! run, and submodules are in their places.
 
 mod content;
-#[cfg(test)]
-mod damage_tests;
 pub mod modules;
 mod repository;
 #[cfg(test)]

@@ -1,10 +1,7 @@
 //! Repositories of which a bit is flipped: on their disk, and on the way.
 
-use std::path::PathBuf;
-
-use super::tests::*;
+use super::http::smart_http;
 use super::*;
-use crate::fetch::FetchOptions;
 
 /// The file that has the object `id` of the repository.
 fn loose(repository: &git2::Repository, id: git2::Oid) -> PathBuf {

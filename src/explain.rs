@@ -146,6 +146,8 @@ impl Explain for ApkSourceError {
             | Self::NoKeys
             | Self::NoBase { .. }
             | Self::BaseArchive { .. }
+            | Self::NoArchive { .. }
+            | Self::Undecided { .. }
             | Self::BaseFile { .. }
             | Self::Request { .. }
             | Self::Contradiction { .. }

@@ -74,6 +74,8 @@ pub struct System {
     cmdline: String,
     firmware: Firmware,
     beside: Beside,
+    /// The size of its initramfs in bytes once it is unpacked, where that is known.
+    unpacked: Option<u64>,
 }
 
 /// A Lunikernel cannot be made to boot from a disk.
@@ -167,7 +169,15 @@ impl System {
             cmdline,
             firmware,
             beside: Beside::default(),
+            unpacked: None,
         })
+    }
+
+    /// With an initramfs of so many bytes once it is unpacked.
+    #[must_use]
+    pub fn with_unpacked(mut self, bytes: Option<u64>) -> Self {
+        self.unpacked = bytes;
+        self
     }
 
     /// What the Lunikernel says about itself.
@@ -186,6 +196,12 @@ impl System {
     #[must_use]
     pub fn cmdline(&self) -> &str {
         &self.cmdline
+    }
+
+    /// The memory that a machine for it needs, in MiB.
+    #[must_use]
+    pub fn memory_mib(&self) -> u32 {
+        self.about().memory_mib(self.unpacked)
     }
 
     /// The devices that a unikernel wants by name.

@@ -9,15 +9,13 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use lunikernel_cache::artefact::{Devices, Protocol};
+use lunikernel_cache::artefact::{Devices, Protocol, unpacking_mib};
 
 /// Memory of the smallest machine in MiB: an e2-micro of Google's, a t3.nano of Amazon's, a
 /// Standard_B1ls of Microsoft's.
-const SMALLEST_GCE: u64 = 1024;
-const SMALLEST_EC2: u64 = 512;
-const SMALLEST_AZURE: u64 = 512;
-/// What a Linux needs for itself while it unpacks its initramfs, in MiB.
-const LINUX_OVERHEAD: u64 = 48;
+const SMALLEST_GCE: u32 = 1024;
+const SMALLEST_EC2: u32 = 512;
+const SMALLEST_AZURE: u32 = 512;
 
 /// Where an image is meant to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +40,18 @@ pub enum Target {
     Xen,
     /// Any machine that boots from the network.
     Pxe,
+}
+
+impl Target {
+    /// Whether an export says how much memory the machine is to have.
+    fn has_its_memory(self) -> bool {
+        match self {
+            Self::Kvm | Self::Firecracker | Self::CloudHypervisor | Self::Xen | Self::Tender => {
+                true
+            }
+            Self::Raw | Self::Gce | Self::Ec2 | Self::Azure | Self::Pxe => false,
+        }
+    }
 }
 
 /// What starts the disk.
@@ -89,10 +99,10 @@ pub struct Guest {
     pub min_memory_mib: u32,
     /// The devices it wants.
     pub devices: Devices,
-    /// The size of its kernel in bytes.
-    pub kernel: u64,
     /// The size of its initramfs in bytes, as it is and, where that is known, unpacked.
     pub initramfs: Option<(u64, Option<u64>)>,
+    /// Whether something was laid over it, which its recipe knows nothing of.
+    pub overlaid: bool,
     /// The drivers that are built into its kernel or are modules in its initramfs, by the
     /// names of modules; `None` where nobody looked.
     pub drivers: Option<BTreeSet<String>>,
@@ -139,8 +149,13 @@ pub fn check(guest: &Guest, target: Target, firmware: Firmware) -> Vec<Finding> 
         });
     };
     protocol::check(guest, target, firmware, &mut say);
-    if let Some(drivers) = &guest.drivers {
-        drivers::check(drivers, guest.devices, target, &mut say);
+    match &guest.drivers {
+        Some(drivers) => drivers::check(drivers, guest.devices, target, &mut say),
+        None if guest.protocol == Protocol::Linux => {
+            drivers::unknown(guest.devices, target, &mut say);
+        }
+        // What others than Linux have, nothing says.
+        None => {}
     }
     console(guest, target, &mut say);
     memory(guest, target, &mut say);
@@ -182,23 +197,27 @@ fn console(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String,
 }
 
 fn memory(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
-    let mut needed = u64::from(guest.min_memory_mib);
+    let mut needed = guest.min_memory_mib;
     if let (Protocol::Linux, Some((packed, unpacked))) = (guest.protocol, guest.initramfs) {
-        // All three are in memory at once; unpacked it is rarely less than twice as large.
-        let unpacked = unpacked.unwrap_or(packed.saturating_mul(2));
-        let bytes = guest.kernel.saturating_add(packed).saturating_add(unpacked);
-        let unpacking = bytes.div_ceil(1 << 20) + LINUX_OVERHEAD;
-        if unpacking > needed {
+        let unpacking = unpacking_mib(packed, unpacked);
+        if unpacking > needed && !target.has_its_memory() {
+            let remedy = match guest.overlaid {
+                true => format!("give its machine {unpacking} MiB, or lay less over it"),
+                false => format!(
+                    "raise `boot.min_memory_mib` in its recipe to {unpacking}, or make the \
+                     initramfs smaller"
+                ),
+            };
             say(
                 Severity::Warn,
                 format!(
                     "it says that {needed} MiB of memory are enough, and unpacking its initramfs \
                      takes about {unpacking}"
                 ),
-                "raise `boot.min_memory_mib` in its recipe, or make the initramfs smaller",
+                &remedy,
             );
-            needed = unpacking;
         }
+        needed = needed.max(unpacking);
     }
     let smallest = match target {
         Target::Gce => SMALLEST_GCE,

@@ -18,7 +18,7 @@ use lunikernel_cache::artefact::Protocol;
 use lunikernel_cache::{Digest, HashingWriter, Progress, Sha256};
 
 pub use error::ExportError;
-use files::Files;
+use files::{Claim, Files, Settled};
 pub use format::Format;
 
 use crate::blocks::BlockMap;
@@ -55,6 +55,50 @@ pub struct Export<'a> {
     pub guest_features: Vec<String>,
 }
 
+/// An export that lacks nothing but the names of its files.
+#[derive(Debug)]
+pub struct Made {
+    manifest: ExportManifest,
+    files: Settled,
+}
+
+/// The same where nobody else names files in its folder meanwhile.
+#[derive(Debug)]
+pub struct Claimed {
+    made: Made,
+    _claim: Option<Claim>,
+}
+
+impl Made {
+    /// Waits until no other export names files in the folder, and keeps others from it, as
+    /// far as the file system has locks.
+    ///
+    /// # Errors
+    /// [`ExportError::Output`] where the folder is gone.
+    pub fn claim(self, progress: &dyn Progress) -> Result<Claimed, ExportError> {
+        let claim = self.files.claim(progress)?;
+        Ok(Claimed {
+            made: self,
+            _claim: claim,
+        })
+    }
+}
+
+impl Claimed {
+    /// Gives the files their names, which takes but a moment. Regular files of the same
+    /// names are replaced. The manifest of an export that was there goes first, and the new
+    /// one comes last: where there is one, the files are those that it names.
+    ///
+    /// # Errors
+    /// [`ExportError::Output`]. Where something is in the way that is no file, all is left as
+    /// it was; else some files may be new by then, and there is no manifest.
+    pub fn name(self) -> Result<Exported, ExportError> {
+        let Made { manifest, files } = self.made;
+        let files = files.name()?;
+        Ok(Exported { manifest, files })
+    }
+}
+
 /// What came of an export.
 #[derive(Debug, Clone)]
 pub struct Exported {
@@ -75,12 +119,20 @@ impl Exported {
 }
 
 impl Export<'_> {
-    /// Writes everything into `folder`. Files have other names until all of them are
-    /// whole; regular files of the same names are replaced.
+    /// Writes everything into `folder`, and names it: [`Export::make`], [`Made::claim`],
+    /// [`Claimed::name`].
     ///
     /// # Errors
-    /// [`ExportError`]; what has no name by then is removed.
+    /// Those of the three.
     pub fn write(&self, folder: &Path, progress: &dyn Progress) -> Result<Exported, ExportError> {
+        self.make(folder, progress)?.claim(progress)?.name()
+    }
+
+    /// Writes everything into `folder`, and to the disk itself. Nothing has its name yet.
+    ///
+    /// # Errors
+    /// [`ExportError`]; what was written is gone then.
+    pub fn make(&self, folder: &Path, progress: &dyn Progress) -> Result<Made, ExportError> {
         let name = kvm::checked(&self.system.about().name)?;
         let identity = Identity::of(self.artefact.sha256);
         let mut files = Files::new(folder, progress);
@@ -120,8 +172,8 @@ impl Export<'_> {
         }
         let manifest = self.manifest(map.as_ref(), &files)?;
         let text = manifest.to_canonical()?;
-        let files = files.commit(&format!("{name}.export.json"), &text)?;
-        Ok(Exported { manifest, files })
+        let files = files.settle(&format!("{name}.export.json"), &text)?;
+        Ok(Made { manifest, files })
     }
 
     fn loaders(&self) -> Result<&Loaders, ExportError> {
@@ -137,13 +189,8 @@ impl Export<'_> {
             None => gce::size_for(layout.smallest()?),
         };
         layout.size = Some(size);
-        for format in &self.formats {
-            if let Some((step, unit)) = format.step()
-                && !size.is_multiple_of(step)
-            {
-                let format = format.name();
-                return Err(ExportError::Size { format, unit, size });
-            }
+        for format in self.formats.iter().filter(|it| it.has_disk()) {
+            format.check_size(size)?;
         }
         Ok(layout.compose(identity)?)
     }
@@ -163,8 +210,11 @@ impl Export<'_> {
         } = *image;
         let file = |ending: &str| format!("{name}.{ending}");
         match format {
-            Format::Azure => {
-                let name = file("azure.vhd");
+            Format::Azure | Format::VhdFixed => {
+                let name = match format {
+                    Format::Azure => file("azure.vhd"),
+                    _ => file("fixed.vhd"),
+                };
                 let disk = vhd::fixed(disk, identity);
                 let disk = disk.map_err(ExportError::write(&files.path(&name)))?;
                 let map = BlockMap::of(&disk).map_err(ExportError::Read)?;
@@ -234,7 +284,7 @@ impl Export<'_> {
         let about = self.system.about();
         Machine {
             name: name.to_owned(),
-            memory_mib: about.boot.min_memory_mib,
+            memory_mib: self.system.memory_mib(),
             firmware: self.system.firmware(),
             net: about.devices.net,
             old_virtio: about.boot.protocol == Protocol::Solo5Virtio,

@@ -104,21 +104,29 @@ pub fn domain_xml(machine: &Machine, identity: &Identity) -> Result<String, Name
 pub fn run_script(machine: &Machine) -> Result<String, NameError> {
     let name = checked(&machine.name)?;
     let memory = machine.memory_mib;
-    let firmware = match machine.firmware {
-        Firmware::Bios => "",
-        Firmware::Uefi | Firmware::Hybrid => {
-            r#"for code in "${OVMF:-}" /usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_CODE.fd \
+    let look = r#"firmware=
+for code in "${OVMF:-}" /usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_CODE.fd \
     /usr/share/edk2/x64/OVMF_CODE.4m.fd /usr/share/edk2/ovmf/OVMF_CODE.fd; do
     if [ -n "$code" ] && [ -e "$code" ]; then
-        set -- -drive "if=pflash,unit=0,format=raw,readonly=on,file=$code" "$@"
+        firmware=$(doubled "$code")
+        set -- -drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" "$@"
         break
     fi
 done
-"#
-        }
+"#;
+    // Without firmware for UEFI, QEMU starts its BIOS, which a hybrid disk boots under too.
+    let insist = r#"if [ -z "$firmware" ]; then
+    echo "$0: found no firmware for UEFI: install OVMF (package ovmf, or edk2-ovmf), or name" >&2
+    echo "its code, as OVMF=/usr/share/OVMF/OVMF_CODE_4M.fd" >&2
+    exit 1
+fi
+"#;
+    let firmware = match machine.firmware {
+        Firmware::Bios => String::new(),
+        Firmware::Uefi => format!("{look}{insist}"),
+        Firmware::Hybrid => look.to_owned(),
     };
     let board = board(machine);
-    // Without firmware for UEFI, QEMU starts its BIOS, which a hybrid disk boots under too.
     let net = match machine.net {
         true => "-nic user,model=virtio-net-pci",
         false => "-nic none",
@@ -129,10 +137,12 @@ done
 # Options of QEMU may follow. ACCEL=tcg does without KVM, where that does not work; OVMF
 # names the firmware, where it is not found.
 set -eu
-here=$(dirname -- "$0")
+# A comma ends a value for QEMU, and two are one.
+doubled() {{ printf '%s\n' "$1" | sed 's/,/,,/g'; }}
+image=$(doubled "$(dirname -- "$0")/{name}.qcow2")
 {firmware}exec qemu-system-x86_64 -machine "{board},accel=${{ACCEL:-kvm:tcg}}" -cpu max -m {memory} \
     -nographic -no-reboot -snapshot {net} \
-    -drive "file=$here/{name}.qcow2,format=qcow2,if=virtio" -device virtio-rng-pci "$@"
+    -drive "file=$image,format=qcow2,if=virtio" -device virtio-rng-pci "$@"
 "#
     ))
 }
@@ -194,5 +204,61 @@ mod tests {
         let xml = domain_xml(&machine("hello-1.0"), &identity).unwrap();
         assert!(xml.contains("<source file='/var/lib/libvirt/images/hello-1.0.qcow2'/>"));
         assert!(xml.contains(&identity.guid("libvirt domain").to_string()));
+    }
+
+    /// With a program in the place of QEMU that says what it is told.
+    #[test]
+    fn the_script_says_what_qemu_is_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a, b,c");
+        fs_err::create_dir(&place).unwrap();
+        let program = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs_err::write(&path, text).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs_err::set_permissions(&path, mode).unwrap();
+        };
+        program("qemu-system-x86_64", "#!/bin/sh\nprintf '%s\\n' \"$@\"\n");
+        // Firmware is where this machine has it; nowhere, for the sake of this test.
+        let nowhere = |script: String| script.replace("/usr/share", "/nowhere");
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let run = |firmware, ovmf: &str| {
+            let machine = Machine {
+                name: "hello".to_owned(),
+                memory_mib: 300,
+                firmware,
+                net: false,
+                old_virtio: false,
+            };
+            program("a, b,c/run.sh", &nowhere(run_script(&machine).unwrap()));
+            let mut command = std::process::Command::new("/bin/sh");
+            command.arg(place.join("run.sh")).env("PATH", &path);
+            command.env("OVMF", ovmf).output().unwrap()
+        };
+        let doubled = format!("file={}/a,, b,,c/", folder.path().display());
+        for (firmware, ovmf) in [
+            (Firmware::Bios, ""),
+            (Firmware::Hybrid, ""),
+            (Firmware::Uefi, "run.sh"),
+        ] {
+            let ovmf = match ovmf {
+                "" => String::new(),
+                file => place.join(file).display().to_string(),
+            };
+            let output = run(firmware, &ovmf);
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(
+                said.contains(&format!("{doubled}hello.qcow2,format")),
+                "{said}"
+            );
+            assert!(said.contains("-m\n300\n"), "{said}");
+            let with_firmware = said.contains(&format!("readonly=on,{doubled}run.sh"));
+            assert_eq!(with_firmware, firmware == Firmware::Uefi, "{said}");
+        }
+        let output = run(Firmware::Uefi, "");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("found no firmware for UEFI"), "{said}");
     }
 }

@@ -82,9 +82,7 @@ impl Output {
         if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
             return Err(OutputError::Exists { path });
         }
-        if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(OutputError::NotAFile { path });
-        }
+        replaceable(&path)?;
         match NewFile::create(&path) {
             Ok(file) => Ok(Self {
                 file: BufWriter::with_capacity(BUFFER, file),
@@ -98,6 +96,15 @@ impl Output {
                 path,
                 source,
             }),
+        }
+    }
+
+    /// That writing it failed.
+    fn failed(&self, source: io::Error) -> OutputError {
+        OutputError::Io {
+            attempted: "write",
+            path: self.path.clone(),
+            source,
         }
     }
 
@@ -146,13 +153,34 @@ impl Output {
         })
     }
 
+    /// Writes out all of it, to the disk itself: what takes time of [`Output::commit`].
+    ///
+    /// # Errors
+    /// [`OutputError::Io`] where that fails.
+    pub fn settle(&mut self) -> Result<(), OutputError> {
+        let (at, executable) = (self.at, self.executable);
+        let settle = |file: &mut BufWriter<NewFile>| -> io::Result<()> {
+            file.flush()?;
+            let file = file.get_ref().as_file();
+            // What was skipped at the end is there only now.
+            file.set_len(at)?;
+            if executable {
+                let mode = file.metadata()?.permissions().mode();
+                file.set_permissions(PermissionsExt::from_mode(mode | (mode & 0o444) >> 2))?;
+            }
+            file.sync_all()
+        };
+        settle(&mut self.file).map_err(|source| self.failed(source))
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors
     /// [`OutputError::Exists`] where a file came to be there meanwhile that is not to be
     /// replaced, [`OutputError::Io`] where writing out the rest fails. It is removed then.
-    pub fn commit(self) -> Result<(), OutputError> {
-        let (path, at) = (self.path, self.at);
+    pub fn commit(mut self) -> Result<(), OutputError> {
+        self.settle()?;
+        let path = self.path;
         let failed = |source| OutputError::Io {
             attempted: "write",
             path: path.clone(),
@@ -160,14 +188,6 @@ impl Output {
         };
         let file = self.file.into_inner();
         let file = file.map_err(|error| failed(error.into_error()))?;
-        // What was skipped at the end is there only now.
-        file.as_file().set_len(at).map_err(failed)?;
-        if self.executable {
-            let metadata = file.as_file().metadata().map_err(failed)?;
-            let mode = metadata.permissions().mode();
-            let mode = PermissionsExt::from_mode(mode | (mode & 0o444) >> 2);
-            file.as_file().set_permissions(mode).map_err(failed)?;
-        }
         match file.place(self.existing) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -175,6 +195,19 @@ impl Output {
             }
             Err(error) => Err(failed(error)),
         }
+    }
+}
+
+/// That there is nothing at `path`, or a file.
+///
+/// # Errors
+/// [`OutputError::NotAFile`] where there is something else.
+pub(crate) fn replaceable(path: &Path) -> Result<(), OutputError> {
+    match path.symlink_metadata() {
+        Ok(there) if !there.is_file() => Err(OutputError::NotAFile {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

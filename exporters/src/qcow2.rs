@@ -19,7 +19,7 @@ const CLUSTER: u64 = 1 << CLUSTER_BITS;
 /// How many clusters one table of the second level is for.
 const PER_TABLE: u64 = CLUSTER / 8;
 /// QEMU takes no larger table of the first level than 32 MiB.
-const MAX_SIZE: u64 = (32 << 20) / 8 * PER_TABLE * CLUSTER;
+pub(crate) const MAX_SIZE: u64 = (32 << 20) / 8 * PER_TABLE * CLUSTER;
 /// How many counters of two bytes one cluster has.
 const PER_COUNTS: u64 = CLUSTER / 2;
 /// Marks a cluster that nothing else refers to, and one that is compressed.

@@ -12,7 +12,7 @@ const FORMAT: &str = "VDI image";
 /// The size of a block, which every program writes.
 const BLOCK: usize = 1 << 20;
 /// The largest disk that is made, in bytes. It bounds the map to 64 MiB.
-const MAX_SIZE: u64 = 16 << 40;
+pub(crate) const MAX_SIZE: u64 = 16 << 40;
 /// Where the map begins, in bytes.
 const MAP_AT: u64 = 512;
 /// A block that is not there.

@@ -15,7 +15,7 @@ const SECTOR: u64 = 512;
 /// The size of a block, which every program writes.
 const BLOCK: usize = 2 << 20;
 /// The largest disk, in bytes.
-const MAX_SIZE: u64 = 2040 << 30;
+pub(crate) const MAX_SIZE: u64 = 2040 << 30;
 /// Where the table of blocks begins, in bytes: behind the footer's copy and the header.
 const TABLE_AT: u64 = 1536;
 

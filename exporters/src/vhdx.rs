@@ -9,7 +9,7 @@ use crate::sink::{Counted, Sink};
 
 const FORMAT: &str = "VHDX image";
 /// The largest disk, in bytes (MS-VHDX 2.6.2.2).
-const MAX_SIZE: u64 = 64 << 40;
+pub(crate) const MAX_SIZE: u64 = 64 << 40;
 /// Everything large begins at a multiple of this, in bytes.
 const UNIT: u64 = 1 << 20;
 /// Where the log, the metadata and the table of blocks begin, in bytes.

@@ -25,7 +25,7 @@ const PER_TABLE: u64 = 512;
 const OVERHEAD: u64 = 128;
 /// Places are kept as 32-bit numbers of sectors, and the image may be somewhat larger
 /// than the disk.
-const MAX_SIZE: u64 = 2000 << 30;
+pub(crate) const MAX_SIZE: u64 = 2000 << 30;
 /// In place of the directory's place: it is in the header at the end.
 const AT_END: u64 = u64::MAX;
 

@@ -23,6 +23,7 @@ mod run;
 mod sandbox;
 mod schema;
 mod shell;
+mod signals;
 mod verify;
 mod workshop;
 

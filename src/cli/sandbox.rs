@@ -2,21 +2,17 @@
 
 pub(super) mod probe;
 
-use std::io::IsTerminal as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use lunikernel_builder::sandbox::{
     Docker, LogSink, Native, Outcome, Sandbox, SandboxError, Surroundings,
 };
 use lunikernel_cache::{Cache, Digest, Progress};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
-use super::workshop;
+use super::{signals, workshop};
 use crate::failure::Failure;
-use crate::paint;
 
 /// What steps run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -73,26 +69,20 @@ impl Engine {
             return Ok(docker.clone());
         }
         let docker = Docker::connect()?;
-        clean_up_on_signals(&docker);
+        signals::clean_up(&docker);
         Ok(self.0.get_or_init(|| docker).clone())
     }
 
     /// Removes what is left in the engine, before this process ends.
     pub(crate) fn leave(&self) {
-        // A signal has this done, and ends the process; the error that its doing makes
-        // elsewhere is not to be told.
-        while SIGNALLED.load(Ordering::Relaxed) {
-            std::thread::park();
-        }
+        // A signal has this done, and ends the process.
+        signals::let_end();
         if let Some(docker) = self.0.get() {
             // What stays is listed by `luni cache gc`.
             let _ = docker.clean_up();
         }
     }
 }
-
-/// Whether a signal is ending this process.
-static SIGNALLED: AtomicBool = AtomicBool::new(false);
 
 /// The sandbox that was chosen.
 pub(crate) fn chosen(
@@ -177,47 +167,6 @@ fn or_docker(error: SandboxError) -> SandboxError {
             }),
         },
         other => other,
-    }
-}
-
-/// Has what is in the engine removed before this process ends by a signal.
-fn clean_up_on_signals(docker: &Docker) {
-    static ONCE: Once = Once::new();
-    let docker = docker.clone();
-    ONCE.call_once(|| {
-        // Without the thread, the next build removes what is left.
-        let _ = std::thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || wait_for_signal(&docker));
-    });
-}
-
-fn wait_for_signal(docker: &Docker) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    else {
-        return;
-    };
-    let number = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).ok()?;
-        let mut hangup = signal(SignalKind::hangup()).ok()?;
-        let mut interrupt = signal(SignalKind::interrupt()).ok()?;
-        tokio::select! {
-            _ = terminate.recv() => Some(15),
-            _ = hangup.recv() => Some(1),
-            _ = interrupt.recv() => Some(2),
-        }
-    });
-    if let Some(number) = number {
-        SIGNALLED.store(true, Ordering::Relaxed);
-        let _ = docker.clean_up();
-        if std::io::stderr().is_terminal() {
-            // Bars hide the cursor while they are drawn.
-            paint::show_cursor();
-        }
-        // As shells have it for what a signal ended.
-        std::process::exit(128 + number);
     }
 }
 

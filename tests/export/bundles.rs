@@ -11,13 +11,12 @@ use lunikernel_cache::artefact::Artefact;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use super::BUNDLES as ALL;
 use super::boots::{UP, console, machine};
 use super::support::exported::{Site, UNIKERNEL, need, printed};
 use super::support::{matches, project, transcript};
 use super::unikernels::SOLO5;
 
-/// Every format of a Linux that is a bundle.
-const ALL: &str = "cloud-hypervisor,firecracker,pxe,xen";
 /// What a shell, JSON and `xl` each write in a way of their own.
 const WORDS: &str = r#"luni.test="a b" y=\z it's"#;
 

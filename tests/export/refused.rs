@@ -1,11 +1,13 @@
 //! Exports that are refused before any work, and what is said of them.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use lunikernel_cache::artefact::{Boot, Devices, EntrySource, KERNEL, Manifest, Protocol, seal};
 use lunikernel_cache::{Cache, Silent};
 
+use super::ordinary::Theirs;
 use super::support::exported::Site;
 use super::support::{luni, project, transcript};
 
@@ -63,6 +65,100 @@ fn what_cannot_work_is_refused_with_the_reason() {
     }
 }
 
+/// Each refusal is told as what it is.
+#[test]
+fn what_several_formats_refuse_is_no_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let zip = unikernel(folder.path(), Protocol::Solo5Virtio);
+    let mut command = luni(folder.path());
+    command.args(["export", "--to", "azure,ec2,gce"]).arg(zip);
+    let text = transcript(&command.output().unwrap());
+    for format in ["ec2", "gce"] {
+        assert!(text.contains(&format!("refused: {format}: ")), "{text}");
+    }
+    assert!(text.contains(" to azure: Microsoft's machines"), "{text}");
+    assert!(!text.contains("warning: "), "{text}");
+    let text = transcript(&command.args(["--force", "--offline"]).output().unwrap());
+    assert!(
+        text.contains("warning: gce: ") && !text.contains("refused: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn options_that_change_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let zip = unikernel(folder.path(), Protocol::Solo5Virtio);
+    for (formats, options, wrong) in [
+        ("iso,bundle", "--size 2G", true),
+        ("uki,pxe", "--firmware bios", true),
+        ("xen", "--firmware uefi", true),
+        ("raw,gce", "--compress", true),
+        ("kvm,gce,vhd", "--sha256", true),
+        // What one of them takes is well.
+        ("pxe,raw", "--size 2G --firmware bios --sha256", false),
+        ("kvm,gce", "--compress", false),
+        ("vhd-fixed", "--sha256", false),
+    ] {
+        let output = luni(folder.path())
+            .args(["export", "--offline", "--to", formats])
+            .arg(&zip)
+            .args(options.split(' '))
+            .output()
+            .unwrap();
+        let text = transcript(&output);
+        let (option, _) = options.split_once(' ').unwrap_or((options, ""));
+        let message = format!("`{option}` changes nothing in ");
+        assert_eq!(text.contains(&message), wrong, "{formats}: {text}");
+        assert_eq!(output.status.code() == Some(2), wrong, "{formats}: {text}");
+    }
+}
+
+/// Where nothing can be written is said before anything is fetched.
+#[test]
+fn folders_that_cannot_be_are_refused_before_any_work() {
+    let name = "export::refused::folders_that_cannot_be_are_refused_before_any_work";
+    let theirs = Theirs::with(&[]);
+    let zip = unikernel(&theirs.path("theirs"), Protocol::Solo5Virtio);
+    let zip = zip.file_name().unwrap().to_str().unwrap();
+    fs::write(theirs.path("theirs/afile"), "").unwrap();
+    let closed = theirs.path("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o555)).unwrap();
+    for (output, reason) in [
+        ("afile", "afile is no folder"),
+        ("afile/x", "afile is no folder"),
+        ("../closed", "Permission denied"),
+        ("../closed/x/y", "Permission denied"),
+    ] {
+        let output = theirs.run(&[], &["export", zip, "--to", "kvm", "-o", output]);
+        let text = transcript(&output);
+        assert_eq!(output.status.code(), Some(3), "{name}: {text}");
+        assert!(
+            text.contains(reason) && text.contains("hint: name a"),
+            "{text}"
+        );
+        assert!(!text.contains("checking"), "{text}");
+    }
+}
+
+/// `luni fetch` knows nothing of boot loaders.
+#[test]
+fn boot_loaders_that_are_missing_have_a_hint_that_gets_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let zip = unikernel(folder.path(), Protocol::Solo5Virtio);
+    let zip = zip.file_name().unwrap().to_str().unwrap();
+    let mut command = luni(folder.path());
+    command.args(["--offline", "export", zip, "--to", "kvm", "-o", "out"]);
+    let output = command.current_dir(folder.path()).output().unwrap();
+    let text = transcript(&output);
+    assert_eq!(output.status.code(), Some(5), "{text}");
+    let hint = "hint: do this once without `--offline`, and they stay in the cache";
+    assert!(text.contains(hint), "{text}");
+    assert!(!text.contains("luni fetch"), "{text}");
+    assert!(!folder.path().join("out").exists());
+}
+
 #[test]
 fn sizes_and_command_lines_that_do_not_fit_are_refused() {
     let name = "export::refused::sizes_and_command_lines_that_do_not_fit_are_refused";
@@ -88,8 +184,15 @@ fn sizes_and_command_lines_that_do_not_fit_are_refused() {
             "gce",
             "--size 4T",
             3,
-            "expected a whole number of GiB, 1 to 2048",
-            "--size",
+            "for gce: the largest has 2048 GiB",
+            "ask for `--size 2048G` or less",
+        ),
+        (
+            "raw,vmdk",
+            "--size 3T",
+            3,
+            "for vmdk: the largest has 2000 GiB",
+            "ask for `--size 2000G` or less",
         ),
         (
             "raw",
@@ -116,8 +219,9 @@ fn sizes_and_command_lines_that_do_not_fit_are_refused() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let options = options.split(' ').filter(|it| !it.is_empty());
-        let output = site.export(folder.path(), formats).args(options).output();
-        let output = output.unwrap();
+        let mut export = site.export(folder.path(), formats);
+        export.args(["-o", "new/one"]).args(options);
+        let output = export.output().unwrap();
         let text = transcript(&output);
         assert_eq!(output.status.code(), Some(code), "{text}");
         assert!(text.contains(message) && text.contains(hint), "{text}");

@@ -3,9 +3,14 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use lunikernel_cache::Sha256;
+use lunikernel_exporters::manifest::ExportManifest;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use super::support::exported::{Site, need};
@@ -20,44 +25,116 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// The folder kept from whoever is to name files in it, as another export does: until the
+/// lock is gone, none reaches its end.
+fn kept(folder: &Path) -> fs::File {
+    let kept = fs::File::open(folder).unwrap();
+    flock(&kept, FlockOperation::LockExclusive).unwrap();
+    kept
+}
+
+/// How long an export may take to where it is to be met, on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// An export that has come to where it says `begun`.
+fn begun(mut export: Command, begun: &str) -> Child {
+    let mut child = export
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (told, tells) = channel();
+    // It reads to the end, so that nobody waits for a reader.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = told.send(line);
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tells.recv_timeout(left) {
+            Ok(line) if line.starts_with(begun) => return child,
+            Ok(_) => {}
+            Err(error) => {
+                let _ = child.kill();
+                panic!("`{begun}` was not said: {error}");
+            }
+        }
+    }
+}
+
+/// How `child` ends by `signal`.
+fn ended(mut child: Child, signal: Signal) -> ExitStatus {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, signal).unwrap();
+    child.wait().unwrap()
+}
+
 #[test]
 fn a_signal_leaves_nothing() {
     let Some(site) = Site::of_hello("export::stopped::a_signal_leaves_nothing") else {
         return;
     };
-    let mut stopped = 0;
-    // The last two disks take long: what is in the image is deflated again for them.
     const DISKS: &str = "raw,vdi,kvm,vmdk";
     const BUNDLES: &str = "cloud-hypervisor,firecracker,pxe,xen";
     for (signal, formats, after) in [
         (Signal::INT, DISKS, "writing hello.raw"),
         (Signal::KILL, DISKS, "writing hello.vdi"),
         (Signal::TERM, DISKS, "writing hello.qcow2"),
+        (Signal::HUP, DISKS, "waiting for another export"),
         (Signal::INT, BUNDLES, "checking"),
         (Signal::INT, BUNDLES, "writing hello.cloud-hypervisor.tar"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = site
-            .export(folder.path(), formats)
-            .args(["--size", "40G", "--force"])
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut lines = lines.map(Result::unwrap);
-        let begun = lines.any(|line| line.starts_with(after));
-        assert!(begun, "{after}");
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, signal).unwrap();
-        lines.for_each(drop);
-        let status = child.wait().unwrap();
-        if status.signal() == Some(signal.as_raw()) {
-            stopped += 1;
-            assert_eq!(names(folder.path()), [] as [&str; 0]);
+        let _kept = kept(folder.path());
+        let mut export = site.export(folder.path(), formats);
+        export.arg("--force");
+        if formats == DISKS {
+            export.args(["--size", "40G"]);
+        }
+        let status = ended(begun(export, after), signal);
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{after}: {status}");
+        assert_eq!(names(folder.path()), [] as [&str; 0], "{after}");
+    }
+}
+
+/// Whether it comes before the files are named, while they are, or after that: they are all
+/// of one export, and it is the one of the manifest.
+#[test]
+fn a_signal_never_leaves_new_files_beside_old_ones() {
+    let name = "export::stopped::a_signal_never_leaves_new_files_beside_old_ones";
+    let Some(site) = Site::of_hello(name) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    site.made(folder.path(), "iso,uki", &[]);
+    for round in 0..4 {
+        let kept = kept(folder.path());
+        let mut export = site.export(folder.path(), "iso,uki");
+        export.arg("--append").arg(format!("luni.round={round}"));
+        let child = begun(export, "waiting for another export");
+        drop(kept);
+        // How far it comes by then is as it is.
+        ended(child, Signal::INT);
+        let files = [
+            "hello.efi",
+            "hello.efi.licence.txt",
+            "hello.export.json",
+            "hello.iso",
+        ];
+        assert_eq!(names(folder.path()), files);
+        let read = |file: &str| fs::read(folder.path().join(file)).unwrap();
+        let manifest = ExportManifest::parse(&read("hello.export.json")).unwrap();
+        for (file, entry) in &manifest.files {
+            assert_eq!(
+                entry.sha256,
+                Some(Sha256::of(&read(file))),
+                "{round}: {file}"
+            );
         }
     }
-    assert!(stopped > 0, "each was quicker than the signal");
 }
 
 /// In a mount namespace of its own, in which a file system of 20 MiB is mounted.

@@ -115,7 +115,8 @@ impl Site {
     #[track_caller]
     pub(crate) fn has_golden_exports(&self, zip: &Path, more: &str, golden: &str) {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = self.export_of(zip, folder.path(), &format!("ec2,gce,kvm,raw,{more}"));
+        const DISKS: &str = "azure,ec2,gce,iso,kvm,raw,uki,vdi,vhd,vhd-fixed,vhdx,vmdk";
+        let mut command = self.export_of(zip, folder.path(), &format!("{DISKS},{more}"));
         // Its kernel need not have the drivers for every cloud.
         let made = printed(&command.arg("--force").output().unwrap()).replace("./", "");
         let manifest = fs::read_dir(folder.path()).unwrap();

@@ -31,8 +31,8 @@ use running::Running;
 pub struct Machine {
     /// How it is started, and from what.
     pub start: Start,
-    /// The least memory that it needs, in MiB.
-    pub min_memory_mib: u32,
+    /// The memory that it needs, in MiB.
+    pub memory_mib: u32,
     /// Whether it wants a network interface. It then has one that reaches nothing
     /// but this machine, and only in answer to what comes through a forwarded port.
     pub net: bool,

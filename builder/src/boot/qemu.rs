@@ -6,8 +6,6 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fs_err as fs;
-
 use super::watch::Watched;
 use super::{Accel, BootError, Entry, Forward, Kernel, Machine, Module, Options, http};
 
@@ -15,13 +13,6 @@ const PROGRAM: &str = "qemu-system-x86_64";
 
 /// The kernel's `COMMAND_LINE_SIZE` on x86; it would silently cut off what is beyond.
 const MAX_CMDLINE: usize = 2048;
-
-/// What a kernel needs to unpack itself and run, before any initramfs.
-const KERNEL_MIB: u64 = 128;
-
-/// How much larger than its gzip an initramfs may be, as a rule; both are in memory
-/// at once while it is unpacked.
-const UNPACKED: u64 = 5;
 
 /// Looks for QEMU in the folders of `search`, or of `PATH`.
 pub(super) fn find(search: Option<&OsStr>) -> Result<PathBuf, BootError> {
@@ -65,14 +56,9 @@ impl<'a> Plan<'a> {
         machine: &Machine,
         options: &Options,
     ) -> Result<Self, BootError> {
-        let needed = match from {
-            Bootable::Kernel(kernel) => {
-                kernel.check_cmdline()?;
-                kernel.entry.needed_mib()?
-            }
-            // What else than a Linux needs, only its recipe knows.
-            Bootable::Disc(_) => 0,
-        };
+        if let Bootable::Kernel(kernel) = from {
+            kernel.check_cmdline()?;
+        }
         let mut forwards = options.forwards.clone();
         if let Some(test) = &options.http {
             http::check(test)?;
@@ -83,10 +69,9 @@ impl<'a> Plan<'a> {
                 });
             }
         }
-        let needed = machine.min_memory_mib.max(needed);
         Ok(Self {
             from,
-            memory_mib: options.memory_mib.unwrap_or(needed),
+            memory_mib: options.memory_mib.unwrap_or(machine.memory_mib),
             net: machine.net || !forwards.is_empty(),
             typed: options.is_typed(),
             forwards,
@@ -246,24 +231,6 @@ impl Kernel {
                 }
             }
         }
-    }
-}
-
-impl Entry {
-    /// The memory that what goes with the kernel calls for, in MiB. What a unikernel needs,
-    /// only its recipe knows.
-    fn needed_mib(&self) -> Result<u32, BootError> {
-        let Self::Linux { initramfs } = self else {
-            return Ok(0);
-        };
-        let mut needed = KERNEL_MIB;
-        if let Some(initramfs) = initramfs {
-            let size = fs::metadata(initramfs)
-                .map_err(BootError::io("find the initramfs"))?
-                .len();
-            needed = needed.saturating_add(size.saturating_mul(UNPACKED).div_ceil(1 << 20));
-        }
-        Ok(u32::try_from(needed).unwrap_or(u32::MAX))
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn run(
 
 fn command(tender: &Tender, program: PathBuf, machine: &Machine, options: &Options) -> Command {
     let mut command = Command::new(program);
-    let memory = options.memory_mib.unwrap_or(machine.min_memory_mib);
+    let memory = options.memory_mib.unwrap_or(machine.memory_mib);
     command.arg(format!("--mem={memory}"));
     for (name, file) in &tender.disks {
         let mut disk = OsString::from(format!("--block:{name}="));

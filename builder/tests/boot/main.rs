@@ -47,7 +47,7 @@ impl Bench {
         Self {
             machine: Machine {
                 start: linux(guest.kernel, Some(guest.initramfs), "console=ttyS0 panic=5"),
-                min_memory_mib: 256,
+                memory_mib: 256,
                 net: true,
             },
             options,
@@ -315,7 +315,7 @@ fn without_qemu_the_package_is_named() {
     options.search = Some(folder.path().into());
     let machine = Machine {
         start: linux("kernel".into(), None, ""),
-        min_memory_mib: 0,
+        memory_mib: 0,
         net: false,
     };
     let error = run(&machine, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
@@ -339,7 +339,7 @@ fn a_command_line_that_would_be_cut_is_refused() {
     for cmdline in ["x".repeat(2048), "a\nb".to_owned()] {
         let machine = Machine {
             start: linux("kernel".into(), None, &cmdline),
-            min_memory_mib: 0,
+            memory_mib: 0,
             net: false,
         };
         assert!(matches!(

@@ -8,6 +8,7 @@ mod derive;
 mod error;
 mod layout;
 mod manifest;
+mod memory;
 mod name;
 mod reader;
 mod zip;
@@ -19,6 +20,7 @@ pub use manifest::{
     Boot, Devices, Entry, Format, Input, MAX_MANIFEST_SIZE, Manifest, ManifestError, Overlay,
     Protocol,
 };
+pub use memory::unpacking_mib;
 pub use name::{MAX_NAME_LENGTH, NameFlaw, check_name};
 pub use reader::{Artefact, Checked, EntryReader, EntrySums};
 pub use zip::{Crc32Writer, EntrySource, SealError, Sealed, seal};

@@ -17,7 +17,7 @@ pub(super) fn files(guest: &Guest<'_>) -> Result<Files, BundleError> {
 
 fn script(guest: &Guest<'_>, loaded: &Loaded) -> String {
     let about = guest.system.about();
-    let (name, memory) = (&about.name, about.boot.min_memory_mib);
+    let (name, memory) = (&about.name, guest.system.memory_mib());
     let (kernel, cmdline) = (loaded.file, quoted(guest.system.cmdline()));
     let initramfs = match loaded.initramfs {
         Some(_) => format!(" --initramfs {INITRAMFS}"),

@@ -35,7 +35,7 @@ fn config(guest: &Guest<'_>, loaded: &Loaded) -> Result<String, BundleError> {
     let config = json!({
         "boot-source": source,
         "drives": [],
-        "machine-config": { "mem_size_mib": about.boot.min_memory_mib, "vcpu_count": 1 },
+        "machine-config": { "mem_size_mib": guest.system.memory_mib(), "vcpu_count": 1 },
         "network-interfaces": networks,
     });
     let text = serde_json::to_string_pretty(&config);

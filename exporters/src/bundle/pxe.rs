@@ -82,7 +82,7 @@ fn pxelinux(cmdline: &str, initramfs: bool) -> String {
 }
 
 fn readme(guest: &Guest<'_>, linux: bool) -> String {
-    let memory = guest.system.about().boot.min_memory_mib;
+    let memory = guest.system.memory_mib();
     let mut text = format!(
         "{}, for machines that boot from the network.
 

@@ -64,7 +64,7 @@ fn wanted(system: &System) -> Vec<String> {
 
 fn script(system: &System, tender: &str) -> String {
     let about = system.about();
-    let (name, memory) = (&about.name, about.boot.min_memory_mib);
+    let (name, memory) = (&about.name, system.memory_mib());
     let program = match has_tender(system) {
         true => format!("$here/{tender}"),
         false => tender.to_owned(),

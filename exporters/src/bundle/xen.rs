@@ -27,7 +27,7 @@ fn config(guest: &Guest<'_>, loaded: &Loaded) -> String {
         text += &format!("ramdisk = \"{INITRAMFS}\"\n");
     }
     let cmdline = quoted(guest.system.cmdline());
-    let memory = about.boot.min_memory_mib;
+    let memory = guest.system.memory_mib();
     text += &format!("cmdline = {cmdline}\nmemory = {memory}\nvcpus = 1\n");
     if about.devices.net {
         text += "vif = [ \"\" ]\n";

@@ -31,15 +31,44 @@ fn buses(target: Target, driver: &str) -> &'static [&'static str] {
     }
 }
 
+/// What it wants of a target's devices, and the drivers for each, one of which is enough.
+fn wishes(
+    devices: Devices,
+    target: Target,
+) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let wishes = wanted(target).map(|[networks, disks]| {
+        let network = devices.net.then_some(("network", networks));
+        [network, devices.block.then_some(("disk", disks))]
+    });
+    wishes.into_iter().flatten().flatten()
+}
+
+/// Says that nobody can tell, which must not look as if all were well.
+pub(super) fn unknown(
+    devices: Devices,
+    target: Target,
+    say: &mut impl FnMut(Severity, String, &str),
+) {
+    for (what, names) in wishes(devices, target) {
+        let names = names.join(" or ");
+        say(
+            Severity::Warn,
+            format!(
+                "it wants a {what}, and nothing tells whether its kernel has a driver for one \
+                 there, {names}: its initramfs has no modules.builtin"
+            ),
+            "put the kernel's modules.builtin into the folder of its modules, or try it on one \
+             machine first",
+        );
+    }
+}
+
 pub(super) fn check(
     drivers: &BTreeSet<String>,
     devices: Devices,
     target: Target,
     say: &mut impl FnMut(Severity, String, &str),
 ) {
-    let Some([networks, disks]) = wanted(target) else {
-        return;
-    };
     let has = |name: &str| {
         let found = |driver: &String| driver.replace('-', "_") == name;
         drivers.iter().any(found)
@@ -49,12 +78,8 @@ pub(super) fn check(
         buses.is_empty() || buses.iter().any(|bus| has(bus))
     };
     let works = |name: &&str| has(name) && found(name);
-    let wanted = [
-        (devices.net, "network", networks),
-        (devices.block, "disk", disks),
-    ];
     let mut virtio = false;
-    for (_, what, names) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
+    for (what, names) in wishes(devices, target) {
         virtio |= names.iter().any(|name| name.starts_with("virtio"));
         if !names.iter().any(works) {
             let lost = names.iter().find(|name| !found(name));

@@ -12,8 +12,8 @@ fn guest() -> Guest {
             net: true,
             block: true,
         },
-        kernel: 14 << 20,
         initramfs: Some((2 << 20, Some(6 << 20))),
+        overlaid: false,
         drivers: Some(
             [
                 "virtio-pci",
@@ -48,6 +48,32 @@ fn nothing_is_said_where_nothing_is_wrong() {
         drivers: None,
         ..guest()
     };
+    assert_eq!(found(&unknown, Target::Raw), []);
+    // What others than Linux have, nothing says.
+    let unikernel = Guest {
+        protocol: Protocol::Multiboot,
+        ..unknown
+    };
+    assert!(check(&unikernel, Target::Kvm, Firmware::Bios).is_empty());
+}
+
+#[test]
+fn drivers_that_nobody_knows_of_are_not_taken_for_there() {
+    let mut unknown = Guest {
+        drivers: None,
+        ..guest()
+    };
+    let said = found(&unknown, Target::Ec2);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().all(|(severity, _)| *severity == Severity::Warn));
+    assert!(
+        said[0]
+            .1
+            .contains("there, ena: its initramfs has no modules.builtin")
+    );
+    unknown.devices.net = false;
+    assert_eq!(found(&unknown, Target::Ec2).len(), 1);
+    unknown.devices.block = false;
     assert_eq!(found(&unknown, Target::Ec2), []);
 }
 
@@ -142,10 +168,22 @@ fn console_and_memory_are_looked_at() {
     };
     let said = found(&large, Target::Gce);
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].1.contains("takes about 1262"), "{said:?}");
-    assert_eq!(found(&large, Target::Kvm).len(), 1);
+    assert!(said[0].1.contains("takes about 2228"), "{said:?}");
+    // What comes of it says itself how much memory its machine has.
+    assert_eq!(found(&large, Target::Kvm), []);
+    let remedy = |guest| {
+        check(guest, Target::Raw, Firmware::Hybrid)[0]
+            .remedy
+            .clone()
+    };
+    assert!(remedy(&large).contains("in its recipe to 2228"));
+    let overlaid = Guest {
+        overlaid: true,
+        ..large.clone()
+    };
+    assert!(!remedy(&overlaid).contains("recipe"));
     let honest = Guest {
-        min_memory_mib: 1300,
+        min_memory_mib: 2300,
         ..large
     };
     assert_eq!(found(&honest, Target::Gce).len(), 1);
@@ -157,6 +195,10 @@ fn what_loads_a_kernel_itself_is_told_apart_from_firmware() {
     let severity = |protocol, target| {
         let guest = Guest {
             protocol,
+            devices: Devices {
+                net: false,
+                block: false,
+            },
             drivers: None,
             cmdline: "console=ttyS0 console=hvc0".to_owned(),
             ..guest()

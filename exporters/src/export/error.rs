@@ -48,6 +48,18 @@ pub enum ExportError {
         /// The size in bytes.
         size: u64,
     },
+    /// A format does not take disks as large as that.
+    #[error(
+        "could not make a disk of {size} bytes for {format}: the largest has {} GiB", largest >> 30
+    )]
+    TooLarge {
+        /// The format.
+        format: &'static str,
+        /// The size in bytes.
+        size: u64,
+        /// The largest size, in bytes.
+        largest: u64,
+    },
     /// The content of the Lunikernel could not be read.
     #[error("could not read what is to be on the disk")]
     Read(#[source] std::io::Error),
@@ -91,6 +103,10 @@ impl ExportError {
             Self::Size { size, .. } => {
                 let gib = size.div_ceil(1 << 30);
                 Some(format!("ask for `--size {gib}G`, or leave it out"))
+            }
+            Self::TooLarge { largest, .. } => {
+                let gib = largest >> 30;
+                Some(format!("ask for `--size {gib}G` or less, or leave it out"))
             }
             Self::Read(source) => hint_for(source),
             Self::Write { source, .. } => source.hint(),

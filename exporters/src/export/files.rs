@@ -1,15 +1,22 @@
 //! The files of an export, which get their names when all of them are whole.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
+use fs_err::File;
 use lunikernel_cache::{HashingWriter, Progress};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::ExportError;
 use crate::error::WriteError;
 use crate::manifest::FileEntry;
-use crate::output::{Existing, Output};
+use crate::output::{Existing, Output, OutputError, replaceable};
 
 /// The files of an export.
 pub(super) struct Files<'a> {
@@ -100,21 +107,103 @@ impl<'a> Files<'a> {
             .collect()
     }
 
-    /// Gives all of them their names, and `last` after them.
-    pub(super) fn commit(self, last: &str, bytes: &[u8]) -> Result<Vec<PathBuf>, ExportError> {
-        let path = self.folder.join(last);
-        let mut output = Output::create(&path, Existing::Replace)?;
-        write_all(&mut output, bytes).map_err(ExportError::write(&path))?;
+    /// Writes `last` too, and all of them to the disk itself.
+    pub(super) fn settle(mut self, last: &str, bytes: &[u8]) -> Result<Settled, ExportError> {
+        let path = self.path(last);
+        let mut manifest = Output::create(&path, Existing::Replace)?;
+        write_all(&mut manifest, bytes).map_err(ExportError::write(&path))?;
+        let task = self
+            .progress
+            .start("writing", "all of it to the disk", None);
+        for (output, _) in self.whole.values_mut() {
+            output.settle()?;
+        }
+        manifest.settle()?;
+        task.finish("");
+        Ok(Settled {
+            folder: self.folder.to_owned(),
+            files: (self.whole.into_iter())
+                .map(|(name, (output, _))| (name, output))
+                .collect(),
+            last: (last.to_owned(), manifest),
+        })
+    }
+}
+
+/// Files that are on the disk, and lack nothing but their names.
+#[derive(Debug)]
+pub(super) struct Settled {
+    folder: PathBuf,
+    files: Vec<(String, Output)>,
+    last: (String, Output),
+}
+
+impl Settled {
+    /// Waits until nobody else names files in the folder, and keeps others from it.
+    pub(super) fn claim(&self, progress: &dyn Progress) -> Result<Option<Claim>, ExportError> {
+        let failed = |source: io::Error| OutputError::Io {
+            attempted: "lock",
+            path: self.folder.clone(),
+            source,
+        };
+        let folder = File::open(&self.folder).map_err(failed)?;
+        let mut how = FlockOperation::NonBlockingLockExclusive;
+        loop {
+            match flock(&folder, how) {
+                Ok(()) => break,
+                Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => {
+                    // At once, also where only what is done has a line.
+                    let shown = self.folder.display();
+                    progress.note(&format!("waiting for another export into {shown}"));
+                    how = FlockOperation::LockExclusive;
+                }
+                // Not every file system has locks, and they are worth less than the files.
+                Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP) => {
+                    return Ok(None);
+                }
+                Err(errno) => return Err(failed(errno.into()).into()),
+            }
+        }
+        Ok(Some(Claim(folder)))
+    }
+
+    /// Gives all of them their names. The manifest that is there goes first and the new one
+    /// comes last: where there is one, the files are those that it names.
+    pub(super) fn name(self) -> Result<Vec<PathBuf>, ExportError> {
+        let (last, manifest) = self.last;
+        let last = self.folder.join(last);
+        let path = |name: &str| self.folder.join(name);
+        // What can be found out beforehand must not be met with half of the files named.
+        for (name, _) in &self.files {
+            replaceable(&path(name))?;
+        }
+        replaceable(&last)?;
+        match fs::remove_file(&last) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ExportError::Output(OutputError::Io {
+                    attempted: "replace",
+                    path: last,
+                    source: error,
+                }));
+            }
+            _ => {}
+        }
         let mut paths = Vec::new();
-        for (name, (output, _)) in self.whole {
+        for (name, output) in self.files {
             output.commit()?;
             paths.push(self.folder.join(name));
         }
-        output.commit()?;
-        paths.push(path);
+        manifest.commit()?;
+        paths.push(last);
         Ok(paths)
     }
 }
+
+/// That nobody else names files in a folder, as long as this is there: a lock on the folder,
+/// by flock(2).
+#[derive(Debug)]
+pub(super) struct Claim(#[expect(dead_code, reason = "it is there to be closed")] File);
 
 fn write_all(out: &mut Output, bytes: &[u8]) -> Result<(), WriteError> {
     out.write_all(bytes).map_err(WriteError::write("text"))

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::ExportError;
 use crate::bundle::Kind;
 use crate::checks::Target;
-use crate::gce;
+use crate::{disk, gce, qcow2, vdi, vhd, vhdx, vmdk};
 
 /// What a Lunikernel can be exported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +35,10 @@ pub enum Format {
     Uki,
     /// For VirtualBox.
     Vdi,
-    /// For Hyper-V of the first generation; dynamic.
+    /// For Hyper-V of the first generation, and import services; dynamic.
     Vhd,
+    /// The same; fixed, which is the disk and a footer.
+    VhdFixed,
     /// For Hyper-V.
     Vhdx,
     /// For VMware and import services: streamOptimized.
@@ -46,7 +49,7 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of their names.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Azure,
         Self::Bundle,
         Self::CloudHypervisor,
@@ -60,6 +63,7 @@ impl Format {
         Self::Uki,
         Self::Vdi,
         Self::Vhd,
+        Self::VhdFixed,
         Self::Vhdx,
         Self::Vmdk,
         Self::Xen,
@@ -82,6 +86,7 @@ impl Format {
             Self::Uki => "uki",
             Self::Vdi => "vdi",
             Self::Vhd => "vhd",
+            Self::VhdFixed => "vhd-fixed",
             Self::Vhdx => "vhdx",
             Self::Vmdk => "vmdk",
             Self::Xen => "xen",
@@ -130,6 +135,57 @@ impl Format {
         self.bundle().is_none()
     }
 
+    /// Whether what starts the disk, a BIOS or UEFI, is chosen: an EFI program is started by
+    /// UEFI alone.
+    #[must_use]
+    pub fn has_firmware(self) -> bool {
+        self.boots() && self != Self::Uki
+    }
+
+    /// Whether it is as large as the disk, so that its SHA-256 is said only where that is
+    /// asked for.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Azure | Self::Ec2 | Self::Raw | Self::VhdFixed)
+    }
+
+    /// The largest disk that it holds, in bytes.
+    #[must_use]
+    pub fn largest(self) -> u64 {
+        match self {
+            Self::Azure | Self::Vhd | Self::VhdFixed => vhd::MAX_SIZE,
+            Self::Gce => gce::MAX_SIZE,
+            Self::Kvm => qcow2::MAX_SIZE,
+            Self::Vdi => vdi::MAX_SIZE,
+            Self::Vhdx => vhdx::MAX_SIZE,
+            Self::Vmdk => vmdk::MAX_SIZE,
+            _ => disk::MAX_SIZE,
+        }
+    }
+
+    /// Looks at the size of a disk before any work.
+    ///
+    /// # Errors
+    /// [`ExportError::Size`] or [`ExportError::TooLarge`] where the format has no disk of
+    /// `size` bytes.
+    pub fn check_size(self, size: u64) -> Result<(), ExportError> {
+        let format = self.name();
+        if let Some((step, unit)) = self.step()
+            && !size.is_multiple_of(step)
+        {
+            return Err(ExportError::Size { format, unit, size });
+        }
+        let largest = self.largest();
+        match self.has_disk() && size > largest {
+            true => Err(ExportError::TooLarge {
+                format,
+                size,
+                largest,
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// What the size of the disk has to be a multiple of, and its name: clouds make none of
     /// other sizes, and on a larger one the table at its end would not be found.
     #[must_use]
@@ -155,5 +211,24 @@ mod tests {
     #[test]
     fn names_are_in_order_and_each_is_there_once() {
         assert!(Format::ALL.is_sorted_by(|one, two| one < two && one.name() < two.name()));
+    }
+
+    #[test]
+    fn sizes_that_a_format_has_not_are_refused_with_one_that_it_has() {
+        let hint = |format: Format, size| {
+            let error = format.check_size(size).unwrap_err();
+            assert!(error.is_of_the_request());
+            error.hint().unwrap()
+        };
+        assert!(hint(Format::Vmdk, 3 << 40).contains("`--size 2000G`"));
+        assert!(hint(Format::VhdFixed, 3 << 40).contains("`--size 2040G`"));
+        assert!(hint(Format::Gce, 4 << 40).contains("`--size 2048G`"));
+        assert!(hint(Format::Ec2, (1 << 30) + (1 << 20)).contains("`--size 2G`"));
+        for format in Format::ALL {
+            assert!(format.check_size(1 << 30).is_ok(), "{format}");
+            // Whether there is one, the writer of each knows, and says the same.
+            let beyond = format.check_size(format.largest() + (1 << 30));
+            assert_eq!(beyond.is_err(), format.has_disk(), "{format}");
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(in crate::cli) fn disc(
     context: &Context,
 ) -> Result<PathBuf, Failure> {
     let progress = context.progress();
-    let system = system::of(artefact, cmdline, None)?;
+    let system = system::of(artefact, cmdline, None, None)?;
     let loaders = pieces::load(&context.cache()?, context)?;
     let export = Export {
         artefact: artefact.check(progress.as_ref())?.digest,

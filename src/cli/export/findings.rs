@@ -26,7 +26,7 @@ pub(super) fn of(guest: &Guest, formats: &BTreeSet<Format>, firmware: Firmware) 
     for format in formats {
         // An EFI program is started by UEFI alone, whatever starts disks and discs, and
         // the others by none.
-        let firmware = match format.boots() && *format != Format::Uki {
+        let firmware = match format.has_firmware() {
             true => firmware,
             false => Firmware::Uefi,
         };
@@ -65,7 +65,11 @@ pub(super) fn tell(
             problem, remedy, ..
         } = finding;
         let formats = finding.formats.join(", ");
-        context.say(&format!("warning: {formats}: {problem}\nhint: {remedy}"));
+        let what = match finding.refused && !force {
+            true => "refused",
+            false => "warning",
+        };
+        context.say(&format!("{what}: {formats}: {problem}\nhint: {remedy}"));
     }
     match refused {
         None => Ok(()),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use lunikernel_builder::inspect::{InspectError, glance};
-use lunikernel_cache::artefact::{Artefact, INITRAMFS, KERNEL, Protocol};
+use lunikernel_builder::inspect::{Glance, InspectError, glance};
+use lunikernel_builder::overlay::HISTORY;
+use lunikernel_cache::artefact::{Artefact, INITRAMFS, Protocol};
 use lunikernel_exporters::boot::System;
 use lunikernel_exporters::checks::{Firmware, Guest, drivers_suffice};
 use lunikernel_exporters::export::Format;
@@ -12,39 +13,41 @@ use lunikernel_exporters::export::Format;
 const DRIVER_FEATURES: [(&str, &str); 2] =
     [("GVNIC", "gve"), ("VIRTIO_SCSI_MULTIQUEUE", "virtio_scsi")];
 
-/// What is known of `artefact`, which was checked, started as `system` says, as far as it
-/// matters for `formats`.
-pub(super) fn of(
+/// What is found in the initramfs of `artefact`, which was checked, as far as it matters
+/// for `formats`; `None` where there is none that a Linux unpacks.
+pub(super) fn initramfs(
     artefact: &Artefact,
-    system: &System,
     formats: &BTreeSet<Format>,
-) -> Result<Guest, InspectError> {
+) -> Result<Option<Glance>, InspectError> {
     let manifest = artefact.manifest();
-    let size = |name: &str| manifest.entries.get(name).map(|entry| entry.size);
-    let packed = size(INITRAMFS);
-    let initramfs = match packed {
-        Some(_) if manifest.boot.protocol == Protocol::Linux => {
-            let enough = |drivers: &BTreeSet<String>, format: Format| {
-                let is_all = DRIVER_FEATURES.iter().all(|(_, it)| drivers.contains(*it));
-                drivers_suffice(drivers, manifest.devices, format.target())
-                    && (format != Format::Gce || is_all)
-            };
-            Some(glance(artefact, |drivers| {
-                formats.iter().all(|format| enough(drivers, *format))
-            })?)
-        }
-        _ => None,
+    if manifest.boot.protocol != Protocol::Linux || !manifest.entries.contains_key(INITRAMFS) {
+        return Ok(None);
+    }
+    let enough = |drivers: &BTreeSet<String>, format: Format| {
+        let is_all = DRIVER_FEATURES.iter().all(|(_, it)| drivers.contains(*it));
+        drivers_suffice(drivers, manifest.devices, format.target())
+            && (format != Format::Gce || is_all)
     };
-    Ok(Guest {
+    let found = glance(artefact, |drivers| {
+        formats.iter().all(|format| enough(drivers, *format))
+    });
+    found.map(Some)
+}
+
+/// What is known of `artefact`, started as `system` says, in whose initramfs was `found`.
+pub(super) fn of(artefact: &Artefact, system: &System, found: Option<Glance>) -> Guest {
+    let manifest = artefact.manifest();
+    let packed = manifest.entries.get(INITRAMFS).map(|entry| entry.size);
+    Guest {
         protocol: manifest.boot.protocol,
         arch: manifest.arch.clone(),
         cmdline: system.cmdline().to_owned(),
         min_memory_mib: manifest.boot.min_memory_mib,
         devices: manifest.devices,
-        kernel: size(KERNEL).unwrap_or_default(),
-        initramfs: packed.map(|packed| (packed, initramfs.as_ref().map(|it| it.unpacked))),
-        drivers: initramfs.and_then(|it| it.drivers),
-    })
+        initramfs: packed.map(|packed| (packed, found.as_ref().map(|it| it.unpacked))),
+        overlaid: manifest.entries.contains_key(HISTORY),
+        drivers: found.and_then(|it| it.drivers),
+    }
 }
 
 /// What a publisher to GCE has to say about the image, sorted.

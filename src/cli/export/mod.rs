@@ -3,6 +3,7 @@
 mod arguments;
 mod disc;
 mod findings;
+mod folder;
 mod guest;
 mod pieces;
 mod rounds;
@@ -13,7 +14,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fs_err as fs;
 use lunikernel_exporters::checks::Firmware;
 use lunikernel_exporters::export::{Export, Format};
 use lunikernel_exporters::qcow2::Clusters;
@@ -22,25 +22,28 @@ use serde_json::json;
 use super::Context;
 use super::cmdline::CmdlineArgs;
 use super::output;
+use super::signals;
 use super::verify;
 use crate::exit::Exit;
 use crate::failure::Failure;
 pub(super) use arguments::FormatArg;
 use arguments::{FirmwareArg, size};
 pub(super) use disc::disc;
+use folder::Folder;
 pub(super) use rounds::{export_round, prepare};
 
 /// Make a disk that clouds and hypervisors boot.
 ///
 /// raw is the disk; kvm a qcow2 image with a libvirt domain and a script for QEMU; gce what
 /// Google Compute Engine imports; ec2 the disk with the list of blocks that EBS wants; azure
-/// the fixed VHD that Azure takes; vmdk, vhd, vhdx and vdi are for others; iso is a
-/// disc, which boots from a stick too; uki is one EFI program. Without a disk, as a folder in an archive: firecracker, cloud-hypervisor and xen
-/// have the kernel as these load it, with their configuration; pxe is for machines that boot
-/// from the network; bundle for unikernels that a tender of Solo5's runs. The same
-/// Lunikernel and options give the same bytes on every machine. NAME.export.json says what
-/// was made of what. On standard output: the SHA-256 and the file, as sha256sum prints them,
-/// of each file but a raw disk and a fixed VHD, whose block digests the manifest has.
+/// the fixed VHD that Azure takes; vmdk, vhd (dynamic), vhd-fixed, vhdx and vdi are for
+/// others; iso is a disc, which boots from a stick too; uki is one EFI program. Without a
+/// disk, as a folder in an archive: firecracker, cloud-hypervisor and xen have the kernel as
+/// these load it, with their configuration; pxe is for machines that boot from the network;
+/// bundle for unikernels that a tender of Solo5's runs. The same Lunikernel and options give
+/// the same bytes on every machine. NAME.export.json says what was made of what. On standard
+/// output: the SHA-256 and the file, as sha256sum prints them, of each file but a raw disk and
+/// a fixed VHD, whose block digests the manifest has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
@@ -81,18 +84,22 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
+    args.check(&formats)?;
+    let folder = Folder::look(&args.output)?;
     let cache = context.cache()?;
     let progress = context.progress();
     let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
-    let formats: BTreeSet<Format> = args.to.iter().map(|it| it.0).collect();
     let digest = artefact.check(progress.as_ref())?.digest;
     // Else no firmware starts it, or, an EFI program, UEFI alone.
-    let firmware = match formats.iter().any(|it| it.boots() && *it != Format::Uki) {
+    let firmware = match formats.iter().any(|it| it.has_firmware()) {
         true => args.firmware.map(|it| it.0),
         false => Some(Firmware::Uefi),
     };
-    let system = system::of(&artefact, &args.cmdline.of(&artefact), firmware)?;
-    let guest = guest::of(&artefact, &system, &formats)?;
+    let initramfs = guest::initramfs(&artefact, &formats)?;
+    let unpacked = initramfs.as_ref().map(|it| it.unpacked);
+    let system = system::of(&artefact, &args.cmdline.of(&artefact), firmware, unpacked)?;
+    let guest = guest::of(&artefact, &system, initramfs);
     let found = findings::of(&guest, &formats, system.firmware());
     findings::tell(&found, &artefact, args.force, context)?;
 
@@ -100,10 +107,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         true => Some(pieces::load(&cache, context)?),
         false => None,
     };
-    fs::create_dir_all(&args.output).map_err(|error| {
-        let message = format!("could not create the folder {}", args.output.display());
-        Failure::new(Exit::Failed, message).caused_by(&error)
-    })?;
     let export = Export {
         artefact: digest,
         loaders: loaders.as_ref(),
@@ -117,7 +120,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         guest_features: guest::features(&guest, system.firmware()),
         system,
     };
-    let exported = export.write(&args.output, progress.as_ref())?;
+    let exported = folder.with(|| {
+        let made = export.make(&args.output, progress.as_ref())?;
+        let claimed = made.claim(progress.as_ref())?;
+        Ok(signals::to_its_end(|| claimed.name())?)
+    })?;
     if context.json() {
         let files: Vec<_> = (exported.files.iter())
             .map(|file| output::lossy(file))
@@ -132,4 +139,40 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     context.say(&text::summary(&exported, &args.output));
     Ok(Exit::Ok)
+}
+
+impl Args {
+    /// That every option has something to say to one of the formats, and the size to all.
+    fn check(&self, formats: &BTreeSet<Format>) -> Result<(), Failure> {
+        type Takes = fn(&Format) -> bool;
+        let uefi = self.firmware.is_some_and(|it| it.0 == Firmware::Uefi);
+        let options: [(&str, bool, Takes, &str); 4] = [
+            ("--size", self.size.is_some(), |it| it.has_disk(), "raw"),
+            ("--compress", self.compress, |it| *it == Format::Kvm, "kvm"),
+            ("--sha256", self.sha256, |it| it.is_whole(), "raw"),
+            match uefi {
+                true => ("--firmware", true, |it| it.boots(), "raw"),
+                false => (
+                    "--firmware",
+                    self.firmware.is_some(),
+                    |it| it.has_firmware(),
+                    "raw",
+                ),
+            },
+        ];
+        for (option, given, takes, other) in options {
+            if given && !formats.iter().any(takes) {
+                let names: Vec<_> = formats.iter().map(|it| it.name()).collect();
+                let message = format!("`{option}` changes nothing in {}", names.join(", "));
+                let hint = format!("leave it out, or export to {other} too");
+                return Err(Failure::new(Exit::Usage, message).with_hint(hint));
+            }
+        }
+        if let Some(size) = self.size {
+            for format in formats.iter().filter(|it| it.has_disk()) {
+                format.check_size(size)?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -9,7 +9,7 @@ use lunikernel_cache::{Cache, Digest, Silent};
 use lunikernel_exporters::export::Export;
 use lunikernel_exporters::qcow2::Clusters;
 
-use super::{FormatArg, pieces, system};
+use super::{FormatArg, guest, pieces, system};
 use crate::failure::Failure;
 
 /// Gets what every export needs, before the first round.
@@ -30,14 +30,13 @@ pub(in crate::cli) fn export_round(
     let loaders = tokio::runtime::Handle::current().block_on(pieces::make(builder))?;
     let artefact = Arc::new(round.artefact()?);
     let cmdline = artefact.manifest().boot.cmdline.clone();
+    let formats: BTreeSet<_> = formats.iter().map(|format| format.0).collect();
+    let unpacked = guest::initramfs(&artefact, &formats)?.map(|it| it.unpacked);
     let export = Export {
-        system: system::of(&artefact, &cmdline, None)?,
+        system: system::of(&artefact, &cmdline, None, unpacked)?,
         artefact: round.built.artefact,
         loaders: Some(&loaders),
-        formats: formats
-            .iter()
-            .map(|format| format.0)
-            .collect::<BTreeSet<_>>(),
+        formats,
         size: None,
         clusters: Clusters::Plain,
         sha256: false,

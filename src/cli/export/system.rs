@@ -14,15 +14,16 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// `artefact`, whose kernel gets `cmdline`, on a disk for `firmware`, or else for all that
-/// can start it.
+/// can start it. Its initramfs has `unpacked` bytes once it is unpacked, where that is known.
 pub(super) fn of(
     artefact: &Arc<Artefact>,
     cmdline: &str,
     firmware: Option<Firmware>,
+    unpacked: Option<u64>,
 ) -> Result<System, Failure> {
     let firmware = firmware.unwrap_or(Firmware::of(artefact.manifest().boot.protocol));
     let system = System::new(Arc::clone(artefact), cmdline, firmware)?;
-    Ok(system.with(beside(artefact)?)?)
+    Ok(system.with(beside(artefact)?)?.with_unpacked(unpacked))
 }
 
 fn beside(artefact: &Artefact) -> Result<Beside, Failure> {

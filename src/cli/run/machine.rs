@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fs_err as fs;
 use fs_err::File;
 use lunikernel_builder::boot::{self, Entry, Kernel, Machine, Module, Start, Tender, TenderKind};
+use lunikernel_builder::inspect::glance;
 use lunikernel_builder::overlay::BLOCK;
 use lunikernel_builder::unikernel::solo5::{self, DeviceKind};
 use lunikernel_builder::unikernel::{KernelFlaw, Modules, multiboot};
@@ -58,9 +59,14 @@ pub(super) fn unpack(
             ));
         }
     };
+    // Where nobody can tell, a rule does.
+    let unpacked = match protocol {
+        Protocol::Linux => glance(artefact, |_| true).ok().map(|it| it.unpacked),
+        _ => None,
+    };
     Ok(Machine {
         start,
-        min_memory_mib: manifest.boot.min_memory_mib,
+        memory_mib: manifest.memory_mib(unpacked),
         net: manifest.devices.net,
     })
 }

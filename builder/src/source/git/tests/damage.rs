@@ -2,9 +2,10 @@
 
 use super::http::smart_http;
 use super::*;
+use crate::fetch::test_server::Server;
 
 /// The file that has the object `id` of the repository.
-fn loose(repository: &git2::Repository, id: git2::Oid) -> PathBuf {
+fn loose(repository: &Repository, id: Oid) -> PathBuf {
     let hex = id.to_string();
     let (folder, name) = hex.split_at(2);
     repository.path().join("objects").join(folder).join(name)
@@ -31,7 +32,7 @@ fn judge(found: Result<LockedGit, GitError>, honest: &LockedGit, what: &str) -> 
 async fn a_flipped_bit_of_an_object_is_no_other_content() {
     let site = site();
     let honest = site.lock(&site.url(), "main").await.unwrap();
-    let main = git2::Repository::open(site.repos().join("main.git")).unwrap();
+    let main = Repository::open(site.repos().join("main.git")).unwrap();
     let commit = main.find_commit(site.second).unwrap();
     let tree = commit.tree().unwrap();
     let blob = tree.get_name("unix.txt").unwrap().id();
@@ -78,7 +79,7 @@ async fn a_bit_that_flips_on_the_way_is_no_other_content() {
     let Some(server) = smart_http(site.repos(), None) else {
         return;
     };
-    let of = |server: &crate::fetch::test_server::Server| GitSource {
+    let of = |server: &Server| GitSource {
         url: server.url("main.git").to_string(),
         rev: "main".to_owned(),
     };

@@ -12,6 +12,7 @@ use std::process::Command;
 use fs_err as fs;
 use lunikernel_testing::left_out;
 use support::exported::Site;
+use support::overlaid::laid;
 use support::server::{Server, respond};
 use support::{hello, project, transcript};
 
@@ -176,6 +177,9 @@ fn bash_boots_and_apk_knows_what_is_installed() {
     let Some((zip, _)) = built(name, folder.path()) else {
         return;
     };
+    let (_, changed) = laid(&zip, "etc/mine", "mine\n");
+    let expected = "initramfs.gz: member `etc/mine`: only the right one has it";
+    assert_eq!(changed, expected);
     let ran = hello::luni(&folder.path().join("cache"))
         .args(["run", "--accel", "tcg", "--expect", "told all"])
         .arg(zip)

@@ -407,6 +407,28 @@ fn without_a_round_verify_ends_as_every_verb() {
 }
 
 #[test]
+fn a_base_that_vouches_for_packages_and_is_not_pinned_is_told() {
+    let folder = folder();
+    let warned = |pin: &str, keys: &str| {
+        let recipe = format!(
+            "apiVersion: lunikernel/v1\nname: demo\nversion: '1'\nflavour: alpine\nsources:\n  \
+             base: {{url: {{url: 'file:///nowhere/root.tar.gz'{pin}}}}}\n  demo:\n    apk:\n      \
+             base: base\n      repositories: ['file:///nowhere']\n      packages: [some]\n{keys}\
+             rootfs:\n  from: [demo]\nkernel:\n  from: demo\n  modules: []\n"
+        );
+        fs::write(folder.path().join("recipe.yaml"), recipe).unwrap();
+        ["check", "lock"].map(|verb| {
+            let said = transcript(&run(folder.path(), &[verb]));
+            said.contains("warning: whatever `base` is when it is first locked says which keys")
+        })
+    };
+    let pin = format!(", sha256: {}", "0".repeat(64));
+    assert_eq!(warned("", ""), [true, true]);
+    assert_eq!(warned(&pin, ""), [false, false]);
+    assert_eq!(warned("", "      keys: [own.rsa.pub]\n"), [false, false]);
+}
+
+#[test]
 fn a_key_is_wanted_for_locking_alone() {
     let folder = folder();
     let recipe = "apiVersion: lunikernel/v1\nname: demo\nversion: '1'\nflavour: alpine\nsources:\n  \

@@ -1,6 +1,8 @@
 //! `luni overlay` through the binary: the same content from every tool gives the same
 //! bits, what is no sound zip is refused, and the result boots.
 
+#[path = "overlay/disk.rs"]
+mod disk;
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
@@ -265,6 +267,149 @@ fn limits_can_be_raised_and_lowered() {
     fs::write(here.join("it/zeros"), vec![0; 2 << 20]).unwrap();
     assert_eq!(code(&["it"]), Some(0));
     assert_eq!(code(&["it", "--max-size", "1"]), Some(3));
+}
+
+/// Programs and what is none, without modes: of another system, and by Python's
+/// `writestr`, which gives files 0600 without saying that they are files.
+const NO_MODES: &str = r#"
+import zipfile
+programs = ["bin/plain", "usr/sbin/plain", "init", "opt/deploy.sh", "opt/elf"]
+others = ["etc/init", "opt/bin.txt", "opt/sh", "sbin.d/x"]
+def content(name):
+    return b"\x7fELF\x02" if name == "opt/elf" else b"text"
+with zipfile.ZipFile("dos.zip", "w") as packed:
+    for name in programs + others:
+        info = zipfile.ZipInfo(name)
+        info.create_system = 0
+        info.external_attr = 0x20
+        packed.writestr(info, content(name))
+with zipfile.ZipFile("writestr.zip", "w") as packed:
+    for name in programs + others:
+        info = zipfile.ZipInfo(name)
+        info.create_system = 3
+        info.external_attr = 0o600 << 16
+        packed.writestr(info, content(name))
+"#;
+
+#[test]
+fn programs_without_modes_become_executable() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    let name = "overlay::programs_without_modes_become_executable";
+    if !tool(name, here, &["python3", "-c", NO_MODES]) {
+        return;
+    }
+    let text: &[u8] = b"text";
+    for (path, content, mode) in [
+        ("bin/plain", text, 0o755),
+        ("usr/sbin/plain", text, 0o755),
+        ("init", text, 0o755),
+        ("opt/deploy.sh", text, 0o755),
+        ("opt/elf", b"\x7fELF\x02", 0o755),
+        ("etc/init", text, 0o644),
+        ("opt/bin.txt", text, 0o644),
+        ("opt/sh", text, 0o644),
+        ("sbin.d/x", text, 0o644),
+    ] {
+        let path = here.join("expected").join(path);
+        for folder in path.ancestors().skip(1).take_while(|it| *it != here) {
+            fs::create_dir_all(folder).unwrap();
+            fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let expected = digest(&overlay(here, &["expected"]));
+    for zip in ["dos.zip", "writestr.zip"] {
+        assert_eq!(digest(&overlay(here, &[zip])), expected, "{zip}");
+    }
+}
+
+#[test]
+fn a_diff_with_the_base_says_what_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    let write = |path: &str, content: &str, mode: u32| {
+        let path = here.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    write("one/opt/changed", "as it was\n", 0o644);
+    write("one/opt/gone", "gone\n", 0o644);
+    write("one/opt/run", "run\n", 0o644);
+    write("one/opt/same", "same\n", 0o644);
+    write("two/opt/added", "added\n", 0o644);
+    write("two/opt/changed", "as it is\n", 0o644);
+    write("two/opt/run", "run\n", 0o755);
+    write("two/opt/same", "same\n", 0o644);
+    write("three/opt/.wh.gone", "", 0o644);
+    let laid = |args: &[&str]| {
+        let output = overlay(here, args);
+        assert!(output.status.success(), "{}", transcript(&output));
+    };
+    laid(&["one", "-o", "one.zip"]);
+    laid(&["one", "two", "three", "-o", "three.zip"]);
+    let diff = |left: &str, right: &str, more: &[&str]| {
+        let output = luni(here)
+            .args(["diff", left, right])
+            .args(more)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(10), "{}", transcript(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // An archive behind the base's, one in the place of another, and one whose base was
+    // unpacked to remove something.
+    let expected = |presence: &str, others: &str| {
+        format!("initramfs.gz: member `opt`: {presence}\nalso different:\n{others}")
+    };
+    let only = "only the right one has it";
+    let each = |name: &str| format!("  initramfs.gz: member `opt/{name}`: {only}\n");
+    let others: String = ["changed", "gone", "run", "same"].map(each).concat();
+    let text = diff("base.luni.zip", "one.zip", &[]);
+    assert!(text.starts_with(&expected(only, &others)), "{text}");
+
+    let over = |way: &str| {
+        let text = diff("one.zip", way, &[]);
+        let expected = "initramfs.gz: member `opt/added`: only the right one has it
+also different:
+  initramfs.gz: member `opt/changed`: line 1 differs
+  initramfs.gz: member `opt/gone`: only the left one has it
+  initramfs.gz: member `opt/run`: mode differs: 100644 → 100755
+";
+        assert!(text.starts_with(expected), "{way}: {text}");
+        let told: Value = serde_json::from_str(&diff("one.zip", way, &["--json"])).unwrap();
+        let others = told["difference"]["others"].as_array().unwrap();
+        let all = [&told["difference"]].into_iter().chain(others);
+        let all = all.filter(|it| it["entry"] == INITRAMFS);
+        let found = all.map(|it| (&it["path"][1]["name"], &it["found"]));
+        let found: Vec<(&str, String)> = found
+            .map(|(name, found)| {
+                let said = match found["kind"].as_str().unwrap() {
+                    "presence" => found["only_in"].to_string(),
+                    "field" => format!("{} {} {}", found["field"], found["left"], found["right"]),
+                    _ => format!("{} {}", found["left"], found["right"]),
+                };
+                (name.as_str().unwrap(), said.replace('"', ""))
+            })
+            .collect();
+        let expected = [
+            ("opt/added", "right"),
+            ("opt/changed", "as it was as it is"),
+            ("opt/gone", "left"),
+            ("opt/run", "mode 100644 100755"),
+        ]
+        .map(|(name, said)| (name, said.to_owned()));
+        assert_eq!(found, expected, "{way}");
+    };
+    over("three.zip");
+    fs::rename(here.join("one.zip"), here.join("base.luni.zip")).unwrap();
+    laid(&["two", "three", "-o", "rewritten.zip"]);
+    fs::rename(here.join("base.luni.zip"), here.join("one.zip")).unwrap();
+    over("rewritten.zip");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use lunikernel_cache::NodeKind;
 use lunikernel_testing::{left_out, this_test};
 use md5::{Digest as _, Md5};
 use support::exported::Site;
+use support::overlaid::laid;
 use support::small::lock_of;
 use support::upstream::World;
 use support::{hello, luni, matches, project, root_of, transcript};
@@ -230,6 +231,9 @@ fn extensions_are_merged_with_their_scripts_for_core_to_run() {
     for part in ["\"tcz\"", "ncurses.tcz"] {
         assert!(inspected.contains(part), "{part} is not in {inspected}");
     }
+    let (_, changed) = laid(&world.path("core.luni.zip"), "etc/mine", "mine\n");
+    let expected = "initramfs.gz: member `etc/mine`: only the right one has it";
+    assert_eq!(changed, expected);
 }
 
 /// Booting them takes modules of the kernel (loop, squashfs), which neither the mirror's

@@ -1,5 +1,7 @@
 //! Unikernels through the binary: built, looked at, built again, booted.
 
+#[path = "unikernel/console.rs"]
+mod console;
 #[path = "unikernel/multiboot2.rs"]
 mod multiboot2;
 mod support;

@@ -10,6 +10,7 @@ use lunikernel_cache::artefact::{Artefact, SBOM};
 use lunikernel_testing::{left_out, this_test};
 use serde_json::Value;
 use support::exported::Site;
+use support::overlaid::laid;
 use support::small::lock_of;
 use support::upstream::World;
 use support::{bzimage, hello, project, transcript};
@@ -204,12 +205,16 @@ fn the_image_boots_by_its_own_init_and_runs_services() {
         return;
     };
     has_golden_digest(&world);
-    for expected in [
-        "BusyBox v1.31.1",
-        "this is web with ~ at /home/web",
-        "minimal login:",
+    let base = world.path("minimal.luni.zip");
+    let (_, changed) = laid(&base, "etc/hostname", "overlaid\n");
+    let expected = "initramfs.gz: member `etc/hostname`: line 1 differs";
+    assert_eq!(changed, expected);
+    for (zip, expected) in [
+        ("minimal.luni.zip", "BusyBox v1.31.1"),
+        ("minimal.luni.zip", "this is web with ~ at /home/web"),
+        ("laid.zip", "overlaid login:"),
     ] {
-        let arguments = ["--timeout", "600", "--expect", expected, "minimal.luni.zip"];
+        let arguments = ["--timeout", "600", "--expect", expected, zip];
         let ran = world.run(&[&["run"][..], &arguments].concat());
         let console = transcript(&ran);
         assert_eq!(ran.status.code(), Some(0), "{console}");

@@ -121,17 +121,20 @@ impl Rootfs {
 
     /// Removes the node at `path` and all below it.
     pub fn remove(&mut self, path: &str) -> bool {
-        let above = format!("{path}/");
-        let below = self.nodes.range(above.clone()..).map(|(name, _)| name);
-        let below: Vec<String> = below
-            .take_while(|name| name.starts_with(&above))
-            .cloned()
-            .collect();
+        let below: Vec<String> = self.paths_below(path).map(str::to_owned).collect();
         let mut removed = self.nodes.remove(path).is_some();
         for name in below {
             removed |= self.nodes.remove(&name).is_some();
         }
         removed
+    }
+
+    /// The paths of all nodes below `path`, sorted.
+    pub fn paths_below(&self, path: &str) -> impl Iterator<Item = &str> + use<'_> {
+        let above = format!("{path}/");
+        let from = self.nodes.range(above.clone()..);
+        from.map(|(name, _)| name.as_str())
+            .take_while(move |name| name.starts_with(&above))
     }
 
     /// Puts `node` at `path`, as if unpacked over what is there: folders above it

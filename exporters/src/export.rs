@@ -236,9 +236,9 @@ impl Export<'_> {
                 files.add_bytes(&file("xml"), domain.as_bytes())?;
                 files.add_program(&file("run.sh"), script.as_bytes())
             }
-            Format::Gce => files.add(&file("gce.tar.gz"), None, |out| {
-                gce::write_runs(disk, runs, out)
-            }),
+            Format::Gce => {
+                files.add_stream(&file("gce.tar.gz"), |out| gce::write_runs(disk, runs, out))
+            }
             Format::Vmdk => files.add(&file("vmdk"), None, |out| vmdk::write(disk, identity, out)),
             Format::Vhd => files.add(&file("vhd"), None, |out| {
                 vhd::write_dynamic(disk, identity, out)

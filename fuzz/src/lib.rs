@@ -10,7 +10,9 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{alpine, apt, attest, compare, export, recipe, store, unikernel, unpack, yocto};
+use targets::{
+    alpine, apt, attest, compare, deflate, export, recipe, store, unikernel, unpack, yocto,
+};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     of("control", unpack::control),
     of("cpio", unpack::cpio),
     of("deb", unpack::deb),
+    of("deflate", deflate::deflate),
     of("digest", store::digest),
     of("export_manifest", export::export_manifest),
     of("gitmodules", recipe::gitmodules),

@@ -230,8 +230,13 @@ impl Context {
 
     /// The same for those who have more to print, and stop where nobody reads it.
     pub(crate) fn print_on(&self, text: &str) -> Result<ControlFlow<()>, Failure> {
+        self.print_bytes(text.as_bytes())
+    }
+
+    /// The same for what need not be text.
+    pub(crate) fn print_bytes(&self, bytes: &[u8]) -> Result<ControlFlow<()>, Failure> {
         let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match out.write_all(bytes).and_then(|()| out.flush()) {
             Ok(()) => Ok(ControlFlow::Continue(())),
             // A reader such as `head` has seen enough; that is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),

@@ -18,6 +18,7 @@ use super::Context;
 use super::workshop::{self, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::paint;
 
 const RECIPE: &str = "The recipe: a file, or a folder with a recipe.yaml in it; with --check also a Lunikernel \
                       or an archive of inputs";
@@ -110,6 +111,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     args.recipe.refuse_packed()?;
     let recipe = args.recipe.read()?;
+    paint::show(&recipe.warnings);
     let path = LockedRecipe::lock_path(&recipe.path);
     let old = match LockFile::read(&path) {
         Ok((lock, _)) => Some(lock),

@@ -1,5 +1,6 @@
 //! `luni run`: a Lunikernel, booted here.
 
+mod console;
 mod machine;
 
 use std::io::Read as _;
@@ -17,6 +18,7 @@ use lunikernel_cache::CacheError;
 use lunikernel_cache::artefact::{Artefact, RECIPE};
 use serde::Serialize;
 
+use self::console::Keyboard;
 use super::cmdline::CmdlineArgs;
 use super::{Context, verify};
 use crate::exit::Exit;
@@ -30,7 +32,8 @@ use crate::paint;
 ///
 /// Ends when the machine does, or when all that is expected of it has come. The
 /// machine reaches nothing outside; with `--net` its ports are reached from here. Its
-/// console is shown and takes no input. It is stopped where nobody reads on.
+/// console is shown, and takes input with `--interactive`. It is stopped where nobody
+/// reads on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
@@ -75,6 +78,12 @@ pub(crate) struct Args {
     /// What a unikernel's device is here: a file for a disk, an interface for a network
     #[arg(long, value_name = "DEVICE=WHAT")]
     attach: Vec<Attach>,
+
+    /// Give its console what is typed here, or what comes through a pipe. Of a terminal all
+    /// keys go to it, Ctrl-C too, and it may do to the terminal what it likes: Ctrl-A X ends
+    /// it
+    #[arg(long, short, conflicts_with = "test")]
+    interactive: bool,
 
     #[command(flatten)]
     cmdline: CmdlineArgs,
@@ -143,6 +152,11 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    if args.interactive && context.json() {
+        let message = "could not print both a report and a console to work with";
+        let hint = "leave out one of `--json` and `--interactive`";
+        return Err(Failure::new(Exit::Usage, message).with_hint(hint));
+    }
     let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
     let cache = context.cache()?;
     let folder = cache.scratch()?;
@@ -173,7 +187,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         options.expect.clone_from(&args.expect);
         let patience = args.expect.as_ref().map(|_| PATIENCE);
         options.timeout = args.timeout.or(patience).map(Duration::from_secs);
-        let Some(outcome) = boot_once(&machine, &options, context)? else {
+        let keyboard = match args.interactive {
+            true => Some(Keyboard::open(context)?),
+            false => None,
+        };
+        options.input = keyboard.as_ref().map(Keyboard::input);
+        if keyboard.as_ref().is_some_and(Keyboard::is_typed) {
+            context.say("what is typed goes to the machine; Ctrl-A X ends it");
+        }
+        let outcome = boot_once(&machine, &options, context);
+        drop(keyboard);
+        let Some(outcome) = outcome? else {
             return Ok(Exit::Ok);
         };
         reports.push(report(None, outcome, context));
@@ -210,6 +234,14 @@ fn boot_once(
     context: &Context,
 ) -> Result<Option<BootOutcome>, Failure> {
     let mut unshown = None;
+    let mut show = |bytes: &[u8]| match context.print_bytes(bytes) {
+        Ok(answer) => answer,
+        Err(failure) => {
+            unshown = Some(failure);
+            ControlFlow::Break(())
+        }
+    };
+    let typed = options.input.as_ref().is_some_and(|input| input.typed);
     let outcome = boot::run(machine, options, &mut |event| match event {
         BootEvent::Starting {
             accel,
@@ -227,13 +259,10 @@ fn boot_once(
         }
         // With `--json` the report is the data, and the console is for people.
         BootEvent::Line(line) if context.json() => tell(context, line),
-        BootEvent::Line(line) => match context.print_on(&format!("{line}\n")) {
-            Ok(answer) => answer,
-            Err(failure) => {
-                unshown = Some(failure);
-                ControlFlow::Break(())
-            }
-        },
+        // Whoever types sees it as it comes.
+        BootEvent::Line(_) if typed => ControlFlow::Continue(()),
+        BootEvent::Line(line) => show(format!("{line}\n").as_bytes()),
+        BootEvent::Bytes(bytes) => show(bytes),
     });
     match (outcome, unshown) {
         (_, Some(failure)) => Err(failure),

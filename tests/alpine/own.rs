@@ -96,6 +96,8 @@ fn page() -> Vec<Apk> {
             .file("srv/", 0o755, "")
             .file("srv/www/", 0o755, "")
             .file("srv/www/index.html", 0o644, "A page of version NAME\n")
+            .file("srv/www/inbox/", 0o750, "")
+            .owned("srv/www/inbox/", ("www", 185), ("www-data", 183))
             .file("srv/www/placeholder", 0o644, "")
             .line("triggers = /srv/*")
             .script(".trigger", "#!/bin/sh\necho \"$@\" > /srv/www/triggered\n"),
@@ -151,6 +153,8 @@ fn a_package_of_our_own_serves_what_its_scripts_left() {
     };
     assert_eq!(meta("srv/www/secret"), (0o4750, 82, 82));
     assert_eq!(meta("srv/www/triggered"), (0o644, 0, 0));
+    // By the names in the package, of which page's script makes the user.
+    assert_eq!(meta("srv/www/inbox"), (0o750, 82, 82));
     assert_eq!(meta("etc/shadow"), (0o640, 0, 42));
     assert!(root.get("srv/www/placeholder").is_none());
     assert!(root.get(".luni").is_none() && root.get("build").is_none());
@@ -313,9 +317,11 @@ fn triggers_are_told_of_folders_and_what_is_unpacked_is_remembered() {
     }
 }
 
+const VARIED: &str = "umask,time-zone";
+
 /// Verifies a recipe with a package of our own that has this script: the exit code and
 /// the report. `None` where the test `name` is left out.
-fn verified_with(name: &str, script: &str) -> Option<(Option<i32>, Value)> {
+fn verified_with(name: &str, script: &str, varied: &str) -> Option<(Option<i32>, Value)> {
     let mirror = artefacts(name)?;
     let debian = hello::mirror(name)?;
     let folder = tempfile::tempdir().unwrap();
@@ -334,7 +340,7 @@ fn verified_with(name: &str, script: &str) -> Option<(Option<i32>, Value)> {
     };
     let locked = run(&["lock"]);
     assert!(locked.status.success(), "{}", transcript(&locked));
-    let output = run(&["verify", "--json", "--vary", "umask,time-zone"]);
+    let output = run(&["verify", "--json", "--vary", varied]);
     let report = serde_json::from_slice(&output.stdout);
     let report = report.unwrap_or_else(|_| panic!("{}", transcript(&output)));
     Some((output.status.code(), report))
@@ -343,7 +349,7 @@ fn verified_with(name: &str, script: &str) -> Option<(Option<i32>, Value)> {
 #[test]
 fn a_script_that_fails_in_a_round_is_named() {
     let name = "alpine::own::a_script_that_fails_in_a_round_is_named";
-    let Some((code, report)) = verified_with(name, "test $TZ = UTC || exit 7") else {
+    let Some((code, report)) = verified_with(name, "test $TZ = UTC || exit 7", VARIED) else {
         return;
     };
     assert_eq!(code, Some(11), "{report:#}");
@@ -366,7 +372,7 @@ fn a_script_that_fails_in_a_trial_is_named_and_ends_no_search() {
     let name = "alpine::own::a_script_that_fails_in_a_trial_is_named_and_ends_no_search";
     // Only where the one is varied and the other is not.
     let script = "test $(umask)$TZ != 0002UTC || exit 7\nmkdir -p /srv\necho $TZ > /srv/zone";
-    let Some((code, report)) = verified_with(name, script) else {
+    let Some((code, report)) = verified_with(name, script, VARIED) else {
         return;
     };
     assert_eq!(code, Some(10), "{report:#}");
@@ -386,6 +392,17 @@ fn a_script_that_fails_in_a_trial_is_named_and_ends_no_search() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn users_that_scripts_make_are_made_on_no_day() {
+    let name = "alpine::own::users_that_scripts_make_are_made_on_no_day";
+    let script = "addgroup -S web\nadduser -S -D -H -G web web\n\
+                  case $(cat /etc/shadow) in *web:!:[1-9]*) ;; *) exit 7 ;; esac";
+    let Some((code, report)) = verified_with(name, script, "clock") else {
+        return;
+    };
+    assert_eq!(code, Some(0), "{report:#}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use fs_err as fs;
 
 use super::boots::{console, machine};
 use super::support::exported::{Shipped, Site, UNIKERNEL, need, printed};
-use super::support::{hello, matches, multiboot2, project, transcript};
+use super::support::{hello, kernels, matches, project, transcript};
 
 /// Builds the recipe of a unikernel of somebody else's, `sha256`, that is in the mirror of
 /// such; `None` where there is no mirror.
@@ -86,7 +86,7 @@ fn a_multiboot2_kernel_boots() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let zip = multiboot2::built(&site, folder.path(), multiboot2::USUAL);
+    let zip = kernels::TWO.built(&site, folder.path());
     let out = folder.path().join("out");
     fs::create_dir(&out).unwrap();
     printed(&site.export_of(&zip, &out, "raw").output().unwrap());

@@ -113,6 +113,8 @@ def seeds():
     yield "bad-whiteout-dots", zip_of(Entry("etc/.wh..."))
     yield "bad-whiteout-opaque", zip_of(Entry("etc/.wh..wh..opq"))
 
+    yield "bad-trailer", zip_of(Entry("TRAILER!!!", b"x"))
+
     # What it is packed with.
     yield "bad-encrypted", zip_of(Entry("etc/motd", b"x", flags=1))
     yield "bad-aes", zip_of(Entry("etc/motd", b"x", method=99))
@@ -126,6 +128,8 @@ def seeds():
     yield "bad-size-stored", zip_of(Entry("etc/motd", b"hello\n", method=0, size=5))
     yield "bad-packed-more", zip_of(Entry("etc/motd", b"hello\n", packed=deflate(b"hello\n") + b"x"))
     yield "bad-bomb", zip_of(Entry("zeros", zeros))
+    yield "bad-bomb-of-many", zip_of(*(Entry(f"z{n}", bytes(1 << 20)) for n in range(17)))
+    yield "bad-bomb-of-folders", zip_of(*(Entry(f"{n}/{'d/' * 2040}f", b"") for n in range(9)))
     yield "bad-total", zip_of(*(Entry(f"z{n}", b"x", size=0xfffffffe) for n in range(3)))
 
     # Headers that say two things.

@@ -9,7 +9,9 @@ pub(crate) mod exported;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
-pub(crate) mod multiboot2;
+pub(crate) mod kernels;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod overlaid;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod server;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]

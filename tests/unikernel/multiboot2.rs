@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use super::support::exported::{Site, UNIKERNEL, need, printed};
-use super::support::{multiboot2, project, transcript};
+use super::support::{kernels, project, transcript};
 use super::{Bench, fs, stderr, stdout};
 
 /// The lines that the kernel says, without what its boot loader says before.
@@ -24,7 +24,7 @@ fn it_is_started_from_a_disc_with_its_command_line_and_modules() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let zip = multiboot2::built(&site, folder.path(), multiboot2::USUAL);
+    let zip = kernels::TWO.built(&site, folder.path());
     let run = |more: &[&str]| {
         let mut command = site.luni(&folder.path().join("cache"));
         command.args(["--quiet", "run", "--accel", "tcg", "--timeout", "300"]);
@@ -70,7 +70,7 @@ fn what_its_boot_loader_cannot_start_is_not_waited_for() {
     };
     let folder = tempfile::tempdir().unwrap();
     // Its recipe says 16 MiB.
-    let zip = multiboot2::built(&site, folder.path(), "256M");
+    let zip = kernels::FAR.built(&site, folder.path());
     let mut command = site.luni(&folder.path().join("cache"));
     let ran = command.args(["run", "--accel", "tcg"]).arg(&zip).output();
     let ran = ran.unwrap();

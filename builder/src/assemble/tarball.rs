@@ -19,6 +19,7 @@ mod meta;
 
 use extra::Extra;
 use meta::Meta;
+pub use meta::OwnerNames;
 
 /// How many bytes of padding may be behind the end, whatever else the limits are: tar
 /// fills the last block of a tape.
@@ -55,7 +56,7 @@ impl TarError {
 /// Reads a tar archive, not compressed, storing the content of its files.
 ///
 /// Names are taken without a leading `./`. Time stamps and the names of owners are
-/// dropped; the numbers of owners count. Symbolic links are data and are never
+/// dropped; the numbers of owners count (`read_named` has the names). Symbolic links are data and are never
 /// followed: a member below one is refused.
 ///
 /// # Errors
@@ -85,6 +86,17 @@ pub(crate) fn read(
     Ok(read_members(reader, limits, None, keep)?.into.finish())
 }
 
+/// As [`read`], and the names of owners by the path of their members, where they say more
+/// than that it is root.
+pub(crate) fn read_named(
+    reader: impl Read,
+    limits: Limits,
+    keep: &mut Keep<'_>,
+) -> Result<(Rootfs, BTreeMap<String, OwnerNames>), TarError> {
+    let read = read_members(reader, limits, None, keep)?;
+    Ok((read.into.finish(), read.owners))
+}
+
 /// As [`read`], for a layer of a container image. Paths may begin with a slash, and hard
 /// links may lead to another layer.
 pub(crate) fn read_layer(
@@ -110,6 +122,7 @@ fn read_members<'k, 'f>(
         into: Collector::new(limits, keep),
         seen: BTreeSet::new(),
         links,
+        owners: BTreeMap::new(),
     };
     let mut archive = tar::Archive::new(&mut reader);
     let archive_error = |members| move |source| TarError::Archive { members, source };
@@ -174,6 +187,8 @@ struct Reading<'k, 'f> {
     seen: BTreeSet<String>,
     /// Of a layer, the hard links to what is in none before them: path and target.
     links: Option<BTreeMap<String, String>>,
+    /// What owners are called, by path, where that says more than their numbers.
+    owners: BTreeMap<String, OwnerNames>,
 }
 
 impl Reading<'_, '_> {
@@ -197,6 +212,7 @@ impl Reading<'_, '_> {
         let path = self
             .clean(&name, kind == EntryType::Directory)
             .map_err(|why| refused(&name, why))?;
+        let owners = OwnerNames::read(&header, &mut extra.records);
         let meta = Meta::read(&header, &mut extra.records, entry.size())
             .map_err(|why| refused(&name, why))?;
 
@@ -238,6 +254,9 @@ impl Reading<'_, '_> {
                 ));
             }
         };
+        if !owners.is_root(node.uid, node.gid) {
+            self.owners.insert(path.clone(), owners);
+        }
         self.into.insert_as(&name, &path, node)
     }
 

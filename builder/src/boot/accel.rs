@@ -154,7 +154,7 @@ fn probe(qemu: &Path, kernel: &Path) -> String {
     };
     let plan = qemu::Plan::alone(Bootable::Kernel(&kernel), PROBE_MEMORY);
     let watched = plan.watched(Accel::Kvm, &[]);
-    let booted = Running::start(plan.command(qemu, Accel::Kvm, &[])).and_then(|running| {
+    let booted = Running::start(plan.command(qemu, Accel::Kvm, &[]), None).and_then(|running| {
         watch::watch(running, watched, &options, &mut |_| {
             ControlFlow::Continue(())
         })

@@ -13,8 +13,10 @@ mod tender;
 mod watch;
 
 use std::ffi::OsString;
+use std::io::PipeReader;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use accel::{Accel, AccelChoice};
@@ -94,8 +96,19 @@ pub struct Forward {
     pub guest: u16,
 }
 
+/// What goes to a machine's console.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Where it comes from.
+    pub from: Arc<PipeReader>,
+    /// Whether somebody types it. What the machine says is then told as it comes
+    /// ([`BootEvent::Bytes`]), and of the keys `Ctrl-A` and `X` end the machine; `Ctrl-A`
+    /// twice is once to the machine.
+    pub typed: bool,
+}
+
 /// How it is booted, and what is expected of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How its processor is provided.
     pub accel: AccelChoice,
@@ -103,6 +116,8 @@ pub struct Options {
     pub memory_mib: Option<u32>,
     /// Ports that are forwarded.
     pub forwards: Vec<Forward>,
+    /// What goes to its console, where QEMU runs it.
+    pub input: Option<Input>,
     /// A text that must appear in a line on the console.
     pub expect: Option<String>,
     /// A page that must be there then.
@@ -123,12 +138,18 @@ impl Options {
             accel: AccelChoice::Auto,
             memory_mib: None,
             forwards: Vec::new(),
+            input: None,
             expect: None,
             http: None,
             timeout: None,
             cache: cache.to_owned(),
             search: None,
         }
+    }
+
+    /// Whether somebody types what goes to its console.
+    fn is_typed(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| input.typed)
     }
 
     fn expects_something(&self) -> bool {
@@ -162,6 +183,9 @@ pub enum BootEvent<'a> {
         /// The ports, with the numbers that were chosen.
         forwards: &'a [Forward],
     },
+    /// What came on the console, as it came, before the lines that it makes; told only where
+    /// somebody types. A terminal obeys what is in it.
+    Bytes(&'a [u8]),
     /// A line on the console, without control characters and of bounded length.
     Line(&'a str),
 }
@@ -225,7 +249,10 @@ pub fn run(
             forwards: &forwards,
         };
         go_on(on_event(starting))?;
-        let running = Running::start(plan.command(&qemu, accel, &forwards))?;
+        let running = Running::start(
+            plan.command(&qemu, accel, &forwards),
+            options.input.as_ref(),
+        )?;
         let watched = plan.watched(accel, &forwards);
         match watch::watch(running, watched, options, on_event) {
             Err(BootError::PortTaken { port })

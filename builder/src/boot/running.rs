@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
-use super::BootError;
+use super::{BootError, Input};
 
 /// How much of what a program complains about is kept.
 const MAX_COMPLAINT: u64 = 16 << 10;
@@ -20,10 +20,20 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts it; returns it with its console, which is what it prints.
-    pub(super) fn start(mut command: Command) -> Result<(Self, ChildStdout), BootError> {
+    /// Starts it with `input` as its standard input; returns it with its console, which is
+    /// what it prints.
+    pub(super) fn start(
+        mut command: Command,
+        input: Option<&Input>,
+    ) -> Result<(Self, ChildStdout), BootError> {
+        let input = match input {
+            None => Stdio::null(),
+            Some(input) => (input.from.try_clone())
+                .map_err(BootError::io("give the machine its input"))?
+                .into(),
+        };
         command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Its complaints are read by us.

@@ -79,7 +79,7 @@ pub(super) fn run(
         good_end: 0,
         by_grub: false,
     };
-    let running = Running::start(command(tender, program, machine, options))?;
+    let running = Running::start(command(tender, program, machine, options), None)?;
     watch::watch(running, watched, options, on_event)
 }
 

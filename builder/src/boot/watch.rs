@@ -19,6 +19,7 @@ const LAST_LINES: usize = 15;
 const BACKLOG: usize = 256;
 
 enum News {
+    Bytes(Vec<u8>),
     Line(String),
     Partial(String),
     ConsoleClosed,
@@ -48,7 +49,8 @@ pub(super) fn watch(
     let (news, incoming) = sync_channel(BACKLOG);
     std::thread::scope(|scope| {
         let console_news = news.clone();
-        scope.spawn(move || read_console(console, &console_news));
+        let typed = options.is_typed();
+        scope.spawn(move || read_console(console, typed, &console_news));
         let mut watcher = Watcher {
             begun: Instant::now(),
             watched,
@@ -70,7 +72,7 @@ pub(super) fn watch(
     })
 }
 
-fn read_console(mut console: ChildStdout, news: &SyncSender<News>) {
+fn read_console(mut console: ChildStdout, typed: bool, news: &SyncSender<News>) {
     let mut lines = Lines::default();
     let mut bytes = vec![0; 16 << 10];
     let mut listened_to = true;
@@ -81,6 +83,9 @@ fn read_console(mut console: ChildStdout, news: &SyncSender<News>) {
             _ => break,
         };
         let piece = bytes.get(..read).unwrap_or_default();
+        if typed {
+            listened_to &= news.send(News::Bytes(piece.to_vec())).is_ok();
+        }
         lines.feed(piece, |line| {
             listened_to &= news.send(News::Line(line)).is_ok();
         });
@@ -119,6 +124,7 @@ impl<'env> Watcher<'env> {
         }
         loop {
             match self.next(incoming)? {
+                News::Bytes(bytes) => go_on(on_event(BootEvent::Bytes(&bytes)))?,
                 News::Line(line) => {
                     go_on(on_event(BootEvent::Line(&line)))?;
                     self.unshown = None;

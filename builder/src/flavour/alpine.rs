@@ -36,7 +36,16 @@ pub(super) struct Alpine;
 
 impl Linux for Alpine {
     fn guest(&self, recipe: &Recipe, blobs: &BlobStore) -> Result<Rootfs, FlavourError> {
-        debian::Debian.guest(recipe, blobs)
+        // The others run as users that packages make, and wait for those to be known.
+        let mut recipe = recipe.clone();
+        let users = &recipe.rootfs.users;
+        let services = &mut recipe.rootfs.services;
+        services.retain(|_, service| is_own(&service.user, users));
+        debian::Debian.guest(&recipe, blobs)
+    }
+
+    fn makes_users(&self) -> bool {
+        true
     }
 
     fn complete(
@@ -47,16 +56,57 @@ impl Linux for Alpine {
     ) -> Result<(), FlavourError> {
         root.underlay(&self.guest(recipe, blobs)?)?;
         add_users(&recipe.rootfs.users, root, blobs)?;
+        let users = service_users(recipe, root, blobs)?;
         let name = format!("{}\n", recipe.name);
         write(root, blobs, "etc/hostname", 0o644, name.as_bytes())?;
         if root.locate(OPENRC).and_then(|at| root.get(&at)).is_some() {
-            with_openrc(recipe, root, blobs)
+            with_openrc(recipe, &users, root, blobs)
         } else {
+            for (name, service) in &recipe.rootfs.services {
+                let path = format!("etc/luni/services/{name}");
+                if !is_own(&service.user, &recipe.rootfs.users) && root.get(&path).is_none() {
+                    let script = guest::service_script(name, service, &users)?;
+                    write(root, blobs, &path, 0o755, script.as_bytes())?;
+                }
+            }
             // It starts OpenRC, and our init would take it for the recipe's own.
             root.remove("etc/inittab");
             with_own_init(root, blobs)
         }
     }
+}
+
+/// Whether a user is there without the packages.
+fn is_own(user: &str, users: &[User]) -> bool {
+    ["root", "nobody"].contains(&user) || users.iter().any(|known| known.name == user)
+}
+
+/// The recipe's users, and those of `root` that its services run as.
+fn service_users(
+    recipe: &Recipe,
+    root: &Rootfs,
+    blobs: &BlobStore,
+) -> Result<Vec<User>, FlavourError> {
+    let mut users = recipe.rootfs.users.clone();
+    let passwd = read(root, blobs, "etc/passwd")?.unwrap_or_default();
+    for (name, Service { user, .. }) in &recipe.rootfs.services {
+        if is_own(user, &users) {
+            continue;
+        }
+        let found = passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let is_it = fields.next() == Some(user) && guest::is_name(user);
+            let uid = fields.nth(1)?.parse().ok()?;
+            let home = fields.nth(2)?.to_owned();
+            let name = user.clone();
+            is_it.then_some(User { name, uid, home })
+        });
+        users.push(found.ok_or_else(|| GuestError::Service {
+            service: name.clone(),
+            why: format!("neither the recipe nor /etc/passwd of the packages has a user `{user}`"),
+        })?);
+    }
+    Ok(users)
 }
 
 /// Alpine's busybox makes its links only where it is called by its whole path.
@@ -71,7 +121,12 @@ fn with_own_init(root: &mut Rootfs, blobs: &BlobStore) -> Result<(), FlavourErro
 }
 
 /// Has OpenRC start the recipe's services.
-fn with_openrc(recipe: &Recipe, root: &mut Rootfs, blobs: &BlobStore) -> Result<(), FlavourError> {
+fn with_openrc(
+    recipe: &Recipe,
+    users: &[User],
+    root: &mut Rootfs,
+    blobs: &BlobStore,
+) -> Result<(), FlavourError> {
     // It is for our own init, which does not run.
     root.remove("etc/luni/services");
     root.remove("usr/lib/luni");
@@ -97,7 +152,7 @@ fn with_openrc(recipe: &Recipe, root: &mut Rootfs, blobs: &BlobStore) -> Result<
         switch_on(root, "boot", "networking")?;
     }
     for (name, service) in &recipe.rootfs.services {
-        let script = openrc_script(name, service, &recipe.rootfs.users)?;
+        let script = openrc_script(name, service, users)?;
         write(
             root,
             blobs,

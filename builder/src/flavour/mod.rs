@@ -16,6 +16,7 @@ use crate::recipe::{FlavourName, Recipe};
 use crate::unikernel::KernelFlaw;
 pub use debian::guest::GuestError;
 use debian::guest::GuestFile;
+pub(crate) use debian::guest::is_name as is_user_name;
 
 /// A flavour: what differs from one to the next.
 #[derive(Clone, Copy)]
@@ -50,6 +51,12 @@ pub trait Linux: Sync {
     ) -> Result<(), FlavourError> {
         root.underlay(&self.guest(recipe, blobs)?)?;
         Ok(())
+    }
+
+    /// Whether the packages of its systems make users, so that services may run as one that
+    /// the recipe does not have.
+    fn makes_users(&self) -> bool {
+        false
     }
 
     /// Whether its images come with a list of their packages, which a recipe may name

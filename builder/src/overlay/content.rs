@@ -9,8 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use lunikernel_cache::checkout::EACH;
 use lunikernel_cache::tree::is_name;
-use lunikernel_cache::{BlobStore, CacheError, Digest, HashingWriter, Node, NodeKind, Rootfs};
+use lunikernel_cache::{
+    BlobStore, BlobWriter, CacheError, Digest, HashingWriter, Node, NodeKind, Rootfs,
+};
 
 use super::OverlayError;
 use crate::assemble::cpio;
@@ -21,6 +24,11 @@ pub(super) const WHITEOUT: &str = ".wh.";
 /// Files up to this size are held in memory, so that nothing is written for those that
 /// the cache has already.
 const SMALL: u64 = 1 << 20;
+/// As much may the paths of what is laid over a base take, in bytes: those of an overlay
+/// with the folders that it does not list and the targets of its links, and [`EACH`]
+/// besides. Without a bound, a name of 4 KB makes two thousand folders whose paths take
+/// 4 MB.
+pub(super) const MAX_NAMES: u64 = 32 << 20;
 
 /// What is in an overlay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,52 +87,118 @@ pub(super) struct Stored {
     is_elf: bool,
 }
 
-/// Stores what comes from `reader`.
-pub(super) fn store(blobs: &BlobStore, reader: &mut dyn Read) -> Result<Stored, CacheError> {
+/// Content that is known and not stored yet, so that nothing stays of what is refused.
+pub(super) struct Received<'a> {
+    held: Held<'a>,
+    is_elf: bool,
+}
+
+enum Held<'a> {
+    Small(Vec<u8>, &'a BlobStore),
+    Large(BlobWriter<'a>),
+}
+
+/// Takes what comes from `reader`, to be stored or not.
+pub(super) fn receive<'a>(
+    blobs: &'a BlobStore,
+    reader: &mut dyn Read,
+) -> Result<Received<'a>, CacheError> {
     let failed = || CacheError::io("copy an overlay into the cache");
     let mut start = Vec::new();
     let mut first = reader.take(SMALL);
     first.read_to_end(&mut start).map_err(failed())?;
     let is_elf = start.starts_with(b"\x7fELF");
-    let digest = if (start.len() as u64) < SMALL {
-        blobs.put(&start)?
+    let held = if (start.len() as u64) < SMALL {
+        Held::Small(start, blobs)
     } else {
         let mut writer = blobs.writer()?;
         let mut all = start.as_slice().chain(reader);
         io::copy(&mut all, &mut writer).map_err(failed())?;
-        writer.commit()?
+        Held::Large(writer)
     };
-    Ok(Stored { digest, is_elf })
+    Ok(Received { held, is_elf })
+}
+
+impl Received<'_> {
+    /// How much it is, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        match &self.held {
+            Held::Small(bytes, _) => bytes.len() as u64,
+            Held::Large(writer) => writer.written(),
+        }
+    }
+
+    /// Stores it.
+    pub(super) fn keep(self) -> Result<Stored, CacheError> {
+        let digest = match self.held {
+            Held::Small(bytes, blobs) => blobs.put(&bytes)?,
+            Held::Large(writer) => writer.commit()?,
+        };
+        Ok(Stored {
+            digest,
+            is_elf: self.is_elf,
+        })
+    }
 }
 
 /// Collects what is in an overlay, in any order.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     items: BTreeMap<String, Item>,
+    /// How much the paths and targets take.
+    names: u64,
 }
 
 impl Collector {
     /// Adds what is at `path`; false where something is already.
     pub(super) fn add(&mut self, path: String, item: Item) -> bool {
-        self.items.insert(path, item).is_none()
+        let target = match &item.kind {
+            Kind::Symlink(target) => target.len(),
+            Kind::Folder | Kind::File(_) => 0,
+        };
+        self.names += EACH + (path.len() + target) as u64;
+        // What is beyond the limit is refused at the end, and takes no memory until then.
+        self.names > MAX_NAMES || self.items.insert(path, item).is_none()
+    }
+
+    /// Whether every path is below folders only, and all of them together are not too much.
+    fn check(&self, label: &str) -> Result<(), OverlayError> {
+        let mut names = self.names;
+        let mut folders: BTreeSet<&str> = BTreeSet::new();
+        for path in self.items.keys() {
+            // Those above a folder that was seen were seen too.
+            let above = path.rmatch_indices('/');
+            let above = above.filter_map(|(at, _)| path.get(..at));
+            for folder in above.take_while(|folder| folders.insert(folder)) {
+                match self.items.get(folder).map(|item| &item.kind) {
+                    Some(Kind::Folder) => {}
+                    Some(_) => {
+                        return Err(OverlayError::BelowFile {
+                            overlay: label.to_owned(),
+                            path: path.clone(),
+                            at: folder.to_owned(),
+                        });
+                    }
+                    None => names += EACH + folder.len() as u64,
+                }
+            }
+            if names > MAX_NAMES {
+                return Err(OverlayError::TooManyPaths {
+                    overlay: label.to_owned(),
+                });
+            }
+        }
+        if self.items.contains_key(cpio::TRAILER) {
+            return Err(OverlayError::Trailer {
+                overlay: label.to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// All that was collected. `label` is what errors call the overlay.
     pub(super) fn finish(self, label: &str, blobs: &BlobStore) -> Result<Content, OverlayError> {
-        for path in self.items.keys() {
-            let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-            for folder in above {
-                if let Some(item) = self.items.get(folder)
-                    && !matches!(item.kind, Kind::Folder)
-                {
-                    return Err(OverlayError::BelowFile {
-                        overlay: label.to_owned(),
-                        path: path.clone(),
-                        at: folder.to_owned(),
-                    });
-                }
-            }
-        }
+        self.check(label)?;
         let listed: BTreeSet<String> = self.items.keys().cloned().collect();
         let (mut root, mut removed) = (Rootfs::new(), Vec::new());
         let mut canonical = Rootfs::new();

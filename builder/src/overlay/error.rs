@@ -5,9 +5,10 @@ use std::io;
 use lunikernel_cache::artefact::{ArtefactError, DeriveError};
 use lunikernel_cache::{CacheError, RootfsError};
 
+use super::content::MAX_NAMES;
 use super::folder::FolderError;
 use super::zip::ZipError;
-use crate::assemble::cpio::{ReadError, WriteError};
+use crate::assemble::cpio::{ReadError, TRAILER, WriteError};
 use crate::assemble::tarball::TarError;
 
 /// A Lunikernel could not be overlaid.
@@ -54,6 +55,46 @@ pub enum OverlayError {
     Paths {
         /// The base.
         artefact: String,
+    },
+    /// The base's list of its paths is longer than is read.
+    #[error(
+        "the entry `initramfs.paths.json` of {artefact} has {size} bytes, and {limit} is the limit"
+    )]
+    LongList {
+        /// The base.
+        artefact: String,
+        /// How long it is.
+        size: u64,
+        /// How long it may be.
+        limit: u64,
+    },
+    /// The result's list of its paths would be longer than is read.
+    #[error(
+        "{artefact} cannot be overlaid: the list of all paths of the result would have {size} bytes, and {limit} is the limit"
+    )]
+    TooLongList {
+        /// The base.
+        artefact: String,
+        /// How long it would be.
+        size: u64,
+        /// How long it may be.
+        limit: u64,
+    },
+    /// The paths of an overlay take more than is taken.
+    #[error(
+        "the overlay {overlay} is refused: its paths, with all folders on the way, take more than {MAX_NAMES} bytes"
+    )]
+    TooManyPaths {
+        /// The overlay.
+        overlay: String,
+    },
+    /// A file has the name that ends an archive.
+    #[error(
+        "the overlay {overlay} is refused: nothing at its top can be called `{TRAILER}`, which ends an initramfs"
+    )]
+    Trailer {
+        /// The overlay.
+        overlay: String,
     },
     /// The initramfs of the base is wrong.
     #[error("the initramfs of {artefact} cannot be unpacked")]
@@ -192,6 +233,13 @@ impl OverlayError {
             Self::History { .. } | Self::Paths { .. } => {
                 "it was changed after it was sealed; get or build it again"
             }
+            Self::LongList { .. } | Self::TooLongList { .. } => {
+                "let the recipe of the base leave files out that are not needed"
+            }
+            Self::TooManyPaths { .. } => {
+                "bring so many files, or such deep folders, as one file that is unpacked when the machine boots"
+            }
+            Self::Trailer { .. } => "give it another name, or put it into a folder",
             Self::Initramfs { source, .. } => return source.hint(),
             Self::Zip(error) => return error.hint(),
             Self::Folder(error) => return error.hint(),

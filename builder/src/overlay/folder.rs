@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
 use super::Limits;
-use super::content::{Collector, Item, Kind, store};
+use super::content::{Collector, Item, Kind, receive};
 use crate::assemble::member::check_path;
 
 /// A folder cannot be read as an overlay.
@@ -36,6 +36,8 @@ pub enum FolderError {
         path: String,
         /// Why. Continues "`x` …".
         why: String,
+        /// What can be done about it.
+        hint: &'static str,
     },
     /// It is larger than is taken.
     #[error("the overlay {folder} is refused: its files have more than {limit} bytes")]
@@ -57,10 +59,16 @@ impl FolderError {
         match self {
             Self::TooLarge { .. } => Some("raise the limit with `--max-size MIB`".to_owned()),
             Self::Cache(error) => error.hint(),
-            Self::Io { .. } | Self::Refused { .. } => None,
+            Self::Refused { hint, .. } => Some((*hint).to_owned()),
+            Self::Io { .. } => None,
         }
     }
 }
+
+const RENAME: &str =
+    "give it another name: parts of at most 255 bytes, 4095 in all, in UTF-8 (`mv`, or `convmv`)";
+const RELINK: &str = "make the link again, to a path in UTF-8: `ln -sfn TARGET LINK`";
+const LEAVE_OUT: &str = "leave it out: devices, pipes and sockets are made when the machine boots";
 
 /// Collects what is in the folder at `top`, itself left out.
 pub(super) fn read(
@@ -82,18 +90,19 @@ pub(super) fn read(
     for found in walk {
         let found = found.map_err(|error| failed(error.into()))?;
         let shown = found.path().display().to_string();
-        let refused = |why: &str| FolderError::Refused {
+        let refused = |why: &str, hint| FolderError::Refused {
             folder: label.clone(),
             path: shown.clone(),
             why: why.to_owned(),
+            hint,
         };
         let path = found.path().strip_prefix(top).unwrap_or(found.path());
         let path = path
             .to_str()
-            .ok_or_else(|| refused("has a name that is not UTF-8"))?;
+            .ok_or_else(|| refused("has a name that is not UTF-8", RENAME))?;
         let metadata = fs::symlink_metadata(found.path()).map_err(failed)?;
         let kind = metadata.file_type();
-        let path = check_path(path, kind.is_dir()).map_err(|why| refused(&why))?;
+        let path = check_path(path, kind.is_dir()).map_err(|why| refused(&why, RENAME))?;
         let mut link = None;
         let mut mode = Some(metadata.permissions().mode() & 0o7777);
         let kind = if kind.is_dir() {
@@ -102,22 +111,27 @@ pub(super) fn read(
             mode = None;
             let target = fs::read_link(found.path()).map_err(failed)?;
             let target = target.into_os_string().into_string();
-            Kind::Symlink(target.map_err(|_| refused("has a target that is not UTF-8"))?)
+            let target = target.map_err(|_| refused("has a target that is not UTF-8", RELINK))?;
+            Kind::Symlink(target)
         } else if kind.is_file() {
             let file = fs::OpenOptions::new()
                 .read(true)
                 .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(found.path());
             let file = file.map_err(failed)?;
-            // One byte more than may be shows that it is too much.
+            let too_large = || FolderError::TooLarge {
+                folder: label.clone(),
+                limit: limits.size,
+            };
+            // Of what is sparse, much would be read before it is too much.
+            if metadata.len() > left {
+                return Err(too_large());
+            }
+            // It may grow. One byte more than may be shows that it is too much.
             let mut content = io::Read::take(file, left.saturating_add(1));
-            let stored = store(blobs, &mut content)?;
-            left = left
-                .checked_sub(stored.digest.size)
-                .ok_or_else(|| FolderError::TooLarge {
-                    folder: label.clone(),
-                    limit: limits.size,
-                })?;
+            let received = receive(blobs, &mut content)?;
+            left = left.checked_sub(received.size()).ok_or_else(too_large)?;
+            let stored = received.keep()?;
             task.advance(stored.digest.size);
             if metadata.nlink() > 1 {
                 let inode = (metadata.dev(), metadata.ino());
@@ -125,9 +139,7 @@ pub(super) fn read(
             }
             Kind::File(stored)
         } else {
-            return Err(refused(
-                "is no file, folder or symbolic link: devices, pipes and sockets are made when the machine boots",
-            ));
+            return Err(refused("is no file, folder or symbolic link", LEAVE_OUT));
         };
         into.add(path, Item { mode, kind, link });
     }

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lunikernel_cache::checkout::EACH;
 use lunikernel_cache::{Node, NodeKind, Rootfs};
 use serde::Serialize;
 
 use super::OverlayError;
-use super::content::Content;
+use super::content::{Content, MAX_NAMES};
 use super::paths::Paths;
 
 /// What overlays do to a base. Paths are real ones, sorted, without a leading slash.
@@ -46,6 +47,7 @@ pub(super) fn lay(base: Paths, overlays: &[(String, Content)]) -> Result<Laid, O
         gone: BTreeSet::new(),
         now: base.clone(),
         base,
+        names: 0,
     };
     for (label, content) in overlays {
         for path in &content.removed {
@@ -75,6 +77,9 @@ struct Laying {
     base: Paths,
     /// The base with all that was laid over it so far.
     now: Paths,
+    /// How much the paths take to which something was put: a path of a few bytes may lead
+    /// through links to one that is long.
+    names: u64,
 }
 
 impl Laying {
@@ -143,6 +148,12 @@ impl Laying {
     }
 
     fn insert(&mut self, label: &str, at: &str, node: &Node) -> Result<(), OverlayError> {
+        self.names += EACH + at.len() as u64;
+        if self.names > MAX_NAMES {
+            return Err(OverlayError::TooManyPaths {
+                overlay: label.to_owned(),
+            });
+        }
         let inserted = self.root.insert(at, node.clone());
         inserted.map_err(|source| OverlayError::Lay {
             overlay: label.to_owned(),

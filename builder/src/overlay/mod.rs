@@ -216,14 +216,34 @@ impl Prepared<'_> {
 
 /// What `artefact` says are the paths of its initramfs, if it does.
 pub(crate) fn listed_paths(artefact: &Artefact) -> Result<Option<Paths>, OverlayError> {
-    if !artefact.manifest().entries.contains_key(PATHS) {
+    let Some(list) = artefact.manifest().entries.get(PATHS) else {
         return Ok(None);
+    };
+    if list.size > MAX_PATHS {
+        return Err(OverlayError::LongList {
+            artefact: artefact.label().to_owned(),
+            size: list.size,
+            limit: MAX_PATHS,
+        });
     }
     let bytes = read_entry(artefact, PATHS, MAX_PATHS)?;
     let paths = Paths::of_json(&bytes).ok_or_else(|| OverlayError::Paths {
         artefact: artefact.label().to_owned(),
     })?;
     Ok(Some(paths))
+}
+
+/// The list of paths of what is laid over the base called `label`, unless it is longer than
+/// anybody would read.
+fn readable(label: &str, list: Vec<u8>) -> Result<Vec<u8>, OverlayError> {
+    match list.len() as u64 {
+        0..=MAX_PATHS => Ok(list),
+        size => Err(OverlayError::TooLongList {
+            artefact: label.to_owned(),
+            size,
+            limit: MAX_PATHS,
+        }),
+    }
 }
 
 /// The paths of the initramfs, from its list or by unpacking it.
@@ -281,6 +301,7 @@ impl Packing<'_> {
         history.overlays.push(overlaid.clone());
         let history = history.to_json().map_err(OverlayError::Json)?;
         let paths = self.laid.paths.to_json().map_err(OverlayError::Json)?;
+        let paths = readable(self.base.label(), paths)?;
         let mut entries = vec![initramfs];
         for (name, bytes) in [(HISTORY, history), (PATHS, paths)] {
             let digest = self.blobs.put(&bytes)?;

@@ -85,7 +85,8 @@ impl Paths {
         Ok(paths)
     }
 
-    /// Takes in a member, whose content comes from `reader`.
+    /// Takes in a member, whose content comes from `reader`; returns its real path, unless
+    /// it is passed over.
     ///
     /// # Errors
     /// [`ReadError`] where the target of a symbolic link cannot be read.
@@ -93,13 +94,12 @@ impl Paths {
         &mut self,
         header: &Header,
         reader: &mut impl Read,
-    ) -> Result<(), ReadError> {
+    ) -> Result<Option<String>, ReadError> {
         let target = match header.mode & file_type::MASK {
             file_type::SYMLINK => read_target(reader, header)?,
             _ => String::new(),
         };
-        self.unpack(header, target);
-        Ok(())
+        Ok(self.unpack(header, target))
     }
 
     /// Every path, sorted.
@@ -136,11 +136,9 @@ impl Paths {
 
     /// Removes what is at this real path, and all below it; returns what that was.
     pub(super) fn remove(&mut self, path: &str) -> Vec<String> {
-        let below = format!("{path}/");
-        let gone: Vec<String> = (self.iter())
-            .filter(|it| *it == path || it.starts_with(&below))
-            .map(str::to_owned)
-            .collect();
+        let itself = self.has(path).then_some(path);
+        let gone = itself.into_iter().chain(self.root.paths_below(path));
+        let gone = gone.map(str::to_owned).collect();
         self.root.remove(path);
         gone
     }
@@ -153,8 +151,8 @@ impl Paths {
 
     /// Does what the kernel does with a member: what is there of another type gives way,
     /// unless it is a folder that is not empty; where there is no folder for it, it is
-    /// passed over.
-    fn unpack(&mut self, header: &Header, target: String) {
+    /// passed over. Returns the real path of what is unpacked.
+    fn unpack(&mut self, header: &Header, target: String) -> Option<String> {
         let mut stands = match header.mode & file_type::MASK {
             file_type::FOLDER => Stands::Folder,
             file_type::FILE if header.links > 1 => Stands::Name,
@@ -162,19 +160,19 @@ impl Paths {
             file_type::SYMLINK => Stands::Link(target),
             _ => Stands::Special,
         };
-        let Some(at) = self.root.locate(&header.path) else {
-            return;
-        };
+        let at = self.root.locate(&header.path)?;
         let folder = at.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if at.is_empty() || !self.is_folder(folder) {
-            return;
+        if at.is_empty() {
+            return (stands == Stands::Folder).then_some(at);
+        }
+        if !self.is_folder(folder) {
+            return None;
         }
         match self.root.get(&at).map(|node| Stands::of(&node.kind)) {
-            Some(Stands::Folder) if stands == Stands::Folder => return,
+            Some(Stands::Folder) if stands == Stands::Folder => return Some(at),
             Some(Stands::Folder) => {
-                let below = format!("{at}/");
-                if self.root.nodes().any(|(path, _)| path.starts_with(&below)) {
-                    return;
+                if self.root.paths_below(&at).next().is_some() {
+                    return None;
                 }
                 self.root.remove(&at);
             }
@@ -186,6 +184,7 @@ impl Paths {
             None => {}
         }
         let _ = self.root.insert(&at, stands.node());
+        Some(at)
     }
 
     /// What [`super::PATHS`] holds: canonical JSON.

@@ -326,7 +326,7 @@ pub struct Service {
     /// The program's absolute path and its arguments.
     #[schemars(length(min = 1))]
     pub command: Vec<String>,
-    /// The user that it runs as.
+    /// The user that it runs as: `root`, one of `users`, or with the flavour `alpine` one that a package makes.
     #[serde(default = "root_user")]
     pub user: String,
     /// Environment variables.

@@ -128,9 +128,12 @@ fn innermost(difference: &Difference) -> Option<Format> {
         _ => {}
     }
     // The outermost two are the initramfs itself, whose members the recipe's steps make.
-    let place = difference.path.iter().skip(2).next_back()?;
+    let places = difference.path.iter();
+    let places = places.filter(|place| !matches!(place, Place::Archive { .. }));
+    let place = places.skip(2).last()?;
     match place {
         Place::Unpacked { format } | Place::Member { format, .. } => Some(*format),
         Place::Section(_) => Some(Format::Elf),
+        Place::Archive { .. } => Some(Format::Cpio),
     }
 }

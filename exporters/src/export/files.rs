@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::File;
-use lunikernel_cache::Progress;
+use lunikernel_cache::{HashingWriter, Progress};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -47,17 +47,40 @@ impl<'a> Files<'a> {
         entry: Option<FileEntry>,
         write: impl FnOnce(&mut Output) -> Result<(), WriteError>,
     ) -> Result<(), ExportError> {
+        self.put(name, |output, path| {
+            write(output).map_err(ExportError::write(path))?;
+            match entry {
+                Some(entry) => Ok(entry),
+                None => Ok(output.digest()?.into()),
+            }
+        })
+    }
+
+    /// Writes a file from front to back, and hashes it on the way.
+    pub(super) fn add_stream(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut HashingWriter<&mut Output>) -> Result<(), WriteError>,
+    ) -> Result<(), ExportError> {
+        self.put(name, |output, path| {
+            let mut output = HashingWriter::new(output);
+            write(&mut output).map_err(ExportError::write(path))?;
+            Ok(output.finish().1.into())
+        })
+    }
+
+    fn put(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut Output, &Path) -> Result<FileEntry, ExportError>,
+    ) -> Result<(), ExportError> {
         if self.whole.contains_key(name) {
             return Ok(());
         }
         let path = self.path(name);
         let task = self.progress.start("writing", name, None);
         let mut output = Output::create(&path, Existing::Replace)?;
-        write(&mut output).map_err(ExportError::write(&path))?;
-        let entry = match entry {
-            Some(entry) => entry,
-            None => output.digest()?.into(),
-        };
+        let entry = write(&mut output, &path)?;
         task.finish("");
         self.whole.insert(name.to_owned(), (output, entry));
         Ok(())

@@ -4,6 +4,7 @@ pub(crate) mod alpine;
 pub(crate) mod apt;
 pub(crate) mod attest;
 pub(crate) mod compare;
+pub(crate) mod deflate;
 pub(crate) mod export;
 pub(crate) mod recipe;
 pub(crate) mod store;

@@ -168,6 +168,9 @@ impl Zip<'_> {
                 Some("give it an interface of this machine with `--attach DEVICE=INTERFACE`"),
             ));
         }
+        if args.interactive {
+            return Err(self.refused("a unikernel that is run by a tender takes no input", None));
+        }
         let attached = self.attached(args, true)?;
         Ok(Tender {
             kind,

@@ -155,6 +155,9 @@ pub struct Apk {
     pub files: BTreeMap<String, (u32, Vec<u8>)>,
     /// Its scripts, by name.
     pub scripts: BTreeMap<String, String>,
+    /// Whose its files are, by path: user and group, each name and number. Others are
+    /// root's.
+    pub owners: BTreeMap<String, [(String, u64); 2]>,
 }
 
 /// A package's three members.
@@ -226,6 +229,14 @@ impl Apk {
         self
     }
 
+    /// The same, with the owner of a file: user and group, each name and number.
+    #[must_use]
+    pub fn owned(mut self, path: &str, user: (&str, u64), group: (&str, u64)) -> Self {
+        let owners = [user, group].map(|(name, number)| (name.to_owned(), number));
+        self.owners.insert(path.to_owned(), owners);
+        self
+    }
+
     /// The same, with a script.
     #[must_use]
     pub fn script(mut self, name: &str, content: &str) -> Self {
@@ -249,6 +260,12 @@ impl Apk {
             header.set_uid(0);
             header.set_gid(0);
             header.set_size(0);
+            if let Some([(user, uid), (group, gid)]) = self.owners.get(path) {
+                header.set_uid(*uid);
+                header.set_gid(*gid);
+                header.set_username(user).unwrap();
+                header.set_groupname(group).unwrap();
+            }
             if path.ends_with('/') {
                 header.set_entry_type(tar::EntryType::Directory);
                 header.set_mode(*mode);
@@ -260,7 +277,10 @@ impl Apk {
                 let target = str::from_utf8(content).unwrap();
                 tar.append_link(&mut header, path, target).unwrap();
             } else {
-                append(&mut tar, path, *mode, content);
+                header.set_mode(*mode);
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, path, content.as_slice())
+                    .unwrap();
             }
         }
         let data = gzip(&tar.into_inner().unwrap());

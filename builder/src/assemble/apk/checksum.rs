@@ -1,4 +1,4 @@
-//! apk's own checksums: SHA-1 in base64 behind `Q1`.
+//! apk's own checksums: SHA-1 in base64 behind `Q1`, or in hexadecimal behind `X1`.
 
 use std::fmt;
 
@@ -15,11 +15,27 @@ use serde::{Deserialize, Serialize};
 pub struct Checksum([u8; 20]);
 
 impl Checksum {
-    /// Reads `Q1…`.
+    /// Reads `Q1…` or `X1…`, which mean the same. It is written as `Q1…`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(digits) = text.strip_prefix("X1") {
+            return Self::of_hex(digits);
+        }
         let bytes = STANDARD.decode(text.strip_prefix("Q1")?).ok()?;
         bytes.try_into().ok().map(Self)
+    }
+
+    fn of_hex(digits: &str) -> Option<Self> {
+        let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+        let mut bytes = [0; 20];
+        if !rest.is_empty() || pairs.len() != bytes.len() {
+            return None;
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let digit = |letter: &u8| char::from(*letter).to_digit(16);
+            *byte = u8::try_from((digit(high)? << 4) | digit(low)?).ok()?;
+        }
+        Some(Self(bytes))
     }
 
     /// The checksum of some bytes.
@@ -87,12 +103,20 @@ mod tests {
         let empty = Checksum::of(b"");
         assert_eq!(empty.to_string(), "Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=");
         assert_eq!(Checksum::parse(&empty.to_string()), Some(empty));
+        // As apk 3 names files with it.
+        let hex = "X1da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        assert_eq!(Checksum::parse(hex), Some(empty));
         for bad in [
             "",
             "Q1",
             "Q2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
             "Q12jmj7l5rSw0yVb",
             "Q1????",
+            "X1",
+            "X1da39a3ee5e6b4b0d3255bfef95601890afd807",
+            "X1da39a3ee5e6b4b0d3255bfef95601890afd8070",
+            "X1da39a3ee5e6b4b0d3255bfef95601890afd8070+",
+            "X1da39a3ee5e6b4b0d3255bfef95601890afd8070909",
         ] {
             assert_eq!(Checksum::parse(bad), None, "{bad}");
         }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use lunikernel_cache::{Node, NodeKind};
 
-use super::{Info, Package};
+use super::{Info, OwnerNames, Package};
 
 /// What is installed, in the order in which it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -197,6 +197,14 @@ impl Installed {
         })
     }
 
+    /// The folders that packages have, each with the number of its package.
+    pub(super) fn folders(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.entries.iter().enumerate().flat_map(|(number, entry)| {
+            let folders = entry.folders.iter();
+            folders.map(move |folder| (folder.path.as_str(), number))
+        })
+    }
+
     /// The package with that number, as the owner of its files.
     pub(super) fn owner(&self, number: usize) -> Option<Owner> {
         self.entries.get(number).map(|entry| Owner {
@@ -213,6 +221,26 @@ impl Installed {
         if let Some(entry) = self.entries.get_mut(number) {
             for Folder { path, files, .. } in &mut entry.folders {
                 files.retain(|file| !paths.contains(&join(path, &file.name)));
+            }
+        }
+    }
+
+    /// How many packages there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Writes down whose the folders and files of `package` are, which has that number.
+    pub(super) fn give(&mut self, number: usize, package: &Package, numbers: &Numbers<'_>) {
+        let line = |path: &str, usual: u32| {
+            let node = package.root.get(path)?;
+            owner_line(&owned(node, package.owners.get(path), numbers), usual)
+        };
+        let entry = self.entries.get_mut(number);
+        for folder in entry.into_iter().flat_map(|entry| &mut entry.folders) {
+            folder.owner = line(&folder.path, 0o755);
+            for file in &mut folder.files {
+                file.owner = line(&join(&folder.path, &file.name), 0o644);
             }
         }
     }
@@ -258,6 +286,19 @@ impl Installed {
             folders: folders.into_values().collect(),
         });
         self.entries.len() - 1
+    }
+}
+
+/// The numbers that names of owners have in a system; none for those that it does not have.
+pub type Numbers<'a> = dyn Fn(&OwnerNames) -> (Option<u32>, Option<u32>) + 'a;
+
+/// A node of a package with the owners that it gets.
+pub(super) fn owned(node: &Node, names: Option<&OwnerNames>, numbers: &Numbers<'_>) -> Node {
+    let (uid, gid) = names.map_or((None, None), numbers);
+    Node {
+        uid: uid.unwrap_or(node.uid),
+        gid: gid.unwrap_or(node.gid),
+        ..node.clone()
     }
 }
 

@@ -1,17 +1,18 @@
 //! Packages of Alpine in one root, and what apk knows about them there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
-use lunikernel_cache::{Node, NodeKind, Rootfs, RootfsError};
+use lunikernel_cache::{NodeKind, Rootfs, RootfsError};
 
-use super::database::Owner;
-use super::{Checksum, Installed, Package};
+use super::database::{Numbers, Owner, owned};
+use super::{Checksum, Installed, OwnerNames, Package};
 
 /// Packages do not fit into one root.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// Two packages have a file of the same name and neither may replace the other's.
-    #[error("`{path}` is in the package {first} and, with other content, in {second}")]
+    #[error("`{path}` is in the package {first} and in {second}, and neither replaces the other's")]
     Conflict {
         /// The file.
         path: String,
@@ -56,15 +57,21 @@ pub struct Layers<'a> {
     pub installed: Installed,
     /// The packages that were laid down, in that order.
     pub packages: Vec<&'a Package>,
+    /// Whose the packages' files are, by path, where the packages have names for that.
+    named: BTreeMap<String, OwnerNames>,
 }
 
 /// Lays packages, each with the size of its file, over `base` in which `installed` is
 /// installed: those first that others need, else in the order of their names.
 ///
-/// A file that several packages have must be the same in all, or one of them must say
-/// that it replaces the other's (`replaces`); where both do, `replaces_priority` decides,
+/// Of a file that several packages have, even one that is the same in all, one of them must
+/// say that it replaces the other's (`replaces`); where both do, `replaces_priority` decides,
 /// and where that is the same the one that comes later. Where neither does, packages of
 /// one `origin` may still write over each other's files, so that the later one has them.
+///
+/// Mode and owner of a folder that several packages have are those of the one with the
+/// highest `replaces_priority`, and else of the first by origin and then by name, whichever
+/// of them comes first: so `/root` and `/tmp` stay what `alpine-baselayout` makes them.
 ///
 /// # Errors
 /// [`LayerError`], naming both packages.
@@ -77,11 +84,18 @@ pub fn merge<'a>(
         root: base,
         installed,
         packages: Vec::new(),
+        named: BTreeMap::new(),
     };
-    let mut owners = Owners::new();
+    let mut owners = Owners::default();
     for (path, number) in layers.installed.files() {
         let real = layers.root.locate(&path).unwrap_or_else(|| path.clone());
-        owners.insert(real, (number, path));
+        owners.files.insert(real, (number, path));
+    }
+    for (path, number) in layers.installed.folders() {
+        if let Some(owner) = layers.installed.owner(number) {
+            let real = layers.root.locate(path).unwrap_or_else(|| path.to_owned());
+            owners.take_folder(real, &owner);
+        }
     }
     for (package, size) in in_order(packages) {
         lay(&mut layers, &mut owners, package, size)?;
@@ -90,9 +104,36 @@ pub fn merge<'a>(
     Ok(layers)
 }
 
-/// Whose file is where: by the path with the links among its folders followed, the number
-/// of the package and the path that it has there.
-type Owners = BTreeMap<String, (usize, String)>;
+/// What belongs to whom, by the path with the links among its folders followed.
+#[derive(Default)]
+struct Owners {
+    /// The number of the package and the path that the file has there.
+    files: BTreeMap<String, (usize, String)>,
+    folders: BTreeMap<String, Claim>,
+}
+
+/// Who says what a folder is like: the first of several in this order. The highest
+/// priority, then origin and name.
+type Claim = (Reverse<u64>, String, String);
+
+impl Owners {
+    /// Whether a package that has a folder says what it is like.
+    fn take_folder(&mut self, real: String, owner: &Owner) -> bool {
+        let Owner { name, origin, .. } = owner;
+        let claim = (Reverse(owner.priority), origin.clone(), name.clone());
+        match self.folders.entry(real) {
+            btree_map::Entry::Occupied(there) if *there.get() < claim => false,
+            btree_map::Entry::Occupied(mut there) => {
+                there.insert(claim);
+                true
+            }
+            btree_map::Entry::Vacant(free) => {
+                free.insert(claim);
+                true
+            }
+        }
+    }
+}
 
 fn lay(
     layers: &mut Layers<'_>,
@@ -108,7 +149,7 @@ fn lay(
         priority: package.info.replaces_priority,
     };
     let mut left: BTreeSet<&str> = BTreeSet::new();
-    let mut owned = Vec::new();
+    let mut files = Vec::new();
     let mut taken: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for (path, node) in package.root.nodes() {
         let mut node = node.clone();
@@ -120,16 +161,17 @@ fn lay(
             *link = format!("{}:{link}", package.info.name);
         }
         let real = layers.root.locate(path).unwrap_or_else(|| path.to_owned());
-        if !matches!(node.kind, NodeKind::Folder) {
-            if let Some((number, theirs)) = owners.get(&real)
+        if matches!(node.kind, NodeKind::Folder) {
+            let there = layers.root.get(&real);
+            let is_there = there.is_some_and(|there| matches!(there.kind, NodeKind::Folder));
+            if !owners.take_folder(real.clone(), &own) && is_there {
+                continue;
+            }
+        } else {
+            if let Some((number, theirs)) = owners.files.get(&real)
                 && let Some(other) = layers.installed.owner(*number)
             {
-                let alike = layers
-                    .root
-                    .get(&real)
-                    .is_some_and(|there| same(there, &node));
                 match who(&other, &own) {
-                    _ if alike => {}
                     Some(Stays::Other) => {
                         left.insert(path);
                         continue;
@@ -145,7 +187,11 @@ fn lay(
                 }
                 taken.entry(*number).or_default().insert(theirs.clone());
             }
-            owned.push((real, path.to_owned()));
+            files.push((real.clone(), path.to_owned()));
+        }
+        match package.owners.get(path) {
+            Some(names) => drop(layers.named.insert(real, names.clone())),
+            None => drop(layers.named.remove(&real)),
         }
         layers
             .root
@@ -161,8 +207,10 @@ fn lay(
     let number = layers
         .installed
         .add(package, size, &|path| !left.contains(path));
-    let owned = owned.into_iter();
-    owners.extend(owned.map(|(real, path)| (real, (number, path))));
+    let files = files.into_iter();
+    owners
+        .files
+        .extend(files.map(|(real, path)| (real, (number, path))));
     Ok(())
 }
 
@@ -192,18 +240,6 @@ fn who(other: &Owner, own: &Owner) -> Option<Stays> {
 /// Whether a word of a `replaces` list means that version of a package.
 fn names(word: &str, name: &str, version: &str) -> bool {
     crate::source::apk::admits(word, name, version)
-}
-
-/// Whether two nodes are the same but for hard links.
-fn same(one: &Node, other: &Node) -> bool {
-    let plain = |node: &Node| {
-        let mut node = node.clone();
-        if let NodeKind::File { link, .. } = &mut node.kind {
-            *link = None;
-        }
-        node
-    };
-    plain(one) == plain(other)
 }
 
 /// Packages in the order in which they are installed: what others need goes first, and
@@ -256,8 +292,35 @@ fn bare(word: &str) -> &str {
     word.split(['<', '>', '=', '~']).next().unwrap_or(word)
 }
 
-/// What packages write into the folder of apk's database beside what is installed.
 impl Layers<'_> {
+    /// Gives files to those whom the packages name, in `root`: this one, with what scripts
+    /// changed in it. What is someone else's there by now stays theirs.
+    ///
+    /// # Errors
+    /// Where `root` is none that came of this one.
+    pub fn give(&self, root: &mut Rootfs, numbers: &Numbers<'_>) -> Result<(), RootfsError> {
+        for (path, names) in &self.named {
+            let (Some(laid), Some(node)) = (self.root.get(path), root.get(path)) else {
+                continue;
+            };
+            if (node.uid, node.gid) == (laid.uid, laid.gid) {
+                let node = owned(node, Some(names), numbers);
+                root.insert(path, node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the same into the database of what is installed.
+    pub fn record_owners(&mut self, numbers: &Numbers<'_>) {
+        let first = self.installed.len().saturating_sub(self.packages.len());
+        for (at, package) in self.packages.iter().enumerate() {
+            self.installed.give(first + at, package, numbers);
+        }
+    }
+
+    // What packages write into the folder of apk's database beside what is installed.
+
     /// The lines of `triggers`: each package's checksum, and the folders that it watches.
     #[must_use]
     pub fn triggers(&self) -> Vec<(Checksum, &[String])> {

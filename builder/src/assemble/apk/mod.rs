@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use checksum::Checksum;
 pub(crate) use checksum::Summing;
-pub use database::{Installed, ParseError};
+pub use database::{Installed, Numbers, ParseError};
 pub use error::ApkError;
 pub use info::Info;
 pub use layers::{LayerError, Layers, merge};
@@ -29,6 +29,7 @@ pub use member::{Signature, SignatureHash};
 use member::{Watch, Watched};
 
 use super::member::{Keep, KeepError, Limits, MemberError, store};
+pub use super::tarball::OwnerNames;
 use super::tarball::{self, TarError};
 
 /// An unpacked package.
@@ -45,6 +46,10 @@ pub struct Package {
     pub root: Rootfs,
     /// The checksums of its files and links, by path.
     pub sums: BTreeMap<String, Checksum>,
+    /// Whose its files are, by path, where they are not root's: apk goes by these names and
+    /// takes the numbers in `root` only where the system has nobody of that name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owners: BTreeMap<String, OwnerNames>,
 }
 
 /// What a package is expected to be: what the lock says about it.
@@ -267,7 +272,7 @@ pub fn unpack_apk(
     for (script, content) in &head.scripts {
         scripts.insert(script.clone(), blobs.put(content)?);
     }
-    let (root, sums) = read_data(
+    let Data { root, sums, owners } = read_data(
         &name,
         &head,
         &mut file,
@@ -280,7 +285,16 @@ pub fn unpack_apk(
         scripts,
         root,
         sums,
+        owners,
     })
+}
+
+/// The third member.
+#[derive(Default)]
+struct Data {
+    root: Rootfs,
+    sums: BTreeMap<String, Checksum>,
+    owners: BTreeMap<String, OwnerNames>,
 }
 
 /// Reads the third member; every byte of it is hashed as it passes.
@@ -290,7 +304,7 @@ fn read_data<R: BufRead>(
     file: &mut Watched<R>,
     size: u64,
     keep: &mut Keep<'_>,
-) -> Result<(Rootfs, BTreeMap<String, Checksum>), ApkError> {
+) -> Result<Data, ApkError> {
     let failed = |source| ApkError::Read {
         package: package.to_owned(),
         part: "the data",
@@ -300,7 +314,7 @@ fn read_data<R: BufRead>(
     if file.at_end().map_err(failed)? {
         // A package without files may have no third member at all.
         return match &head.info.data {
-            None => Ok(Default::default()),
+            None => Ok(Data::default()),
             Some(_) => Err(failed(io::ErrorKind::UnexpectedEof.into())),
         };
     }
@@ -312,7 +326,7 @@ fn read_data<R: BufRead>(
     };
     let mut sums = BTreeMap::new();
     let decoder = flate2::bufread::MultiGzDecoder::new(&mut *file);
-    let root = tarball::read(decoder, limits, &mut |content, size| {
+    let read = tarball::read_named(decoder, limits, &mut |content, size| {
         let mut summed = Summed {
             inner: content,
             summing: Summing::default(),
@@ -321,8 +335,8 @@ fn read_data<R: BufRead>(
         sums.insert(digest, summed.summing.finish());
         Ok(digest)
     });
-    let root = match root {
-        Ok(root) => root,
+    let (root, owners) = match read {
+        Ok(read) => read,
         Err(source) => {
             // Changed bytes are told of as such, before what they unpack to is.
             file.drain().map_err(failed)?;
@@ -363,7 +377,11 @@ fn read_data<R: BufRead>(
             by_path.insert(path.to_owned(), sum);
         }
     }
-    Ok((root, by_path))
+    Ok(Data {
+        root,
+        sums: by_path,
+        owners,
+    })
 }
 
 /// Takes the checksum of what passes.
@@ -388,7 +406,7 @@ pub fn fuzz(bytes: &[u8]) -> Result<(Info, Rootfs), ApkError> {
     let mut file = Watched::new(bytes);
     let head = read_head("fuzz", &mut file)?;
     let size = bytes.len() as u64;
-    let (root, _) = read_data("fuzz", &head, &mut file, size, &mut |content, _| {
+    let Data { root, .. } = read_data("fuzz", &head, &mut file, size, &mut |content, _| {
         let mut content = lunikernel_cache::HashingReader::new(content);
         io::copy(&mut content, &mut io::sink()).map_err(KeepError::Read)?;
         Ok(content.finish())

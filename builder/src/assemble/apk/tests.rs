@@ -188,7 +188,7 @@ fn who_replaces_whose_files_is_for_packages_to_say() {
                 let error = layers.unwrap_err().to_string();
                 assert!(
                     error.contains(
-                        "`etc/file` is in the package one and, with other content, in two"
+                        "`etc/file` is in the package one and in two, and neither replaces"
                     ),
                     "{error}"
                 );
@@ -205,17 +205,72 @@ fn who_replaces_whose_files_is_for_packages_to_say() {
             }
         }
     }
-    // The same file in both is no conflict.
+    // So is the same file in both, as apk has it.
     let same = Apk::new("two", "2").file("etc/file", 0o644, "one");
     let (one, same) = (package(blobs, &one), package(blobs, &same));
-    assert!(
-        merge(
-            Rootfs::new(),
-            Installed::default(),
-            &[(&one, 1), (&same, 1)]
-        )
-        .is_ok()
-    );
+    let both = [(&one, 1), (&same, 1)];
+    let error = merge(Rootfs::new(), Installed::default(), &both).unwrap_err();
+    assert!(matches!(error, LayerError::Conflict { .. }), "{error}");
+}
+
+#[test]
+fn folders_are_what_those_make_them_who_come_first() {
+    let (_folder, cache) = store();
+    let blobs = cache.blobs();
+    let apk = |name: &str, needs: &str, mode: u32| {
+        Apk::new(name, "1").depends(needs).file("srv/", mode, "")
+    };
+    let mode = |base: &str, packages: &[Apk]| {
+        let packages: Vec<Package> = packages.iter().map(|apk| package(blobs, apk)).collect();
+        let packages: Vec<(&Package, u64)> = packages.iter().map(|apk| (apk, 1)).collect();
+        let mut root = Rootfs::new();
+        root.insert("srv", Node::folder(0o1777)).unwrap();
+        root.insert("srv/kept", Node::folder(0o700)).unwrap();
+        let layers = merge(root, Installed::parse(base).unwrap(), &packages).unwrap();
+        assert_eq!(layers.root.get("srv/kept"), Some(&Node::folder(0o700)));
+        let text = layers.installed.render();
+        assert_eq!(
+            text.matches("F:srv\n").count(),
+            packages.len() + usize::from(!base.is_empty())
+        );
+        layers.root.get("srv").unwrap().mode
+    };
+    let base = |more: &str| format!("P:m\nV:1\no:m\n{more}F:srv\nM:0:0:1777\n");
+    for (base, packages, expected) in [
+        // Nobody has it in the base.
+        (String::new(), vec![apk("z", "", 0o755)], 0o755),
+        (base("q:1000\n"), vec![apk("a", "", 0o755)], 0o1777),
+        (
+            base("q:1000\n"),
+            vec![apk("z", "", 0o755).line("replaces_priority = 1001")],
+            0o755,
+        ),
+        // By origin, then by name, in whichever order they are installed.
+        (base(""), vec![apk("z", "", 0o755)], 0o1777),
+        (base(""), vec![apk("a", "", 0o755)], 0o755),
+        (base(""), vec![apk("a", "", 0o755).origin("z")], 0o1777),
+        (base(""), vec![apk("a", "", 0o755).origin("m")], 0o755),
+        (
+            String::new(),
+            vec![apk("a", "", 0o750), apk("b", "", 0o705)],
+            0o750,
+        ),
+        (
+            String::new(),
+            vec![apk("a", "b", 0o750), apk("b", "", 0o705)],
+            0o750,
+        ),
+        (
+            String::new(),
+            vec![
+                apk("a", "", 0o750),
+                apk("b", "", 0o705).line("replaces_priority = 1"),
+            ],
+            0o705,
+        ),
+    ] {
+        assert_eq!(mode(&base, &packages), expected, "{base} {packages:?}");
+    }
 }
 
 #[test]
@@ -292,6 +347,50 @@ fn packages_of_one_origin_write_over_each_other() {
 }
 
 #[test]
+fn owners_go_by_name_and_by_number_where_nobody_has_it() {
+    let (_folder, cache) = store();
+    let apk = Apk::new("web", "1")
+        .file("srv/", 0o755, "")
+        .file("srv/web/", 0o750, "")
+        .owned("srv/web/", ("web", 185), ("web", 183))
+        .file("srv/web/page", 0o640, "")
+        .owned("srv/web/page", ("web", 185), ("", 7))
+        .file("srv/web/given", 0o644, "")
+        .owned("srv/web/given", ("web", 185), ("root", 0))
+        .file("srv/web/rest", 0o644, "")
+        .owned("srv/web/rest", ("ghost", 9), ("root", 0));
+    let web = package(cache.blobs(), &apk);
+    let mut layers = merge(Rootfs::new(), Installed::default(), &[(&web, 1)]).unwrap();
+    let numbers = |names: &OwnerNames| {
+        let web = |name: &str, number| (name == "web").then_some(number);
+        (web(&names.user, 100), web(&names.group, 101))
+    };
+    let mut root = layers.root.clone();
+    // A script gave it away.
+    let given = Node {
+        uid: 5,
+        ..root.get("srv/web/given").unwrap().clone()
+    };
+    root.insert("srv/web/given", given).unwrap();
+    layers.give(&mut root, &numbers).unwrap();
+    layers.record_owners(&numbers);
+    let owner = |path: &str| {
+        let node = root.get(path).unwrap();
+        (node.uid, node.gid)
+    };
+    assert_eq!(owner("srv"), (0, 0));
+    assert_eq!(owner("srv/web"), (100, 101));
+    assert_eq!(owner("srv/web/page"), (100, 7));
+    assert_eq!(owner("srv/web/given"), (5, 0));
+    assert_eq!(owner("srv/web/rest"), (9, 0));
+    let text = layers.installed.render();
+    let expected = "F:srv\nF:srv/web\nM:100:101:750\nR:given\na:100:0:644\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("R:page\na:100:7:640\n"), "{text}");
+    assert!(text.contains("R:rest\na:9:0:644\n"), "{text}");
+}
+
+#[test]
 fn what_others_need_is_installed_first() {
     let (_folder, cache) = store();
     let blobs = cache.blobs();
@@ -343,7 +442,7 @@ fn a_file_behind_a_link_is_the_same_file() {
     };
     let error = laid(&package(blobs, &three)).unwrap_err().to_string();
     assert!(
-        error.contains("`e/f` is in the package p1 and, with other content, in p3"),
+        error.contains("`e/f` is in the package p1 and in p3, and neither replaces"),
         "{error}"
     );
     let (root, database) = laid(&package(blobs, &three.line("replaces = p1"))).unwrap();

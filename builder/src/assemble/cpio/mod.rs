@@ -7,10 +7,14 @@
 //! between. The kernel documents this in
 //! `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
+mod error;
+mod member;
 mod read;
 mod write;
 
-pub use read::{CpioReader, Header, Member, ReadError, read_gzip};
+pub use error::ReadError;
+pub use member::{Header, Member};
+pub use read::{CpioReader, read_gzip};
 pub(crate) use write::{Output, write_behind};
 pub use write::{WriteError, write};
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 
-use lunikernel_cache::{Digest, HashingReader};
+use lunikernel_cache::HashingReader;
 
+use super::error::ReadError;
+use super::member::{Header, Member};
 use super::{HEADER_SIZE, MAGIC, PATH_MAX, TRAILER, file_type, padding};
 use crate::assemble::codec::gunzip;
 use crate::assemble::member::check_path;
@@ -15,127 +17,6 @@ const MAX_MEMBERS: u64 = 1 << 20;
 /// How much the names in one archive may take, in bytes: each is kept, to be compared
 /// with those behind it.
 const MAX_NAMES: u64 = 256 << 20;
-
-/// A member's header, field by field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// Its path below the root, without a leading `./`; empty for the root itself.
-    pub path: String,
-    /// Which archive it is in, where several follow each other; the first is 0.
-    pub segment: u32,
-    /// Where its header begins, in bytes from the beginning of all archives, not
-    /// compressed.
-    pub offset: u64,
-    /// Where its content begins.
-    pub content_offset: u64,
-    /// Inode number; the same for all names of a file.
-    pub inode: u32,
-    /// File type and permission bits (inode(7)).
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// How many names the file has.
-    pub links: u32,
-    /// Time stamp in seconds since 1970.
-    pub mtime: u32,
-    /// Size of the content in bytes; for a symbolic link, of its target.
-    pub size: u32,
-    /// The device that the file was on, major and minor.
-    pub device: (u32, u32),
-    /// For a device, its number.
-    pub own_device: (u32, u32),
-}
-
-impl Header {
-    /// The fields in the order of the format, but for the size of the name and the
-    /// checksum.
-    pub(crate) fn fields(&self) -> [u32; 11] {
-        [
-            self.inode,
-            self.mode,
-            self.uid,
-            self.gid,
-            self.links,
-            self.mtime,
-            self.size,
-            self.device.0,
-            self.device.1,
-            self.own_device.0,
-            self.own_device.1,
-        ]
-    }
-}
-
-/// A member with what its content is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Its header.
-    pub header: Header,
-    /// Digest of its content.
-    pub content: Digest,
-    /// Where it points, if it is a symbolic link.
-    pub target: Option<String>,
-}
-
-/// An archive is broken, or holds what it should not.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It could not be read, ends too early, or is not compressed as it should be.
-    #[error("could not read {what} at byte {offset} of the initramfs")]
-    Read {
-        /// What was being read.
-        what: String,
-        /// Where.
-        offset: u64,
-        /// What went wrong.
-        #[source]
-        source: io::Error,
-    },
-    /// Something is not as the format has it.
-    #[error("at byte {offset} of the initramfs: expected {expected}, found {found}")]
-    Format {
-        /// Where.
-        offset: u64,
-        /// What should be there.
-        expected: &'static str,
-        /// What is there.
-        found: String,
-    },
-    /// A member is refused.
-    #[error("the member `{member}` at byte {offset} of the initramfs is refused: {why}")]
-    Refused {
-        /// The member's name.
-        member: String,
-        /// Where its header begins.
-        offset: u64,
-        /// Why.
-        why: String,
-    },
-    /// It is larger than it may be.
-    #[error("the initramfs has more than {limit} {unit}")]
-    Bomb {
-        /// How much is allowed.
-        limit: u64,
-        /// Of what.
-        unit: &'static str,
-    },
-}
-
-impl ReadError {
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Read { .. } => Some("the file is damaged or incomplete; get it again".to_owned()),
-            Self::Format { .. } => {
-                Some("expected a cpio archive of the format `newc`, compressed by gzip".to_owned())
-            }
-            Self::Refused { .. } | Self::Bomb { .. } => None,
-        }
-    }
-}
 
 /// Reads archives that follow each other, member by member.
 #[derive(Debug)]

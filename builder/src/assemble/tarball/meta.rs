@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use lunikernel_cache::{Node, NodeKind};
+use serde::{Deserialize, Serialize};
 
 /// Mode, owner and attributes of a member.
 pub(super) struct Meta {
@@ -11,6 +12,42 @@ pub(super) struct Meta {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) xattrs: BTreeMap<String, Vec<u8>>,
+}
+
+/// What the owners of a member are called; empty where that is not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerNames {
+    /// The user.
+    pub user: String,
+    /// The group.
+    pub group: String,
+}
+
+/// The longest name of an owner, in bytes: that of a header's field. Nobody has a longer one.
+const MAX_OWNER: usize = 32;
+
+impl OwnerNames {
+    /// The names in pax records, or else in the header.
+    pub(super) fn read(header: &tar::Header, records: &mut BTreeMap<String, Vec<u8>>) -> Self {
+        let mut name = |key: &str, own: Option<&[u8]>| {
+            let bytes = records.remove(key).or_else(|| own.map(<[u8]>::to_vec));
+            let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            name.filter(|name| name.len() <= MAX_OWNER)
+                .unwrap_or_default()
+        };
+        Self {
+            user: name("uname", header.username_bytes()),
+            group: name("gname", header.groupname_bytes()),
+        }
+    }
+
+    /// Whether they say no more than the numbers do: that it is root, or nothing.
+    pub(super) fn is_root(&self, uid: u32, gid: u32) -> bool {
+        let says_nothing =
+            |name: &str, number: u32| name.is_empty() || (name == "root" && number == 0);
+        says_nothing(&self.user, uid) && says_nothing(&self.group, gid)
+    }
 }
 
 impl Meta {

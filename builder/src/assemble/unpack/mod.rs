@@ -120,8 +120,8 @@ pub fn unpack(blobs: &BlobStore, digest: &Digest) -> Result<Option<Rootfs>, Unpa
     })
 }
 
-/// Reads the archive, giving the content of its files to `keep`.
-fn read(
+/// Reads the archive, giving the content of its files to `keep`; `None` where it is none.
+pub(crate) fn read(
     file: &mut (impl Read + Seek),
     size: u64,
     keep: &mut Keep<'_>,

@@ -28,7 +28,7 @@ pub(super) struct Before {
     pub(super) scripts: Vec<(String, Vec<u8>)>,
     /// Whose trigger is run when something changes in one of which folders.
     pub(super) triggers: Vec<(String, Vec<String>)>,
-    world: BTreeSet<String>,
+    pub(super) world: BTreeSet<String>,
 }
 
 /// Reads what apk wrote in a base; nothing where it never was there.

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use lunikernel_cache::checkout::MOUNT_POINTS;
 use lunikernel_cache::rootfs::join;
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{BlobStore, CacheError, Digest, Node, NodeKind, Rootfs, Tree};
+use lunikernel_cache::{BlobStore, CacheError, Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
 
-use super::file_at;
-use super::owners::{Names, numbers};
+use super::owners::{Owners, numbers};
 use super::scripts::{EXEC, REPORT};
 
 /// The largest report, in bytes: a million paths.
@@ -32,12 +31,14 @@ struct Owner {
     script: String,
 }
 
-/// Applies what differs from `before` to `after` to `root`. The inner error says what
-/// cannot be kept.
+/// Applies what differs from `before` to `after` to `root`. What packages brought is given
+/// to its owners by `give`, who may be users that scripts made, before scripts give it to
+/// others. The inner error says what cannot be kept.
 pub(super) fn apply(
     root: &mut Rootfs,
     before: &Tree,
     after: &Tree,
+    give: &dyn Fn(&mut Rootfs, &Owners) -> Result<(), RootfsError>,
     blobs: &BlobStore,
 ) -> Result<Result<(), String>, CacheError> {
     let report = match after.get(REPORT) {
@@ -55,15 +56,13 @@ pub(super) fn apply(
     if let Err(why) = changes.folder("", before, after) {
         return Ok(Err(why));
     }
-    let names = |path: &str| -> Result<Names, CacheError> {
-        Ok(match file_at(root, path) {
-            Some(digest) => Names::parse(&String::from_utf8_lossy(&blobs.read(&digest)?)),
-            None => Names::default(),
-        })
-    };
-    let (users, groups) = (names("etc/passwd")?, names("etc/group")?);
+    let there = Owners::of(root, blobs)?;
+    if let Err(error) = give(root, &there) {
+        return Ok(Err(error.to_string()));
+    }
     for Owner { spec, path, script } in &report.owners {
-        let given = numbers(spec, &users, &groups).and_then(|owner| give(root, path, owner));
+        let owner = numbers(spec, &there.users, &there.groups);
+        let given = owner.and_then(|owner| give_away(root, path, owner));
         if let Err(why) = given {
             return Ok(Err(format!(
                 "`chown {spec}` by {script} cannot be done: {why}"
@@ -114,7 +113,7 @@ impl Report {
 
 /// Gives what is at `path` to others. What lies where nothing is kept, and what would be
 /// root's anyway, need not be there.
-fn give(
+fn give_away(
     root: &mut Rootfs,
     path: &str,
     (uid, gid): (Option<u32>, Option<u32>),
@@ -273,7 +272,7 @@ mod tests {
         for path in left {
             after.insert(path, file("")).unwrap();
         }
-        apply(&mut root, &before, &after, blobs).unwrap()?;
+        apply(&mut root, &before, &after, &|_, _| Ok(()), blobs).unwrap()?;
         Ok(root)
     }
 

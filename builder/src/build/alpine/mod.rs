@@ -5,9 +5,12 @@ mod database;
 mod difference;
 mod owners;
 mod scripts;
+mod shadow;
 mod triggers;
 
 use lunikernel_cache::{BlobStore, Digest, Node, NodeKind, Rootfs};
+
+use owners::Owners;
 
 use super::materials::{Material, Materials};
 use super::unpack::{Packed, contents};
@@ -41,6 +44,18 @@ pub enum AlpineError {
         /// The packages that have scripts.
         packages: Vec<String>,
     },
+    /// A trigger of the base is to run and cannot be found.
+    #[error(
+        "the trigger of the base's package with the checksum {checksum} should be told of {}, and \
+         lib/apk/db/scripts.tar of the base does not have it",
+        folders.join(", ")
+    )]
+    NoTrigger {
+        /// The package, as `lib/apk/db/triggers` names it.
+        checksum: String,
+        /// What changed.
+        folders: Vec<String>,
+    },
     /// A script failed.
     #[error("{what} failed: {failure}")]
     Script {
@@ -68,11 +83,17 @@ impl AlpineError {
         match self {
             Self::Package(error) => error.hint(),
             Self::Layers(error) => error.hint(),
-            Self::Database { .. } => {
-                Some("a base is a `.tar.gz` such as Alpine's minirootfs".to_owned())
-            }
+            Self::Database { .. } => Some(
+                "a base is a root file system with apk's database, such as Alpine's minirootfs"
+                    .to_owned(),
+            ),
             Self::NoShell { .. } => Some(
                 "add `busybox-binsh` to `packages`, name a `base`, or leave the scripts out with \
+                 `scripts: skip`"
+                    .to_owned(),
+            ),
+            Self::NoTrigger { .. } => Some(
+                "take a base whose apk database is whole, or leave all scripts out with \
                  `scripts: skip`"
                     .to_owned(),
             ),
@@ -124,16 +145,26 @@ impl Builder {
             let package = packages.get(&locked.digest());
             in_lock.extend(package.map(|package| (package, locked.size)));
         }
-        let layers =
+        let mut layers =
             apk::merge(base, before.installed.clone(), &in_lock).map_err(AlpineError::Layers)?;
         let mut root = layers.root.clone();
-        if apks.request.scripts == ApkScripts::Run {
-            let plan = scripts::plan(&layers, &before, blobs)?;
-            if !plan.is_empty() {
-                let report = self.run_scripts(locked, name, &plan, &mut root)?;
-                materials.scripts.push(report);
-            }
+        let plan = match apks.request.scripts {
+            ApkScripts::Run => scripts::plan(&layers, &before, blobs)?,
+            ApkScripts::Skip => Vec::new(),
+        };
+        if plan.is_empty() {
+            let there = Owners::of(&root, blobs)?;
+            let given = layers.give(&mut root, &|names| there.numbers(names));
+            given.map_err(|source| BuildError::Layer {
+                name: name.to_owned(),
+                source,
+            })?;
+        } else {
+            let report = self.run_scripts(locked, name, &plan, &layers, &mut root)?;
+            materials.scripts.push(report);
         }
+        let there = Owners::of(&root, blobs)?;
+        layers.record_owners(&|names| there.numbers(names));
         database::write(
             &mut root,
             &before,

@@ -6,6 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use lunikernel_cache::{BlobStore, CacheError, Rootfs};
+
+use super::file_at;
+use crate::assemble::apk::OwnerNames;
+
 /// Programs that are found before those of the root.
 pub(super) const STAND_INS: [(&str, &str); 6] = [
     ("chown", include_str!("chown")),
@@ -17,6 +22,35 @@ pub(super) const STAND_INS: [(&str, &str); 6] = [
 ];
 /// Stands in for those whose work cannot be kept.
 const UNABLE: &str = include_str!("unable");
+
+/// Who there is in a system.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    pub(super) users: Names,
+    pub(super) groups: Names,
+}
+
+impl Owners {
+    /// Those of a root.
+    pub(super) fn of(root: &Rootfs, blobs: &BlobStore) -> Result<Self, CacheError> {
+        let names = |path: &str| -> Result<Names, CacheError> {
+            Ok(match file_at(root, path) {
+                Some(digest) => Names::parse(&String::from_utf8_lossy(&blobs.read(&digest)?)),
+                None => Names::default(),
+            })
+        };
+        Ok(Self {
+            users: names("etc/passwd")?,
+            groups: names("etc/group")?,
+        })
+    }
+
+    /// The numbers of those whom a package names, where they are there.
+    pub(super) fn numbers(&self, names: &OwnerNames) -> (Option<u32>, Option<u32>) {
+        let of = |names: &Names, name: &str| names.0.get(name).map(|(number, _)| *number);
+        (of(&self.users, &names.user), of(&self.groups, &names.group))
+    }
+}
 
 /// Numbers of users or groups by their names, as passwd(5) and group(5) have them.
 #[derive(Debug, Default)]

@@ -14,8 +14,8 @@ use lunikernel_cache::{BlobStore, Rootfs, Tree};
 
 use super::database::Before;
 use super::triggers::Folders;
-use super::{AlpineError, difference, owners};
-use crate::assemble::apk::{Layers, Package};
+use super::{AlpineError, difference, owners, shadow};
+use crate::assemble::apk::{Checksum, Layers, Package};
 use crate::build::{BuildError, Builder, StepReport};
 use crate::lock::LockedRecipe;
 use crate::plan::{Network, StepInputs, step_action};
@@ -62,20 +62,22 @@ pub(super) fn plan(
     }
     let folders = Folders::of(layers);
     for (checksum, globs) in &before.triggers {
-        let name = |(name, _): &&(String, Vec<u8>)| name.ends_with(&format!(".{checksum}.trigger"));
         let arguments = folders.of_installed(globs);
-        if let Some((name, content)) = before.scripts.iter().find(name)
-            && !arguments.is_empty()
-        {
-            let label = name.split(&format!(".{checksum}")).next().unwrap_or(name);
-            runs.push(Run {
-                package: label.to_owned(),
-                what: format!("the .trigger script of {label}, which is in the base,"),
-                file: format!("{label}.trigger"),
-                content: content.clone(),
-                arguments,
-            });
+        if arguments.is_empty() {
+            continue;
         }
+        let (label, content) =
+            trigger_of(before, checksum).ok_or_else(|| AlpineError::NoTrigger {
+                checksum: checksum.clone(),
+                folders: arguments.clone(),
+            })?;
+        runs.push(Run {
+            package: label.to_owned(),
+            what: format!("the .trigger script of {label}, which is in the base,"),
+            file: format!("{label}.trigger"),
+            content: content.to_vec(),
+            arguments,
+        });
     }
     for package in &layers.packages {
         let arguments = folders.of_new(&package.info.triggers);
@@ -86,6 +88,17 @@ pub(super) fn plan(
         }
     }
     Ok(runs)
+}
+
+/// The trigger of the package that the base has installed by that checksum, and what the
+/// package is called. apk 2 names the scripts that it keeps `NAME-VERSION.Q1….trigger`, and
+/// apk 3 `NAME-VERSION.X1….trigger`.
+fn trigger_of<'a>(before: &'a Before, checksum: &str) -> Option<(&'a str, &'a [u8])> {
+    let wanted = Checksum::parse(checksum)?;
+    before.scripts.iter().find_map(|(name, content)| {
+        let (label, checksum) = name.strip_suffix(".trigger")?.rsplit_once('.')?;
+        (Checksum::parse(checksum)? == wanted).then_some((label, content.as_slice()))
+    })
 }
 
 fn run(package: &Package, script: &str, content: Vec<u8>, arguments: Vec<String>) -> Run {
@@ -112,6 +125,7 @@ impl Builder {
         locked: &LockedRecipe,
         source: &str,
         runs: &[Run],
+        layers: &Layers<'_>,
         root: &mut Rootfs,
     ) -> Result<StepReport, BuildError> {
         if root.locate("bin/sh").and_then(|at| root.get(&at)).is_none() {
@@ -148,12 +162,15 @@ impl Builder {
                 }
             }
         };
-        let after = self.outputs(&result, &action.digest)?;
-        difference::apply(root, &tree, &after, self.cache.blobs())?.map_err(|why| {
-            AlpineError::Left {
-                source_name: source.to_owned(),
-                why,
-            }
+        let mut after = self.outputs(&result, &action.digest)?;
+        shadow::settle(&tree, &mut after, self.cache.blobs())?;
+        let give = |root: &mut Rootfs, there: &owners::Owners| {
+            layers.give(root, &|names| there.numbers(names))
+        };
+        let applied = difference::apply(root, &tree, &after, &give, self.cache.blobs())?;
+        applied.map_err(|why| AlpineError::Left {
+            source_name: source.to_owned(),
+            why,
         })?;
         let outputs = after.digest();
         Ok(StepReport::of(&step, action.digest, outputs, ran))
@@ -281,6 +298,30 @@ mod tests {
         assert!(inputs.build.contains_key("srv"));
         for ours in [EXEC, REPORT, "build"] {
             assert!(!inputs.build.contains_key(ours) && inputs.root.get(ours).is_none());
+        }
+    }
+
+    #[test]
+    fn triggers_of_the_base_are_found_whichever_apk_wrote_them() {
+        let checksum = Checksum::of(b"").to_string();
+        let hex = "X1da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        for name in [checksum.as_str(), hex] {
+            let other = Checksum::of(b"other");
+            let before = Before {
+                scripts: [&other.to_string(), name]
+                    .map(|of| (format!("a.b-1.2-r0.{of}.trigger"), of.as_bytes().to_vec()))
+                    .into(),
+                ..Before::default()
+            };
+            for wanted in [checksum.as_str(), hex] {
+                let found = trigger_of(&before, wanted);
+                assert_eq!(found, Some(("a.b-1.2-r0", name.as_bytes())));
+            }
+            assert_eq!(trigger_of(&before, "Q1"), None);
+            assert_eq!(
+                trigger_of(&before, &Checksum::of(b"gone").to_string()),
+                None
+            );
         }
     }
 

@@ -64,6 +64,45 @@ fn text(root: &Rootfs, cache: &Cache, path: &str) -> String {
 }
 
 #[test]
+fn services_may_run_as_users_that_packages_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let blobs = cache.blobs();
+    let recipe = |user: &str| {
+        let text = RECIPE.replace("      user: web\n", &format!("      user: {user}\n"));
+        let read = Recipe::from_bytes(text.as_bytes(), "recipe.yaml", None);
+        read.map(|(recipe, ..)| recipe)
+    };
+    let adapted = |user: &str, openrc: bool| {
+        let mut root = root(blobs, openrc);
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nnginx:x:100:101:nginx:/var/lib/nginx:/bin/false\n";
+        write(&mut root, blobs, "etc/passwd", 0o644, passwd.as_bytes()).unwrap();
+        Alpine.complete(&recipe(user).unwrap(), &mut root, blobs)?;
+        let path = if openrc {
+            "etc/init.d/web"
+        } else {
+            "etc/luni/services/web"
+        };
+        Ok::<_, FlavourError>(read(&root, blobs, path).unwrap().unwrap())
+    };
+    let script = adapted("nginx", true).unwrap();
+    assert!(script.contains("command_user='nginx'"), "{script}");
+    let script = adapted("nginx", false).unwrap();
+    assert!(
+        script.contains("export HOME='/var/lib/nginx' USER=nginx"),
+        "{script}"
+    );
+    assert!(script.contains(" -c nginx "), "{script}");
+    for openrc in [true, false] {
+        let said = adapted("ngnix", openrc).unwrap_err().to_string();
+        assert!(said.contains("has a user `ngnix`"), "{said}");
+    }
+    // What could be more than a name in a script is none.
+    assert!(recipe("'nginx; x'").is_err());
+}
+
+#[test]
 fn users_join_those_of_the_packages() {
     let (_folder, cache, root) = adapted(false);
     assert_eq!(

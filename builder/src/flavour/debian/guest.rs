@@ -233,7 +233,8 @@ pub(in crate::flavour) fn check_users(users: &[User]) -> Result<(), GuestError> 
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a user or a service may be called that.
+pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name

@@ -88,6 +88,16 @@ pub enum ZipFlaw {
     /// It is what something is laid over.
     #[error("it is a Lunikernel, of which there is one in front, the base")]
     Lunikernel,
+    /// All of it unpacks to far more than it is.
+    #[error("its entries unpack {packed} bytes to {size}, more than {limit} times as many")]
+    Bomb {
+        /// Their size in the zip.
+        packed: u64,
+        /// Their size unpacked.
+        size: u64,
+        /// The highest ratio.
+        limit: u64,
+    },
     /// Its contents are more than is taken.
     #[error("its entries say that they have {size} bytes unpacked, and {limit} is the limit")]
     TooLarge {
@@ -197,6 +207,7 @@ impl ZipError {
                 ZipFlaw::TooLarge { .. } => {
                     "raise the limit with `--max-size MIB` if you trust whoever made it"
                 }
+                ZipFlaw::Bomb { .. } => RATIO,
                 ZipFlaw::Empty => "leave it out",
                 ZipFlaw::Lunikernel => {
                     "the base comes first, then what is laid over it: a folder or a zip with what belongs at `/`"
@@ -207,9 +218,7 @@ impl ZipError {
                 _ => AGAIN,
             },
             Self::Entry { flaw, .. } => match flaw {
-                EntryFlaw::Bomb { .. } => {
-                    "raise the limit with `--max-ratio N` if you trust whoever made it"
-                }
+                EntryFlaw::Bomb { .. } => RATIO,
                 EntryFlaw::NotUtf8 => {
                     "make the zip with names in UTF-8 (`7z a -mcu=on`), or give the folder itself instead of a zip"
                 }
@@ -227,5 +236,6 @@ impl ZipError {
     }
 }
 
+const RATIO: &str = "raise the limit with `--max-ratio N` if you trust whoever made it";
 const AGAIN: &str =
     "unpack it and give the folder instead, or make the zip again: `zip -r overlay.zip .`";

@@ -19,12 +19,15 @@ use directory::{Record, entry_error, is_unix};
 pub use flaw::{EntryFlaw, ZipError, ZipFlaw};
 
 use super::Limits;
-use super::content::{Collector, Item, Kind, Stored, store};
+use super::content::{Collector, Item, Kind, Stored, receive};
 use crate::assemble::cpio::{PATH_MAX, file_type};
 use crate::assemble::member::check_path;
 
 /// Entries up to this size are no bombs, however well they compress.
 const SMALL: u64 = 1 << 20;
+/// All entries together are no bomb up to this size: many small files that compress well
+/// are no attempt at anything.
+const SMALL_SUM: u64 = 16 << 20;
 /// Says the same where the system is another one: a convention of 7-Zip's.
 const HAS_UNIX_MODE: u32 = 0x8000;
 
@@ -87,15 +90,29 @@ fn read(
         });
     }
     for record in &records {
-        let flawed = |flaw| entry_error(label, record.name.as_bytes(), flaw);
-        let (path, kind, mode) = describe(record).map_err(flawed)?;
         if record.size > SMALL && record.size > record.packed.saturating_mul(limits.ratio) {
-            return Err(flawed(EntryFlaw::Bomb {
+            let flaw = EntryFlaw::Bomb {
                 packed: record.packed,
                 size: record.size,
                 limit: limits.ratio,
-            }));
+            };
+            return Err(entry_error(label, record.name.as_bytes(), flaw));
         }
+    }
+    let packed: u64 = records.iter().map(|record| record.packed).sum();
+    if total > SMALL_SUM && total > packed.saturating_mul(limits.ratio) {
+        return Err(ZipError::Zip {
+            zip: label.to_owned(),
+            flaw: ZipFlaw::Bomb {
+                packed,
+                size: total,
+                limit: limits.ratio,
+            },
+        });
+    }
+    for record in &records {
+        let flawed = |flaw| entry_error(label, record.name.as_bytes(), flaw);
+        let (path, kind, mode) = describe(record).map_err(flawed)?;
         if path.is_empty() {
             continue;
         }
@@ -267,12 +284,11 @@ fn unpack(
     label: &str,
 ) -> Result<Stored, ZipError> {
     let mut content = Unpacked::new(record, packed);
-    let stored = store(blobs, &mut content)?;
-    // What is damaged has become a blob by now: under its own digest, and nobody's.
+    let received = receive(blobs, &mut content)?;
     content
         .judge(record)
         .map_err(|flaw| entry_error(label, record.name.as_bytes(), flaw))?;
-    Ok(stored)
+    Ok(received.keep()?)
 }
 
 fn target(record: &Record, packed: Packed<'_>) -> Result<String, EntryFlaw> {

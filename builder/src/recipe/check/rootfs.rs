@@ -23,7 +23,7 @@ pub(super) fn check(recipe: &Recipe, findings: &mut Findings) {
     findings.no_duplicates(&rootfs.remove, &root.key("remove"));
     check_files(recipe, &root.key("files"), findings);
     check_users(rootfs, &root.key("users"), findings);
-    check_services(rootfs, &root.key("services"), findings);
+    check_services(recipe, &root.key("services"), findings);
 }
 
 /// What lists the packages of an image, and their licences.
@@ -178,7 +178,12 @@ fn check_users(rootfs: &RootfsSpec, root: &Path, findings: &mut Findings) {
     }
 }
 
-fn check_services(rootfs: &RootfsSpec, root: &Path, findings: &mut Findings) {
+fn check_services(recipe: &Recipe, root: &Path, findings: &mut Findings) {
+    let rootfs = &recipe.rootfs;
+    let may_be_of_packages = |user: &str| match flavour::of(recipe.flavour) {
+        Flavour::Linux(linux) => linux.makes_users() && flavour::is_user_name(user),
+        Flavour::Unikernel(_) => false,
+    };
     let users: Vec<String> = std::iter::once("root".to_owned())
         .chain(rootfs.users.iter().map(|user| user.name.clone()))
         .collect();
@@ -207,7 +212,7 @@ fn check_services(rootfs: &RootfsSpec, root: &Path, findings: &mut Findings) {
                 findings.error(here, "an argument has a line break in it", "one line");
             }
         }
-        if !known.contains(&service.user) {
+        if !known.contains(&service.user) && !may_be_of_packages(&service.user) {
             findings.unknown("user", &service.user, &users, path.key("user"));
         }
         steps::check_env(&service.env, &path.key("env"), findings);

@@ -192,7 +192,16 @@ fn check_apk(
             findings.error(
                 path,
                 format!("`{base}` is no packed root file system"),
-                "a `url` or `file` source that is a `.tar.gz`, such as Alpine's minirootfs",
+                "a `url` or `file` source that is an archive, such as Alpine's minirootfs",
+            );
+        } else if let Some(Source::Url(url)) = recipe.sources.get(base)
+            && url.sha256.is_none()
+            && apk.keys.is_empty()
+        {
+            findings.warning(
+                path,
+                format!("whatever `{base}` is when it is first locked says which keys are trusted"),
+                "give the source the `sha256` that its maker publishes, or name the keys in `keys`",
             );
         }
     }

@@ -10,9 +10,8 @@ use super::error::ApkSourceError;
 use super::index::{self, Package};
 use super::keys::Keys;
 use crate::assemble::apk::Installed;
-use crate::assemble::codec::Codec;
-use crate::assemble::member::{Keep, KeepError, Limits};
-use crate::assemble::tarball;
+use crate::assemble::member::{Keep, KeepError};
+use crate::assemble::unpack;
 
 /// Where apk keeps its database below the root.
 pub(crate) const DATABASE: &str = "lib/apk/db";
@@ -105,16 +104,14 @@ fn scan(
     digest: &Digest,
     keep: &mut Keep<'_>,
 ) -> Result<Rootfs, ApkSourceError> {
-    let limits = Limits {
-        devices: true,
-        ..Limits::default()
-    };
-    let file = blobs.open(digest)?;
-    tarball::read(Codec::Gzip.reader(file), limits, keep).map_err(|source| {
-        ApkSourceError::BaseArchive {
-            name: name.to_owned(),
-            source: Box::new(source),
-        }
+    let mut file = blobs.open(digest)?;
+    let read = unpack::read(&mut file, digest.size, keep);
+    let root = read.map_err(|source| ApkSourceError::BaseArchive {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })?;
+    root.ok_or_else(|| ApkSourceError::NoArchive {
+        name: name.to_owned(),
     })
 }
 
@@ -172,6 +169,27 @@ mod tests {
         let names: Vec<&str> = base.installed.iter().map(|p| &*p.name).collect();
         assert_eq!(names, ["old"]);
         assert_eq!(base.keys, [("a.rsa.pub".to_owned(), b"key".to_vec())]);
+    }
+
+    #[test]
+    fn a_base_is_any_archive_that_can_be_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let database = b"C:Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=\nP:old\nV:1\nA:x86_64\nS:1\n\n";
+        let mut plain = Vec::new();
+        let packed = base(0, database);
+        let mut decoder = flate2::read::MultiGzDecoder::new(&*packed);
+        decoder.read_to_end(&mut plain).unwrap();
+        let digest = cache.blobs().put(&plain).unwrap();
+        let read_back = read(cache.blobs(), "base", &digest).unwrap();
+        assert_eq!(read_back.installed.len(), 1);
+        let digest = cache.blobs().put(b"no archive").unwrap();
+        let error = read(cache.blobs(), "base", &digest).err().unwrap();
+        let said = format!("{error}; {}", error.hint().unwrap_or_default());
+        assert!(
+            said.starts_with("the base `base` is no archive; expected tar or"),
+            "{said}"
+        );
     }
 
     #[test]

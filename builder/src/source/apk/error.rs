@@ -5,7 +5,7 @@ use url::Url;
 use super::keys::SignatureError;
 use super::signed_index::SignedIndexError;
 use crate::assemble::apk::ApkError;
-use crate::assemble::tarball::TarError;
+use crate::assemble::unpack;
 use crate::fetch::FetchError;
 use crate::source::solve::SolveError;
 
@@ -44,7 +44,13 @@ pub enum ApkSourceError {
         name: String,
         /// What is wrong.
         #[source]
-        source: Box<TarError>,
+        source: Box<unpack::UnpackError>,
+    },
+    /// The base is no archive at all.
+    #[error("the base `{name}` is no archive")]
+    NoArchive {
+        /// The source.
+        name: String,
     },
     /// Something in the base cannot be read.
     #[error("could not read {path} of the base `{name}`: {why}")]
@@ -133,6 +139,19 @@ pub enum ApkSourceError {
         /// Packages with similar names.
         near: Vec<String>,
     },
+    /// Nobody said which of the packages is meant that provide something.
+    #[error(
+        "{by} needs `{name}`, which is for you to choose: it is provided by {}",
+        several(providers)
+    )]
+    Undecided {
+        /// What is needed.
+        name: String,
+        /// The packages that provide it.
+        providers: Vec<String>,
+        /// Who needs it.
+        by: String,
+    },
     /// The packages cannot be chosen.
     #[error(transparent)]
     Solve(#[from] SolveError),
@@ -182,6 +201,16 @@ fn because(why: &[String]) -> String {
         .map(|step| format!("\n  needed by {step}"))
         .collect();
     steps.concat()
+}
+
+/// Some of them, for a message.
+fn several(names: &[String]) -> String {
+    match names.split_at_checked(20) {
+        Some((some, rest)) if !rest.is_empty() => {
+            format!("{} and {} more", some.join(", "), rest.len())
+        }
+        _ => names.join(", "),
+    }
 }
 
 impl ApkSourceError {
@@ -235,6 +264,16 @@ impl ApkSourceError {
                 return Some(error.hint(
                     "name another version or repository, a base of the same release as the \
                      repositories, or take what is not needed as present with `without`",
+                ));
+            }
+            Self::Undecided { .. } => {
+                "name the one that you want in `packages`: none of them says by a version or a \
+                 `provider_priority` that it may be taken unasked"
+            }
+            Self::NoArchive { .. } => {
+                return Some(format!(
+                    "expected {}, such as Alpine's minirootfs",
+                    unpack::Format::ALL
                 ));
             }
             Self::Older { .. } | Self::Withdrawn { .. } => {

@@ -26,6 +26,9 @@ pub(super) struct Package {
     pub(super) install_if: Box<str>,
     /// `k:`, how much it should be preferred to others that provide the same.
     pub(super) priority: u64,
+    /// A field that its entry has and this does not know, where that may matter: apk leaves
+    /// out those in lower case, and installs no package that has others.
+    pub(super) unknown: Option<char>,
     /// The repository that has it, by number; `None` for what is installed.
     pub(super) repository: Option<usize>,
 }
@@ -58,6 +61,7 @@ struct Paragraph<'a> {
     provides: &'a str,
     install_if: &'a str,
     priority: Option<&'a str>,
+    unknown: Option<char>,
 }
 
 /// Reads an index (`repository` says which) or the database of what is installed.
@@ -119,7 +123,12 @@ pub(super) fn parse(text: &str, repository: Option<usize>) -> Result<Vec<Package
                 current.install_if = value;
                 continue;
             }
-            // Of other fields newer versions of the format may have some more.
+            b'T' | b'U' | b'L' | b'I' | b'F' | b'M' | b'R' | b'Z' => continue,
+            b'A'..=b'Z' => {
+                current.unknown.get_or_insert(char::from(letter));
+                continue;
+            }
+            // Newer versions of the format may have more of these, and nobody minds.
             _ => continue,
         };
         if field.replace(value).is_some() {
@@ -175,6 +184,7 @@ impl Paragraph<'_> {
                 Some(text) => number(text.to_owned(), 'k')?,
                 None => 0,
             },
+            unknown: self.unknown,
             repository,
         }))
     }
@@ -237,6 +247,8 @@ mod tests {
         assert_eq!(packages[1].provisions().count(), 2);
         assert_eq!(packages[0].dependencies().unwrap().len(), 2);
         assert_eq!(packages[0].file_name(), "a-1-r0.apk");
+        assert_eq!(packages[0].unknown, None);
+        assert_eq!(packages[1].unknown, Some('X'));
         let odd = parse(&GOOD.replace("1-r0", "one"), Some(0));
         assert_eq!(odd, Ok(Vec::new()));
     }

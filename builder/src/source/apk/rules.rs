@@ -58,7 +58,20 @@ impl Relation for Dependency {
 }
 
 /// What dependencies mean to apk.
-pub(super) struct Apk;
+#[derive(Default)]
+pub(super) struct Apk {
+    /// The packages, by name, that may provide what is a mere tag of theirs; any where there
+    /// is no such list. apk chooses none for its tags alone.
+    pub(super) tagged: Option<BTreeSet<Box<str>>>,
+}
+
+impl Package {
+    /// Whether what it provides in that version, or without one, is a mere tag: someone who
+    /// needs it has to say whom they mean.
+    pub(super) fn is_tag(&self, version: Option<&Version>) -> bool {
+        version.is_none() && self.priority == 0 && self.repository.is_some()
+    }
+}
 
 impl Rules for Apk {
     type Package = Package;
@@ -73,10 +86,13 @@ impl Rules for Apk {
     fn means_provided(
         &self,
         dependency: &Dependency,
-        _: &Package,
+        package: &Package,
         version: Option<&Version>,
     ) -> bool {
-        dependency.admits_provided(version)
+        let may = |tagged: &BTreeSet<Box<str>>| {
+            !package.is_tag(version) || tagged.contains(&package.name)
+        };
+        dependency.admits_provided(version) && self.tagged.as_ref().is_none_or(may)
     }
 
     /// What is installed, then the higher priority, then the newer of what is provided.
@@ -96,6 +112,12 @@ impl Rules for Apk {
     fn needs(&self, package: &Package) -> Result<Vec<Vec<Dependency>>, String> {
         if package.repository.is_none() {
             return Ok(Vec::new());
+        }
+        if let Some(letter) = package.unknown {
+            return Err(format!(
+                "its entry has the field `{letter}:`, which is of a later format: apk would not \
+                 install it either"
+            ));
         }
         let needs = package.dependencies()?.into_iter();
         Ok(needs

@@ -36,21 +36,44 @@ pub(super) fn solve(
     request: Request<'_>,
 ) -> Result<BTreeMap<usize, Reason>, ApkSourceError> {
     let wanted = wanted(catalogue, request)?;
+    let mut solution = solve_by(catalogue, request, &wanted, &Apk::default())?;
+    let chosen = Chosen::of(catalogue, &wanted, &solution)?;
+    if chosen.undecided.is_some() || chosen.names.len() < solution.len() {
+        // Who is there for another reason may be who was meant by a tag.
+        let tagged = Some(chosen.names);
+        let again = solve_by(catalogue, request, &wanted, &Apk { tagged });
+        solution = match (again, chosen.undecided) {
+            (Ok(again), _) => match Chosen::of(catalogue, &wanted, &again)?.undecided {
+                None => again,
+                Some(undecided) => return Err(undecided),
+            },
+            (Err(_), Some(undecided)) => return Err(undecided),
+            (Err(_), None) => solution,
+        };
+    }
+    solution.retain(|number, _| {
+        let package = catalogue.get(*number);
+        package.is_some_and(|package| package.repository.is_some())
+    });
+    Ok(solution)
+}
+
+/// A solution by these rules, with what comes along on its own and what is installed.
+fn solve_by(
+    catalogue: &Catalogue,
+    request: Request<'_>,
+    wanted: &[Dependency],
+    rules: &Apk,
+) -> Result<BTreeMap<usize, Reason>, ApkSourceError> {
     let mut along = BTreeMap::new();
     let mut last: Vec<usize> = Vec::new();
     let mut steps = MAX_STEPS;
     for _ in 0..MAX_ROUNDS {
-        let solution = solve_with(catalogue, request, &wanted, &along)?;
+        let solution = solve_with(catalogue, request, wanted, &along, rules)?;
         let mut more = coming_along(catalogue, request, &solution, &mut steps)?;
         more.retain(|number| !along.contains_key(number));
         if more.is_empty() {
-            return Ok(solution
-                .into_iter()
-                .filter(|(number, _)| {
-                    let package = catalogue.get(*number);
-                    package.is_some_and(|package| package.repository.is_some())
-                })
-                .collect());
+            return Ok(solution);
         }
         last = more.iter().copied().take(3).collect();
         along.extend(more.into_iter().map(|number| (number, ALONG.to_owned())));
@@ -68,10 +91,11 @@ fn solve_with(
     request: Request<'_>,
     wanted: &[Dependency],
     along: &BTreeMap<usize, String>,
+    rules: &Apk,
 ) -> Result<BTreeMap<usize, Reason>, ApkSourceError> {
     let graph = Graph::new(
         catalogue,
-        &Apk,
+        rules,
         Preferences::new(request.without, request.keep),
     );
     let mut roots: Vec<(Requirement, String)> = Vec::new();
@@ -129,13 +153,13 @@ fn coming_along(
         .filter_map(|number| catalogue.get(*number))
         .map(|package| &*package.name)
         .collect();
+    let any = Apk::default();
     let mut along = BTreeSet::new();
     let mut last = "";
     for (number, package) in catalogue.all() {
-        // Of each package the newest version only.
-        let is_newest = *last != *package.name;
-        last = &package.name;
-        if !is_newest || package.install_if.is_empty() || names.contains(&*package.name) {
+        // Of each package the newest of those versions that come along.
+        if *last == *package.name || package.install_if.is_empty() || names.contains(&*package.name)
+        {
             continue;
         }
         if request.without.iter().any(|name| **name == *package.name) {
@@ -150,15 +174,105 @@ fn coming_along(
             if *steps == 0 {
                 return false;
             }
-            let mut fitting = catalogue.satisfying(&Apk, condition);
+            let mut fitting = catalogue.satisfying(&any, condition);
             fitting.any(|number| solution.contains_key(&number)) != condition.conflict
         };
         if conditions.iter().all(&mut met) {
             along.insert(number);
+            last = &package.name;
         }
         if *steps == 0 {
             return Err(SolveError::Endless);
         }
     }
     Ok(along)
+}
+
+/// Which packages of a solution are there for more than a tag of theirs.
+struct Chosen {
+    names: BTreeSet<Box<str>>,
+    /// What was needed and is but a tag of packages that nobody chose.
+    undecided: Option<ApkSourceError>,
+}
+
+impl Chosen {
+    /// Goes from what is wanted, what is installed and what came along to whatever that
+    /// needs, passing over tags.
+    fn of(
+        catalogue: &Catalogue,
+        wanted: &[Dependency],
+        solution: &BTreeMap<usize, Reason>,
+    ) -> Result<Self, ApkSourceError> {
+        let any = Apk::default();
+        let mut steps = MAX_STEPS;
+        let mut chosen: BTreeSet<usize> = BTreeSet::new();
+        let mut tags: Vec<(Option<usize>, Dependency, Vec<usize>)> = Vec::new();
+        let mut open: Vec<(Option<usize>, Dependency)> = Vec::new();
+        let mut take = |number: usize, open: &mut Vec<(Option<usize>, Dependency)>| {
+            let package = catalogue.get(number).filter(|_| chosen.insert(number));
+            if let Some(package) = package.filter(|package| package.repository.is_some()) {
+                let needs = package.dependencies().unwrap_or_default().into_iter();
+                let needs = needs.filter(|dependency| !dependency.conflict);
+                open.extend(needs.map(|dependency| (Some(number), dependency)));
+            }
+        };
+        for (number, reason) in solution {
+            let package = catalogue.get(*number);
+            let is_installed = package.is_some_and(|package| package.repository.is_none());
+            if is_installed || (reason.by.is_none() && reason.word == ALONG) {
+                take(*number, &mut open);
+            }
+        }
+        open.extend(wanted.iter().map(|dependency| (None, dependency.clone())));
+        while let Some((by, dependency)) = open.pop() {
+            let provisions = catalogue.provisions(&dependency.name);
+            steps = steps.saturating_sub(1 + provisions.len() as u64);
+            if steps == 0 {
+                return Err(SolveError::Endless.into());
+            }
+            let members = catalogue.satisfying(&any, &dependency);
+            let members: Vec<usize> = members
+                .filter(|number| solution.contains_key(number))
+                .collect();
+            let is_tag = |number: &usize| {
+                let package = catalogue.get(*number);
+                let of_it = provisions.iter().filter(|one| one.package == *number);
+                package.is_some_and(|package| {
+                    *package.name != *dependency.name
+                        && of_it
+                            .filter(|one| dependency.admits_provided(one.version.as_ref()))
+                            .all(|one| package.is_tag(one.version.as_ref()))
+                })
+            };
+            let mut real = members.iter().filter(|number| !is_tag(number)).peekable();
+            if real.peek().is_none() && !members.is_empty() {
+                tags.push((by, dependency, members));
+                continue;
+            }
+            real.for_each(|number| take(*number, &mut open));
+        }
+        let undecided = tags.into_iter().find(|(.., members)| {
+            let is_chosen = |number: &usize| chosen.contains(number);
+            !members.iter().any(is_chosen)
+        });
+        let name = |number: &usize| catalogue.get(*number).map(|package| package.name.clone());
+        Ok(Self {
+            names: chosen.iter().filter_map(name).collect(),
+            undecided: undecided.map(|(by, dependency, _)| {
+                let provisions = catalogue.provisions(&dependency.name).iter();
+                let providers: BTreeSet<Box<str>> = provisions
+                    .filter_map(|provision| name(&provision.package))
+                    .collect();
+                let by = by.and_then(|number| catalogue.get(number));
+                ApkSourceError::Undecided {
+                    name: dependency.name.into(),
+                    providers: providers.into_iter().map(String::from).collect(),
+                    by: by.map_or_else(
+                        || "the recipe".to_owned(),
+                        |package| format!("{} {}", package.name, package.version),
+                    ),
+                }
+            }),
+        })
+    }
 }

@@ -46,6 +46,38 @@ fn of_those_who_provide_a_name_the_priority_decides_and_then_the_version() {
 }
 
 #[test]
+fn what_is_a_mere_tag_is_for_the_recipe_to_choose() {
+    let lines = "
+        ed 1; p:editor
+        nano 1; p:editor
+        vi 1; p:editor=1 pager
+        app 1; D:mail
+        exim 1; p:mail
+        postfix 1; p:mail
+        suite 1; D:app postfix
+        deep 1; D:suite
+        only 1; p:lonely
+        * less 1; p:pager
+    ";
+    assert_eq!(chosen(lines, "editor").unwrap(), ["vi 1"]);
+    assert_eq!(chosen(lines, "editor ed").unwrap(), ["ed 1"]);
+    assert_eq!(chosen(lines, "pager").unwrap(), Vec::<String>::new());
+    assert_eq!(chosen(lines, "app exim").unwrap(), ["app 1", "exim 1"]);
+    let expected = ["app 1", "postfix 1", "suite 1"];
+    assert_eq!(chosen(lines, "suite").unwrap(), expected);
+    assert_eq!(chosen(lines, "app deep").unwrap().len(), 4);
+    let say = |wanted: &str| chosen(lines, wanted).unwrap_err().to_string();
+    assert_eq!(
+        say("app"),
+        "app 1 needs `mail`, which is for you to choose: it is provided by exim, postfix"
+    );
+    assert_eq!(
+        say("lonely"),
+        "the recipe needs `lonely`, which is for you to choose: it is provided by only"
+    );
+}
+
+#[test]
 fn a_name_that_is_provided_with_a_version_is_provided_once() {
     let lines = "
         a 1; D:so:x; p:so:y=1
@@ -85,6 +117,8 @@ fn packages_come_along_when_all_that_they_ask_for_is_there() {
         app-openrc 1; i:openrc app
         app-extra 1; i:app; D:nothing-has-this
         app-lang 1; i:app-doc
+        app-doc 2; i:docs app=2
+        app-doc 0; i:docs app
         * openrc 0.5
     ";
     assert_eq!(chosen(lines, "app").unwrap(), ["app 1", "app-openrc 1"]);
@@ -105,6 +139,7 @@ fn what_cannot_be_met_is_explained() {
         * musl 1.2.5-r0; p:so:libc.so.1=1
         new 1; D:musl>=1.3
         wrong 1; D:a@tag
+        later 2; X:new
     ";
     let say = |wanted: &str| {
         let error = chosen(lines, wanted).unwrap_err();
@@ -118,6 +153,7 @@ fn what_cannot_be_met_is_explained() {
         ("new", "musl >=1.3 (there is musl 1.2.5-r0)"),
         ("musl<1.2", "musl <1.2 (there is musl 1.2.5-r0)"),
         ("wrong", "`a@tag` names a repository by its tag"),
+        ("later", "its entry has the field `X:`"),
         ("ngnix", "has `ngnix`\nhint: did you mean `nginx`?"),
         ("!musl", "`!musl` says what must not be there"),
         ("a=", "`a=` has a version that is none\nhint: write `name`"),

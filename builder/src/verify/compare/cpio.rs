@@ -4,6 +4,11 @@
 //! Ours are sorted, so members are matched as in a merge of two sorted lists. What that
 //! leaves without a match because an archive is not sorted is matched at the end, by
 //! digest; only where such a member differs as well is an archive read again.
+//!
+//! Where archives follow each other, what counts is what they give together
+//! ([`unpacked`]). How they are made up is told only where that is the same.
+
+mod unpacked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read};
@@ -19,8 +24,23 @@ use crate::assemble::cpio::{CpioReader, Header, ReadError};
 /// near; it bounds the time that a bomb can take.
 const MAX_READ: u64 = 16 << 30;
 
-/// Notes what differs between two archives.
+/// Notes what differs between two archives, or two rows of them.
 pub(super) fn compare(walk: &mut Walk, left: Open<'_>, right: Open<'_>) -> Result<(), Flaw> {
+    let before = walk.mark();
+    if !members(walk, left, right)? {
+        return Ok(());
+    }
+    let packed = walk.take_back(&before);
+    unpacked::compare(walk, left, right)?;
+    if walk.mark() == before {
+        walk.note_again(packed);
+    }
+    Ok(())
+}
+
+/// Notes what differs between the members, each compared with the one of the same name in
+/// the same archive of the row; true where one side has several archives.
+fn members(walk: &mut Walk, left: Open<'_>, right: Open<'_>) -> Result<bool, Flaw> {
     let before = walk.count();
     let mut merge = Merge {
         left: Archive::new(left()?, Side::Left),
@@ -35,6 +55,7 @@ pub(super) fn compare(walk: &mut Walk, left: Open<'_>, right: Open<'_>) -> Resul
         mut common,
         following,
     } = merge;
+    let are_several = one.segment.max(two.segment) > 0;
     let (one, two) = (one.alone, two.alone);
     rest(walk, (left, one), (right, two), &mut common)?;
     order(walk, common);
@@ -45,7 +66,20 @@ pub(super) fn compare(walk: &mut Walk, left: Open<'_>, right: Open<'_>) -> Resul
             walk.field(Format::Cpio, field, &left, &right);
         });
     }
-    Ok(())
+    Ok(are_several)
+}
+
+/// Does something within the place that a member is.
+fn within<T>(walk: &mut Walk, header: &Header, go: impl FnOnce(&mut Walk) -> T) -> T {
+    match header.segment {
+        0 => walk.within(member(&header.path), go),
+        before => {
+            let number = before.saturating_add(1);
+            walk.within(Place::Archive { number }, |walk| {
+                walk.within(member(&header.path), go)
+            })
+        }
+    }
 }
 
 fn member(name: &str) -> Place {
@@ -68,6 +102,8 @@ struct Archive<R> {
     side: Side,
     /// How many members are before the current one.
     position: u64,
+    /// How many archives are before the current one.
+    segment: u32,
     alone: Vec<Alone>,
 }
 
@@ -77,12 +113,16 @@ impl<R: Read> Archive<R> {
             reader: CpioReader::new(BufReader::new(reader), MAX_READ),
             side,
             position: 0,
+            segment: 0,
             alone: Vec::new(),
         }
     }
 
     fn next(&mut self) -> Result<Option<Header>, Flaw> {
-        self.reader.next_header().map_err(|it| self.broken(&it))
+        let header = self.reader.next_header();
+        let header = header.map_err(|it| self.broken(&it))?;
+        self.segment = header.as_ref().map_or(self.segment, |it| it.segment);
+        Ok(header)
     }
 
     fn broken(&self, error: &ReadError) -> Flaw {
@@ -141,7 +181,7 @@ impl<R: Read> Merge<R> {
 
     /// Two members of one name.
     fn members(&mut self, walk: &mut Walk, one: Header, two: &Header) -> Result<(), Flaw> {
-        walk.within(member(&one.path), |walk| {
+        within(walk, &one, |walk| {
             fields(walk, &one, two);
             let limit = if walk.is_full() { 0 } else { MAX_COPIED };
             let mut left = Sided(&mut self.left.reader, Side::Left);
@@ -181,27 +221,29 @@ fn rest(
     (right, two): (Open<'_>, Vec<Alone>),
     common: &mut Vec<(u64, u64, String)>,
 ) -> Result<(), Flaw> {
-    let mut others: BTreeMap<String, Alone> = BTreeMap::new();
+    // Several archives may have members of one name: these are matched in their order.
+    let mut others: BTreeMap<String, Vec<Alone>> = BTreeMap::new();
     let mut again = Vec::new();
-    for alone in two {
-        others.insert(alone.header.path.clone(), alone);
+    for alone in two.into_iter().rev() {
+        let name = alone.header.path.clone();
+        others.entry(name).or_default().push(alone);
     }
     for alone in one {
         let name = &alone.header.path;
-        let Some(other) = others.remove(name) else {
-            presence(walk, name, Side::Left);
+        let Some(other) = others.get_mut(name).and_then(Vec::pop) else {
+            presence(walk, &alone.header, Side::Left);
             continue;
         };
         common.push((alone.position, other.position, name.clone()));
-        walk.within(member(name), |walk| {
+        within(walk, &alone.header, |walk| {
             fields(walk, &alone.header, &other.header);
         });
         if alone.content != other.content {
             again.push((alone, other));
         }
     }
-    for name in others.keys() {
-        presence(walk, name, Side::Right);
+    for alone in others.values().flat_map(|alone| alone.iter().rev()) {
+        presence(walk, &alone.header, Side::Right);
     }
     let read = again.len().min(walk.room());
     walk.leave_out((again.len() - read) as u64);
@@ -209,19 +251,38 @@ fn rest(
     let mut one = copies(left, Side::Left, again.iter().map(|(it, _)| it.position))?;
     let mut two = copies(right, Side::Right, again.iter().map(|(_, it)| it.position))?;
     for (alone, other) in again {
-        let pair = (one.remove(&alone.position), two.remove(&other.position));
-        match pair {
-            (Some(one), Some(two)) => {
-                walk.within(member(&alone.header.path), |walk| walk.contents(&one, &two))?;
-            }
-            _ => walk.leave_out(1),
+        let pair = one.remove(&alone.position).zip(two.remove(&other.position));
+        within(walk, &alone.header, |walk| {
+            contents(walk, pair, alone.content, other.content)
+        })?;
+    }
+    Ok(())
+}
+
+/// Notes what differs between two contents that are known to differ, of which there are no
+/// copies where they are too large.
+fn contents(
+    walk: &mut Walk,
+    copies: Option<(Content, Content)>,
+    left: Digest,
+    right: Digest,
+) -> Result<(), Flaw> {
+    match copies {
+        Some((one, two)) => {
+            walk.contents(&one, &two)?;
+        }
+        None => {
+            let digest = |it: Digest| format!("{}, {} bytes", it.sha256.hex(), it.size);
+            walk.field(Format::Cpio, "sha256", &digest(left), &digest(right));
         }
     }
     Ok(())
 }
 
-fn presence(walk: &mut Walk, name: &str, only_in: Side) {
-    walk.within(member(name), |walk| walk.note(Found::Presence { only_in }));
+fn presence(walk: &mut Walk, header: &Header, only_in: Side) {
+    within(walk, header, |walk| {
+        walk.note(Found::Presence { only_in });
+    });
 }
 
 /// Copies of the members at some positions, of those that are not too large.

@@ -48,6 +48,11 @@ pub enum Place {
         /// How it is compressed.
         format: Format,
     },
+    /// In one of several archives that follow each other, where it is not the first.
+    Archive {
+        /// Which one, counted from 1.
+        number: u32,
+    },
     /// In a member of an archive.
     Member {
         /// The kind of archive.

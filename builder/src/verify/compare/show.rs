@@ -41,7 +41,11 @@ impl fmt::Display for Other {
             "{}{}",
             Way(&self.entry, &self.path, &self.found),
             Short(&self.found)
-        )
+        )?;
+        match &self.found {
+            Found::Field { left, right, .. } => write!(f, ": {} → {}", cut(left), cut(right)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -65,6 +69,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unpacked { .. } => write!(f, "unpacked"),
+            Self::Archive { number } => write!(f, "the {} archive", Ordinal(u64::from(*number))),
             Self::Member { name, .. } => write!(f, "member `{}`", name.escape_debug()),
             Self::Section(section) => section.fmt(f),
         }

@@ -1,11 +1,19 @@
 //! The members of a tar archive: old, GNU's or POSIX's (pax).
 
+use lunikernel_cache::Digest;
+
 use super::content::Content;
 use super::members::{Broken, Member, Members, name_of};
 
 const BLOCK: u64 = 512;
 /// The largest extra header that is read, in bytes.
 const MAX_EXTRA: u64 = 64 << 10;
+/// The longest map of a sparse file that is read, in bytes: about a million of its parts.
+const MAX_MAP: usize = 24 << 20;
+/// A part of a sparse file in its map: its offset and its size.
+const PART: usize = 24;
+/// The parts of a longer map are not shown one by one.
+const SHOWN: usize = 8;
 
 pub(super) fn members(content: &Content, room: usize) -> Result<Members, Broken> {
     let mut members = Members::up_to(room);
@@ -43,7 +51,13 @@ pub(super) fn members(content: &Content, room: usize) -> Result<Members, Broken>
         if !is_extra && let Some(real) = extra.take("size") {
             size = real.parse().map_err(|_| flaw("a pax size is no number"))?;
         }
-        let start = at + BLOCK;
+        let mut start = at + BLOCK;
+        let sparse = if kind.is_gnu_sparse() {
+            let map = Sparse::read(content, &block, &mut start)?;
+            Some(map.ok_or_else(|| flaw("the map of a sparse file is cut off or too long"))?)
+        } else {
+            None
+        };
         let whole = content
             .part(start, size)
             .ok_or_else(|| flaw("a member ends behind the archive"))?;
@@ -52,9 +66,11 @@ pub(super) fn members(content: &Content, room: usize) -> Result<Members, Broken>
             let name = extra.take("path");
             let name = name.unwrap_or_else(|| name_of(&header.path_bytes()));
             let name = name.trim_start_matches("./").trim_start_matches('/');
+            let mut fields = fields(&header, std::mem::take(&mut extra));
+            fields.extend(sparse.iter().flat_map(Sparse::fields));
             members.push(Member {
                 name: if name.is_empty() { "." } else { name }.to_owned(),
-                fields: fields(&header, std::mem::take(&mut extra)),
+                fields,
                 content: whole,
                 deflated: false,
             })?;
@@ -83,6 +99,78 @@ pub(super) fn members(content: &Content, room: usize) -> Result<Members, Broken>
         }
     }
     Ok(members)
+}
+
+/// Where the parts of a sparse file belong, as GNU's tar has it: four parts in the
+/// header, and 21 in each of the blocks that follow. The content is these parts without
+/// what is between them.
+#[derive(Debug)]
+struct Sparse {
+    size: u64,
+    /// Offsets and sizes, as they are in the archive.
+    map: Vec<u8>,
+}
+
+impl Sparse {
+    /// Reads it from a header, and from the blocks at `at`, which is then behind them.
+    /// `None` where it is cut off or too long.
+    fn read(content: &Content, header: &[u8], at: &mut u64) -> Result<Option<Self>, Broken> {
+        let mut map = header.get(386..482).unwrap_or_default().to_vec();
+        let mut goes_on = header.get(482).is_some_and(|byte| *byte != 0);
+        while goes_on {
+            let block = content.bytes(*at, BLOCK as usize)?;
+            let Some((parts, end)) = block.split_at_checked(21 * PART) else {
+                return Ok(None);
+            };
+            if map.len() + parts.len() > MAX_MAP {
+                return Ok(None);
+            }
+            map.extend_from_slice(parts);
+            goes_on = end.first().is_some_and(|byte| *byte != 0);
+            *at += BLOCK;
+        }
+        let used = map.chunks(PART).take_while(|part| part.first() != Some(&0));
+        map.truncate(used.count() * PART);
+        let size = number(header.get(483..495).unwrap_or_default());
+        Ok(Some(Self { size, map }))
+    }
+
+    fn fields(&self) -> [(String, String); 2] {
+        let parts = self.map.chunks(PART).map(|part| {
+            let (offset, size) = part.split_at_checked(PART / 2).unwrap_or_default();
+            format!("{}+{}", number(offset), number(size))
+        });
+        let count = parts.len();
+        let map = if count <= SHOWN {
+            parts.collect::<Vec<_>>().join(" ")
+        } else {
+            format!(
+                "{count} parts, sha256 {}",
+                Digest::of(&self.map).sha256.hex()
+            )
+        };
+        [
+            ("realsize".to_owned(), self.size.to_string()),
+            ("sparse map".to_owned(), map),
+        ]
+    }
+}
+
+/// A number as GNU's tar writes it: octal digits, or binary after a byte of 0x80.
+fn number(field: &[u8]) -> u64 {
+    match field.split_first() {
+        Some((0x80, binary)) => {
+            let low = binary.last_chunk::<8>();
+            low.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+        }
+        _ => {
+            let digits = field.iter().skip_while(|byte| **byte == b' ');
+            let digits = digits.take_while(|byte| matches!(byte, b'0'..=b'7'));
+            digits.fold(0, |value: u64, digit| {
+                value.wrapping_mul(8).wrapping_add(u64::from(digit - b'0'))
+            })
+        }
+    }
 }
 
 /// What extra headers say of the next member.

@@ -200,6 +200,96 @@ fn members_that_are_missing_or_elsewhere() {
     );
 }
 
+fn folder(name: &'static str) -> Member {
+    let mut folder = file(name, b"");
+    folder.fields[1] = 0o040_755;
+    folder
+}
+
+/// What is found between initramfs of several archives that follow each other.
+fn found_in_rows(left: &[&[Member]], right: &[&[Member]]) -> Vec<String> {
+    let packed = |row: &[&[Member]]| {
+        let archives: Vec<u8> = row.iter().flat_map(|members| archive(members)).collect();
+        with_initramfs(&gzip(&archives, 0, 6))
+    };
+    let difference = compare(&packed(left), &packed(right)).unwrap();
+    let text = difference.unwrap().to_string();
+    let lines = text.lines().filter_map(|line| {
+        let line = line.trim_start().strip_prefix("initramfs.gz: ");
+        line.map(str::to_owned)
+    });
+    lines.collect()
+}
+
+#[test]
+fn archives_behind_each_other_are_compared_by_what_they_give() {
+    let base = [
+        folder("etc"),
+        file("etc/changed", b"old"),
+        file("etc/gone", b"gone"),
+        file("etc/mode", b"mode"),
+        file("etc/same", b"same"),
+    ];
+    let executable = Member {
+        fields: [1, 0o100_755, 0, 0, 1, 0, 0, 0, 0, 0],
+        ..file("etc/mode", b"mode")
+    };
+    let second = [
+        file("etc/added", b"added"),
+        file("etc/changed", b"new"),
+        executable,
+        file("etc/same", b"same"),
+    ];
+    let without = [&base[..2], &base[3..]].concat();
+    let expected = [
+        "member `etc/added`: only the right one has it",
+        "member `etc/changed`: line 1 differs",
+        "member `etc/gone`: only the left one has it",
+        "member `etc/mode`: mode differs: 100644 → 100755",
+    ];
+    assert_eq!(found_in_rows(&[&base], &[&without, &second]), expected);
+
+    // Where the machine has the same, how it is packed is told.
+    let found = found_in_rows(&[&base], &[&base, &base[..1]]);
+    let expected = "the 2nd archive: member `etc`: only the right one has it";
+    assert_eq!(found, [expected]);
+    // A member that comes again and again is not lost.
+    let found = found_in_rows(&[&base], &[&base, &base[..1], &base[..1]]);
+    let again = "the 3rd archive: member `etc`: only the right one has it";
+    assert_eq!(found, [expected, again]);
+}
+
+#[test]
+fn names_of_one_file_and_links_are_unpacked_as_linux_does_it() {
+    let name = |name, inode, content: &[u8]| {
+        let mut member = file(name, content);
+        (member.fields[0], member.fields[4]) = (inode, 2);
+        member
+    };
+    let link = Member {
+        fields: [1, 0o120_777, 0, 0, 1, 0, 0, 0, 0, 0],
+        ..file("lib", b"usr")
+    };
+    let base = [
+        folder("usr"),
+        link,
+        file("usr/x", b"old"),
+        name("one", 7, b""),
+        name("two", 7, b"shared"),
+    ];
+    // By a link among the folders, and by one name to all.
+    let found = found_in_rows(&[&base], &[&base, &[file("lib/x", b"new")]]);
+    assert_eq!(found, ["member `usr/x`: line 1 differs"]);
+    let found = found_in_rows(&[&base], &[&base, &[file("one", b"mine")]]);
+    let both = ["one", "two"].map(|name| format!("member `{name}`: line 1 differs"));
+    assert_eq!(found, both);
+    // What has no folder, and what would replace one that is not empty, is passed over.
+    let passed = [file("none/x", b""), file("usr", b"")];
+    let found = found_in_rows(&[&base], &[&base, &passed]);
+    assert!(found.iter().all(|line| line.starts_with("the 2nd archive")));
+    assert_eq!(found.len(), 2);
+}
+
 #[test]
 fn how_it_is_packed() {
     let packed = |mtime, level| with_initramfs(&gzip(&archive(&sample()), mtime, level));

@@ -41,6 +41,51 @@ fn compared(tools: &[&str], script: &str) -> Option<Difference> {
     Some(difference.expect("they differ"))
 }
 
+#[test]
+fn maps_of_sparse_files_in_a_tar_archive_are_followed() {
+    // More parts than a header and one block have room for, and a file behind them.
+    let script = "
+        for side in left right; do
+            mkdir $side.d && cd $side.d
+            for at in $(seq 0 40); do
+                printf x | dd of=disk.raw bs=1 seek=$((at * 1048576)) conv=notrunc status=none
+            done
+            truncate -s 64M disk.raw
+            echo $side > text
+            cd ..
+        done
+        CHANGE
+        for side in left right; do
+            tar --format=oldgnu -S --mtime=@0 -C $side.d -cf $side disk.raw text
+        done";
+    let tools = ["tar", "truncate", "dd", "seq"];
+    let Some(difference) = compared(&tools, &script.replace("CHANGE", "")) else {
+        return;
+    };
+    let text = difference.to_string();
+    assert!(
+        text.starts_with("left: member `text`: line 1 differs"),
+        "{text}"
+    );
+    assert!(difference.others.is_empty(), "{text}");
+
+    let change = "truncate -s 65M right.d/disk.raw; cp left.d/text right.d/text";
+    let text = compared(&tools, &script.replace("CHANGE", change));
+    let text = text.unwrap().to_string();
+    assert!(
+        text.starts_with("left: member `disk.raw`: realsize differs"),
+        "{text}"
+    );
+    let change = "cp left.d/text right.d/text
+        printf y | dd of=right.d/disk.raw bs=1 seek=31457280 conv=notrunc status=none";
+    let text = compared(&tools, &script.replace("CHANGE", change));
+    let text = text.unwrap().to_string();
+    assert!(
+        text.starts_with("left: member `disk.raw`: its content differs"),
+        "{text}"
+    );
+}
+
 const PROGRAM: &str = "cat > p.c <<'END'
 #include <stdio.h>
 const char when[] = WHEN;

@@ -25,6 +25,20 @@ pub(super) struct Walk {
     pub(super) lists: usize,
 }
 
+/// How much was noted at some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    found: usize,
+    unlisted: u64,
+}
+
+/// What was noted and taken back.
+#[derive(Debug)]
+pub(super) struct Noted {
+    found: Vec<Other>,
+    unlisted: u64,
+}
+
 /// Why two contents could not be taken apart.
 #[derive(Debug)]
 pub(super) enum Flaw {
@@ -105,6 +119,30 @@ impl Walk {
             left: left.to_owned(),
             right: right.to_owned(),
         });
+    }
+
+    /// How far it is.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            found: self.found.len(),
+            unlisted: self.unlisted,
+        }
+    }
+
+    /// Takes back what was noted since `mark`.
+    pub(super) fn take_back(&mut self, mark: &Mark) -> Noted {
+        let unlisted = self.unlisted.saturating_sub(mark.unlisted);
+        self.unlisted = mark.unlisted;
+        Noted {
+            found: self.found.split_off(mark.found.min(self.found.len())),
+            unlisted,
+        }
+    }
+
+    /// Notes again what was taken back.
+    pub(super) fn note_again(&mut self, noted: Noted) {
+        self.found.extend(noted.found);
+        self.unlisted += noted.unlisted;
     }
 
     /// How many were noted.

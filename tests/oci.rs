@@ -8,7 +8,7 @@ mod registry;
 mod support;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 
 use fs_err as fs;

@@ -6,7 +6,7 @@ mod console;
 mod multiboot2;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 
 use fs_err as fs;

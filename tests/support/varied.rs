@@ -82,7 +82,7 @@ pub(crate) fn without_steps(name: &str, report: &Value) {
     let noticed = |of: &&str| !WITHOUT_STEPS.contains(of);
     let never: Vec<(&str, &str)> = ALL
         .into_iter()
-        .filter(|of| noticed(&of))
+        .filter(|of| noticed(of))
         .map(|of| match of {
             "sandbox" => (of, "only one kind of sandbox"),
             of => (of, ""),

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     options.only_mirrors = true;
     let fetcher = Fetcher::new(cache.clone(), options, context.progress())?;
     let runtime = context.runtime()?;
-    let (mut fetched, mut inputs) = (0, Vec::new());
+    let (fetched, mut inputs): (usize, Vec<Digest>);
     if args.all {
         inputs = runtime.block_on(mirror::list(&fetcher, &args.from))?;
         let wants: Vec<Want> = inputs
@@ -66,6 +66,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         } else {
             &args.recipes
         };
+        inputs = Vec::new();
         let mut recipes = Vec::new();
         for recipe in named {
             let recipe = RecipeArg {

@@ -264,6 +264,7 @@ impl Explain for BuildError {
             Self::Git { source, .. } => source.exit(),
             Self::StepFailed { .. } | Self::Alpine(AlpineError::Script { .. }) => Exit::Step,
             Self::OtherOutputs { .. } => Exit::Unavailable,
+            Self::Image { source, .. } if source.is_of_the_store() => Exit::Failed,
             Self::NothingToRemove { .. }
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
@@ -271,6 +272,8 @@ impl Explain for BuildError {
             | Self::NotAFile { .. }
             | Self::KernelTooLarge { .. }
             | Self::Archive { .. }
+            | Self::Image { .. }
+            | Self::List { .. }
             | Self::NoSuchStep { .. }
             | Self::Alpine(_)
             | Self::Flavour(_)

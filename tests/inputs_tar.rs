@@ -1,5 +1,7 @@
 //! `luni fetch --archive`: a recipe whose every upstream is gone.
 
+#[path = "inputs_tar/sources.rs"]
+mod sources;
 mod support;
 
 use std::process::{Command, Output};
@@ -23,6 +25,22 @@ fn alone(command: &mut Command, folder: &tempfile::TempDir) {
     for name in ["no_proxy", "NO_PROXY"] {
         command.env_remove(name);
     }
+}
+
+/// The same command with a clock that is years ahead; `None` where nothing here gives
+/// programs another clock. What runs in a sandbox is not reached by that.
+fn ahead(command: &Command) -> Option<Command> {
+    let faketime = ["/usr/bin/faketime", "/usr/local/bin/faketime"];
+    let faketime = faketime.iter().find(|path| fs::metadata(path).is_ok())?;
+    let mut later = Command::new(faketime);
+    later.args(["-f", "+9000d"]).arg(command.get_program());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => later.env(name, value),
+            None => later.env_remove(name),
+        };
+    }
+    Some(later)
 }
 
 fn archive(mirror: &str, folder: &tempfile::TempDir, name: &str) -> Output {
@@ -55,28 +73,14 @@ fn hello_is_built_years_later_from_its_archive_alone() {
     let again = fs::read(folder.path().join("two.tar")).unwrap();
     assert!(bytes == again, "two archives of one recipe differ");
 
-    // Only the archive is left; the clock of the program and of its steps is ahead.
+    // Only the archive is left, and the program believes that it is years later. That its
+    // steps may believe so too is a test of its own, in `sources`.
     fs::remove_dir_all(folder.path().join("cache")).unwrap();
-    let faketime = ["/usr/bin/faketime", "/usr/local/bin/faketime"];
-    let faketime = faketime.iter().find(|path| fs::metadata(path).is_ok());
     let fresh = luni(&folder.path().join("fresh"));
-    let mut build = match faketime {
-        Some(faketime) => {
-            let mut command = Command::new(faketime);
-            command.args(["-f", "+9000d"]).arg(fresh.get_program());
-            for (name, value) in fresh.get_envs() {
-                match value {
-                    Some(value) => command.env(name, value),
-                    None => command.env_remove(name),
-                };
-            }
-            command
-        }
-        None => {
-            lunikernel_testing::left_out(name, "faketime is not installed: built at today's date");
-            fresh
-        }
-    };
+    let mut build = ahead(&fresh).unwrap_or_else(|| {
+        lunikernel_testing::left_out(name, "faketime is not installed: built at today's date");
+        fresh
+    });
     alone(&mut build, &folder);
     let built = build.args(["build", "one.tar"]).output().unwrap();
     assert_eq!(built_digest(&built), golden(), "{}", transcript(&built));

@@ -13,7 +13,7 @@ use support::exported::Site;
 use support::overlaid::laid;
 use support::small::lock_of;
 use support::upstream::World;
-use support::{bzimage, hello, project, transcript};
+use support::{bzimage, hello, project, transcript, varied};
 
 /// The image's manifest in the hashed mirror.
 const MANIFEST: &str = "08fb122c51d5764b0386084ccf3b9f6a6341153717b5b9c9da24e9856869b68f";
@@ -63,13 +63,18 @@ impl World {
         fs::read(self.mirror.join("sha256").join(MANIFEST)).unwrap()
     }
 
-    /// The package of that name in the bill of materials of what was built.
-    fn listed(&self, name: &str) -> Option<Value> {
+    /// The bill of materials of what was built.
+    fn sbom(&self) -> Value {
         let artefact = Artefact::open(&self.path("minimal.luni.zip")).unwrap();
         let mut text = String::new();
         let mut entry = artefact.entry(SBOM).unwrap();
         entry.read_to_string(&mut text).unwrap();
-        let sbom: Value = serde_json::from_str(&text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The package of that name in it.
+    fn listed(&self, name: &str) -> Option<Value> {
+        let sbom = self.sbom();
         let packages = sbom["packages"].as_array().unwrap();
         let package = packages.iter().find(|it| it["name"] == name).cloned()?;
         let contains = sbom["relationships"].as_array().unwrap().iter();
@@ -110,7 +115,7 @@ fn the_bill_of_materials_has_the_packages_of_the_manifest() {
     let Some(world) = World::locked() else {
         return;
     };
-    has_golden_digest(&world);
+    world.succeeds(&["build", "-o", "minimal.luni.zip"]);
     let busybox = world.listed("busybox").unwrap();
     assert_eq!(busybox["versionInfo"], "1.31.1");
     assert_eq!(busybox["comment"], "architecture core2_64");
@@ -123,19 +128,21 @@ fn the_bill_of_materials_has_the_packages_of_the_manifest() {
 
     let licences = "PACKAGE NAME: busybox\nPACKAGE VERSION: 1.31.1\nRECIPE NAME: busybox\n\
         LICENSE: GPLv2 & bzip2-1.0.6\n\nPACKAGE NAME: netbase\nPACKAGE VERSION: 6.1\n\
-        RECIPE NAME: netbase\nLICENSE: a-word-of-its-own\n\n";
+        RECIPE NAME: netbase\nLICENSE: MIT | a-word\n\n";
     world.with_lists(&world.manifest(), licences.as_bytes());
     world.succeeds(&["build", "-o", "minimal.luni.zip"]);
     let busybox = world.listed("busybox").unwrap();
     assert_eq!(busybox["licenseDeclared"], "GPL-2.0-only AND bzip2-1.0.6");
-    // What has no counterpart is not guessed.
-    assert!(
-        world
-            .listed("netbase")
-            .unwrap()
-            .get("licenseDeclared")
-            .is_none()
-    );
+    // What has no counterpart is not guessed, and stays as it is.
+    let netbase = world.listed("netbase").unwrap();
+    assert_eq!(netbase["licenseDeclared"], "MIT OR LicenseRef-a-word");
+    let others = world.sbom()["hasExtractedLicensingInfos"].clone();
+    let expected = serde_json::json!([{
+        "licenseId": "LicenseRef-a-word",
+        "name": "a-word",
+        "extractedText": "`a-word`, as the image's list of licences has it",
+    }]);
+    assert_eq!(others, expected);
 }
 
 #[test]
@@ -184,11 +191,8 @@ fn the_image_is_the_same_whatever_varies() {
     };
     let report = world.succeeds(&["verify", "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["verdict"], "GOOD", "{report:#}");
-    let varied = report["variations"].as_array().unwrap().iter();
-    let varied = varied.filter(|variation| variation["state"] == "varied");
-    // A machine may be unable to vary some.
-    assert!(varied.count() > 8, "{report:#}");
+    let test = format!("yocto::{}", this_test());
+    varied::all_but(&test, &report, &varied::SANDBOX_AND_LOCALE);
 }
 
 #[test]

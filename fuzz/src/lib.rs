@@ -10,7 +10,9 @@ pub mod archives;
 pub mod mutate;
 mod targets;
 
-use targets::{alpine, apt, attest, compare, deflate, export, recipe, store, unikernel, unpack, yocto};
+use targets::{
+    alpine, apt, attest, compare, deflate, export, recipe, store, unikernel, unpack, yocto,
+};
 
 /// A target.
 #[derive(Debug, Clone, Copy)]

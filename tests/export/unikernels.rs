@@ -12,12 +12,8 @@ use super::support::{hello, kernels, matches, project, transcript};
 /// Builds the recipe of a unikernel of somebody else's, `sha256`, that is in the mirror of
 /// such; `None` where there is no mirror.
 pub(super) fn upstream(folder: &Path, sha256: &str) -> Option<PathBuf> {
-    let Some(mirror) = std::env::var_os("LUNI_TEST_MIRROR") else {
-        let name = lunikernel_testing::this_test();
-        lunikernel_testing::left_out(&name, "LUNI_TEST_MIRROR is not set");
-        return None;
-    };
-    let kernel = fs::read(Path::new(&mirror).join("sha256").join(sha256)).unwrap();
+    let mirror = lunikernel_testing::artefacts(&lunikernel_testing::this_test())?;
+    let kernel = fs::read(mirror.join("sha256").join(sha256)).unwrap();
     Some(built(folder, &kernel))
 }
 

@@ -209,7 +209,7 @@ def parse_manifest(text):
     need(linux or overlay["kind"] != "initramfs", "/overlay/kind")
     keys(overlay, "/overlay", ["kind"] + ["device"] * (overlay["kind"] == "block"))
     if overlay["kind"] == "block":
-        matches(r"[A-Za-z0-9.+~:_-]+", overlay["device"], 64, "/overlay/device")
+        matches(r"[A-Za-z0-9.+~:_-]+", overlay["device"], 67, "/overlay/device")
     entries = value["entries"]
     keys(entries, "/entries", ["kernel"], entries)
     need(("initramfs.gz" in entries) == linux, "/entries: initramfs.gz")

@@ -13,8 +13,10 @@ use lunikernel_cache::{Cache, NodeKind, Rootfs};
 use lunikernel_testing::left_out;
 use tar::EntryType;
 
+use super::support::hello::busybox;
+use super::support::images::layer;
 use super::support::transcript;
-use super::{Site, busybox, ends, layer};
+use super::{Site, ends};
 
 /// A command of podman with a store of its own.
 fn podman(folder: &Path, args: &[&str]) -> std::io::Result<Output> {

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::support::images::{INDEX, Image};
 use super::support::server::{Request, Server, respond};
-use super::{INDEX, Image};
 
 const TOKEN: &str = "Bearer only-for-the-registry";
 

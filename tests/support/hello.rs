@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fs_err as fs;
+use lunikernel_builder::assemble::deb::unpack_deb;
+use lunikernel_cache::{Cache, NodeKind};
 
 use super::{project, transcript};
 
@@ -64,6 +66,28 @@ pub(crate) fn mirror_of(name: &str, called: &str, recipe: &Path) -> Option<Strin
         }
     }
     Some(format!("file://{}", folder.join("mirror").display()))
+}
+
+/// The static busybox of Debian; `None` where this machine cannot get it.
+pub(crate) fn busybox(test: &str) -> Option<Vec<u8>> {
+    let mirror = mirror(test)?;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let lock = fs::read_to_string(recipe().join("recipe.lock")).unwrap();
+    let (_, package) = lock.split_once("- name: busybox-static").unwrap();
+    let (_, hex) = package.split_once("sha256: sha256:").unwrap();
+    let mirror = mirror.trim_start_matches("file://").replace("%20", " ");
+    let bytes = fs::read(Path::new(&mirror).join("sha256").join(&hex[..64])).unwrap();
+    let digest = cache.blobs().put(&bytes).unwrap();
+    let package = unpack_deb(cache.blobs(), &digest, None).unwrap();
+    let found = package
+        .root
+        .nodes()
+        .find(|(path, _)| path.ends_with("bin/busybox"));
+    let NodeKind::File { content, .. } = &found.unwrap().1.kind else {
+        panic!("busybox is no file");
+    };
+    Some(cache.blobs().read(content).unwrap())
 }
 
 /// Every SHA-256 in the recipe's lock.

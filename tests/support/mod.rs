@@ -9,6 +9,8 @@ pub(crate) mod exported;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod hello;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod images;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod kernels;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod overlaid;
@@ -18,6 +20,8 @@ pub(crate) mod server;
 pub(crate) mod small;
 #[allow(dead_code, reason = "each test file is a crate; not each uses it")]
 pub(crate) mod upstream;
+#[allow(dead_code, reason = "each test file is a crate; not each uses it")]
+pub(crate) mod varied;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use fs_err as fs;
-use lunikernel_testing::left_out;
 
 use super::{luni, transcript};
 
@@ -20,10 +19,7 @@ pub(crate) struct World {
 impl World {
     /// An empty folder; `None` where there is no mirror and `test` is left out.
     pub(crate) fn empty(test: &str) -> Option<Self> {
-        let Some(mirror) = std::env::var_os("LUNI_TEST_MIRROR").map(PathBuf::from) else {
-            left_out(test, "LUNI_TEST_MIRROR names no hashed mirror");
-            return None;
-        };
+        let mirror = lunikernel_testing::artefacts(test)?;
         Some(Self {
             folder: tempfile::tempdir().unwrap(),
             mirrors: vec![format!("file://{}", mirror.display())],

@@ -92,6 +92,18 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// Whether it is not the image that is wrong, but the store it is unpacked into.
+    #[must_use]
+    pub fn is_of_the_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Tar {
+                source: TarError::Member(MemberError::Cache(_)),
+                ..
+            }
+        )
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lunikernel_cache::Sha256;
+
 /// How large such a list may be, in bytes: the largest images have some thousand packages.
 pub const MAX_LIST: u64 = 16 << 20;
 /// How many packages it may have.
@@ -162,11 +164,47 @@ fn is_word(word: &str) -> bool {
     !word.is_empty() && word.len() <= MAX_WORD && right
 }
 
-/// The SPDX expression (SPDX 2.3, annex D) for a licence as a recipe of Yocto has it:
-/// licences with `&`, `|` and brackets. `None` where one of them has no counterpart, for
-/// half a truth about licences is none.
+/// A licence in the words of SPDX.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expression {
+    /// An SPDX expression (SPDX 2.3, annex D).
+    pub text: String,
+    /// Its parts that SPDX has no name for, by the reference that stands for them
+    /// (`LicenseRef-…`): what the recipe has there.
+    pub others: BTreeMap<String, String>,
+}
+
+impl Expression {
+    /// What stands for `name`, which SPDX does not know.
+    fn other(&mut self, name: &str) -> String {
+        let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        let mut reference = "LicenseRef-".to_owned();
+        reference.extend(name.chars().map(|c| if fits(&c) { c } else { '-' }));
+        if !name.chars().all(|c| fits(&c)) {
+            // Two names may be the same but for what cannot be in a reference.
+            let hash = Sha256::of(name.as_bytes()).hex();
+            reference.push('-');
+            reference.extend(hash.chars().take(8));
+        }
+        self.others.insert(reference.clone(), name.to_owned());
+        reference
+    }
+}
+
+/// The SPDX expression for a licence as a recipe of Yocto has it: licences with `&`, `|`
+/// and brackets. What has no counterpart in SPDX becomes a reference to the recipe's own
+/// words: one licence that is none of SPDX's, or all of what is no such expression.
 #[must_use]
-pub fn expression(licence: &str) -> Option<String> {
+pub fn expression(licence: &str) -> Expression {
+    parsed(licence).unwrap_or_else(|| {
+        let mut whole = Expression::default();
+        whole.text = whole.other(licence);
+        whole
+    })
+}
+
+/// The same, or nothing where operators and brackets are not where they belong.
+fn parsed(licence: &str) -> Option<Expression> {
     let mut spaced = String::with_capacity(licence.len());
     for c in licence.chars() {
         match c {
@@ -174,7 +212,7 @@ pub fn expression(licence: &str) -> Option<String> {
             c => spaced.push(c),
         }
     }
-    let mut written = String::new();
+    let mut found = Expression::default();
     let mut depth = 0_usize;
     // Whether a licence or an opening bracket comes next.
     let mut operand = true;
@@ -182,24 +220,28 @@ pub fn expression(licence: &str) -> Option<String> {
         let (word, ends_operand) = match (word, operand) {
             ("(", true) => {
                 depth += 1;
-                ("(", false)
+                ("(".to_owned(), false)
             }
             (")", false) => {
                 depth = depth.checked_sub(1)?;
-                (")", true)
+                (")".to_owned(), true)
             }
-            ("&", false) => ("AND", false),
-            ("|", false) => ("OR", false),
-            (name, true) => (spdx(name)?, true),
+            ("&", false) => ("AND".to_owned(), false),
+            ("|", false) => ("OR".to_owned(), false),
+            ("(" | ")" | "&" | "|", _) => return None,
+            (name, true) => {
+                let known = spdx(name).map(str::to_owned);
+                (known.unwrap_or_else(|| found.other(name)), true)
+            }
             _ => return None,
         };
-        if !matches!(written.chars().last(), None | Some('(')) && word != ")" {
-            written.push(' ');
+        if !matches!(found.text.chars().last(), None | Some('(')) && word != ")" {
+            found.text.push(' ');
         }
-        written.push_str(word);
+        found.text.push_str(&word);
         operand = !ends_operand;
     }
-    (!operand && depth == 0).then_some(written)
+    (!operand && depth == 0).then_some(found)
 }
 
 /// What a name stands for: SPDX's own, which newer recipes have, or one of those that
@@ -266,6 +308,12 @@ fn spdx(name: &str) -> Option<&'static str> {
         "LGPLv2.1+" | "LGPL2.1+" | "LGPL-2.1+" => "LGPL-2.1-or-later",
         "LGPLv3" | "LGPL-3" | "LGPL-3.0" => "LGPL-3.0-only",
         "LGPLv3+" | "LGPL-3+" | "LGPL-3.0+" => "LGPL-3.0-or-later",
+        // The names that SPDX once had for these.
+        "GPL-2.0-with-GCC-exception" => "GPL-2.0-only WITH GCC-exception-2.0",
+        "GPL-2.0-with-autoconf-exception" => "GPL-2.0-only WITH Autoconf-exception-2.0",
+        "GPL-2.0-with-classpath-exception" => "GPL-2.0-only WITH Classpath-exception-2.0",
+        "GPL-3.0-with-GCC-exception" => "GPL-3.0-only WITH GCC-exception-3.1",
+        "GPL-3.0-with-autoconf-exception" => "GPL-3.0-only WITH Autoconf-exception-3.0",
         "MPL-1" | "MPLv1.1" => "MPL-1.1",
         "MPL-2" | "MPLv2.0" => "MPL-2.0",
         "openssl" => "OpenSSL",
@@ -339,25 +387,55 @@ mod tests {
     #[test]
     fn licences_of_recipes_are_put_in_the_words_of_spdx() {
         for (recipe, spdx) in [
-            ("MIT", Some("MIT")),
-            ("GPLv2 & bzip2-1.0.6", Some("GPL-2.0-only AND bzip2-1.0.6")),
+            ("MIT", "MIT"),
+            ("GPLv2 & bzip2-1.0.6", "GPL-2.0-only AND bzip2-1.0.6"),
             (
                 "GPL-2.0-only&(MIT|LGPLv2.1+)",
-                Some("GPL-2.0-only AND (MIT OR LGPL-2.1-or-later)"),
+                "GPL-2.0-only AND (MIT OR LGPL-2.1-or-later)",
             ),
-            ("((MIT))", Some("((MIT))")),
-            ("PD", None),
-            ("MIT & CLOSED", None),
-            ("MIT MIT", None),
-            ("MIT &", None),
-            ("& MIT", None),
-            ("(MIT", None),
-            ("MIT)", None),
-            (")MIT(", None),
-            ("()", None),
-            ("", None),
+            ("((MIT))", "((MIT))"),
+            (
+                "GPL-3.0-with-GCC-exception & GPL-3.0-only",
+                "GPL-3.0-only WITH GCC-exception-3.1 AND GPL-3.0-only",
+            ),
         ] {
-            assert_eq!(expression(recipe).as_deref(), spdx, "{recipe}");
+            let found = expression(recipe);
+            assert_eq!(found.text, spdx, "{recipe}");
+            assert_eq!(found.others, BTreeMap::new());
+        }
+    }
+
+    #[test]
+    fn what_spdx_has_no_name_for_is_kept_as_it_is() {
+        let of = |recipe: &str| {
+            let found = expression(recipe);
+            let others: Vec<_> = found.others.into_iter().collect();
+            let others = others.iter().map(|(id, text)| format!("{id}={text}"));
+            (found.text, others.collect::<Vec<_>>().join(" "))
+        };
+        let expect = |recipe: &str, text: &str, others: &str| {
+            assert_eq!(of(recipe), (text.to_owned(), others.to_owned()), "{recipe}");
+        };
+        // Busybox and libgcc of Yocto 4.0 and 5.0.
+        expect(
+            "GPL-2.0-only & bzip2-1.0.4",
+            "GPL-2.0-only AND LicenseRef-bzip2-1.0.4",
+            "LicenseRef-bzip2-1.0.4=bzip2-1.0.4",
+        );
+        expect(
+            "PD & (MIT | CLOSED | PD)",
+            "LicenseRef-PD AND (MIT OR LicenseRef-CLOSED OR LicenseRef-PD)",
+            "LicenseRef-CLOSED=CLOSED LicenseRef-PD=PD",
+        );
+        // Names that a reference cannot have stay apart from one another.
+        let (one, other) = (of("a_b").0, of("a+b").0);
+        assert!(one.starts_with("LicenseRef-a-b-") && other.starts_with("LicenseRef-a-b-"));
+        assert_ne!(one, other);
+        assert_ne!(one, of("a-b").0);
+        for wrong in ["MIT MIT", "MIT &", "& MIT", "(MIT", "MIT)", ")MIT(", "()"] {
+            let found = expression(wrong);
+            assert!(found.text.starts_with("LicenseRef-"), "{wrong}");
+            assert_eq!(found.others[&found.text], wrong);
         }
     }
 }

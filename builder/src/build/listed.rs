@@ -6,14 +6,14 @@ use lunikernel_cache::tree::Entry;
 
 use super::materials::{Material, Materials};
 use super::{BuildError, Builder};
-use crate::assemble::yocto::{self, ListFlaw, ListedPackage, MAX_LIST};
+use crate::assemble::yocto::{self, Expression, ListFlaw, ListedPackage, MAX_LIST};
 use crate::recipe::Recipe;
 
 /// The packages, and the licences of some of them by name, as SPDX expressions.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     pub(super) packages: BTreeSet<ListedPackage>,
-    pub(super) licences: BTreeMap<String, String>,
+    pub(super) licences: BTreeMap<String, Expression>,
 }
 
 impl Builder {
@@ -29,10 +29,9 @@ impl Builder {
         }
         if let Some(reference) = &recipe.rootfs.licences {
             let licences = self.list(reference, materials, yocto::licences)?;
-            let known = licences.into_iter();
-            let known =
-                known.filter_map(|(name, licence)| Some((name, yocto::expression(&licence)?)));
-            listed.licences = known.collect();
+            let licences = licences.into_iter();
+            let licences = licences.map(|(name, licence)| (name, yocto::expression(&licence)));
+            listed.licences = licences.collect();
         }
         Ok(listed)
     }

@@ -3,12 +3,14 @@
 //! SPDX wants a date and a unique name; both are functions of the inputs here, so that
 //! the document is as reproducible as what it describes.
 
+use std::collections::BTreeMap;
+
 use lunikernel_cache::Sha256;
 use lunikernel_cache::artefact::Input;
 use serde_json::{Value, json};
 
 use super::listed::Listed;
-use crate::assemble::yocto::ListedPackage;
+use crate::assemble::yocto::{Expression, ListedPackage};
 use crate::recipe::Recipe;
 
 /// When the document says it was made: the time that every build is told.
@@ -44,9 +46,12 @@ pub(super) fn document(
             "relatedSpdxElement": id,
         }));
     }
+    // What licences are called that SPDX has no name for.
+    let mut others = BTreeMap::new();
     for (number, listed_package) in listed.packages.iter().enumerate() {
         let id = format!("SPDXRef-Package-{number}");
         let licence = listed.licences.get(&listed_package.name);
+        others.extend(licence.iter().flat_map(|licence| &licence.others));
         packages.push(contained(&id, listed_package, licence));
         relationships.push(json!({
             "spdxElementId": "SPDXRef-Lunikernel",
@@ -54,7 +59,7 @@ pub(super) fn document(
             "relatedSpdxElement": id,
         }));
     }
-    json!({
+    let mut document = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
@@ -63,11 +68,22 @@ pub(super) fn document(
         "creationInfo": { "created": CREATED, "creators": ["Tool: luni"] },
         "packages": packages,
         "relationships": relationships,
-    })
+    });
+    if !others.is_empty() {
+        let others = others.into_iter().map(|(id, name)| {
+            json!({
+                "licenseId": id,
+                "name": name,
+                "extractedText": format!("`{name}`, as the image's list of licences has it"),
+            })
+        });
+        document["hasExtractedLicensingInfos"] = others.collect();
+    }
+    document
 }
 
 /// A package of an image, of which nothing but its name is known here.
-fn contained(id: &str, listed: &ListedPackage, licence: Option<&String>) -> Value {
+fn contained(id: &str, listed: &ListedPackage, licence: Option<&Expression>) -> Value {
     let mut package = json!({
         "SPDXID": id,
         "name": listed.name,
@@ -77,7 +93,7 @@ fn contained(id: &str, listed: &ListedPackage, licence: Option<&String>) -> Valu
         "comment": format!("architecture {}", listed.arch),
     });
     if let Some(licence) = licence {
-        package["licenseDeclared"] = json!(licence);
+        package["licenseDeclared"] = json!(licence.text);
     }
     package
 }

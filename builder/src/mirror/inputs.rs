@@ -23,6 +23,29 @@ pub fn with_own_files(lock: &LockFile, blobs: &BlobStore) -> Result<Vec<Digest>,
     collect(lock, blobs, true)
 }
 
+/// Those of [`inputs`] that are in the store already. What is in trees is not known before
+/// their folders are there: of a tree whose folders are not all there, nothing counts.
+#[must_use]
+pub fn present(lock: &LockFile, blobs: &BlobStore) -> Vec<Digest> {
+    let mut found = Vec::new();
+    let trees = lock.steps.values().map(|step| &step.outputs);
+    let mut trees: Vec<&Digest> = trees.collect();
+    for source in lock.sources.values() {
+        match source {
+            LockedSource::File(_) => {}
+            LockedSource::Git(git) => trees.push(&git.tree),
+            other => found.extend(other.digests()),
+        }
+    }
+    for tree in trees {
+        found.extend(parts(tree, blobs).unwrap_or_default());
+    }
+    found.retain(|digest| blobs.contains(digest));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 fn collect(lock: &LockFile, blobs: &BlobStore, own: bool) -> Result<Vec<Digest>, CacheError> {
     let mut all = Vec::new();
     for source in lock.sources.values() {

@@ -14,5 +14,5 @@ mod tests;
 mod web;
 
 pub use error::MirrorError;
-pub use inputs::{inputs, with_own_files};
+pub use inputs::{inputs, present, with_own_files};
 pub use push::{Pushed, lacking, list, push, there};

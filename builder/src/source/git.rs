@@ -246,6 +246,10 @@ impl GitError {
                 git2::ErrorCode::Owner => Some(format!(
                     "another user owns it: `git config --global --add safe.directory {url}`"
                 )),
+                _ if is_damage(source) => Some(format!(
+                    "the repository, or what came of it, is damaged: try again, look at it with \
+                     `git fsck`, or name another one than {url}"
+                )),
                 _ => Some("check the address with `git ls-remote URL`".to_owned()),
             },
             Self::Content { .. } => Some("name a commit without it".to_owned()),
@@ -254,6 +258,12 @@ impl GitError {
             Self::Cache(error) => error.hint(),
         }
     }
+}
+
+/// Whether git found objects that are not what they are called, or no objects at all.
+fn is_damage(error: &git2::Error) -> bool {
+    use git2::ErrorClass::{Indexer, Object, Odb, Tree, Zlib};
+    matches!(error.class(), Indexer | Object | Odb | Tree | Zlib)
 }
 
 /// The address without a password, where it is one.

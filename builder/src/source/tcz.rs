@@ -178,6 +178,7 @@ async fn dependencies(
     };
     let text = String::from_utf8_lossy(&bytes);
     let mut names = Vec::new();
+    // One to a line: `tce-load` takes blanks out of a line and the rest for one name.
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if !is_extension(line) {
             return Err(TczError::List {
@@ -321,7 +322,7 @@ pub enum TczError {
         mirror: String,
     },
     /// A list of dependencies has something else in it.
-    #[error("{file} has a line that names no extension: expected `NAME.tcz`, found `{line}`")]
+    #[error("{file} has a line that names no extension: expected one `NAME.tcz`, found `{line}`")]
     List {
         /// The list.
         file: String,

@@ -11,12 +11,9 @@ fn seed(name: &str) -> Vec<u8> {
 
 /// An artefact of somebody else's, by its SHA-256; `None` where it is not here.
 fn upstream(what: &str, sha256: &str) -> Option<Vec<u8>> {
-    let name = lunikernel_testing::this_test();
-    let Some(mirror) = std::env::var_os("LUNI_TEST_MIRROR") else {
-        lunikernel_testing::left_out(&name, &format!("LUNI_TEST_MIRROR is not set: {what}"));
-        return None;
-    };
-    Some(fs_err::read(Path::new(&mirror).join("sha256").join(sha256)).unwrap())
+    let name = format!("{} with {what}", lunikernel_testing::this_test());
+    let mirror = lunikernel_testing::artefacts(&name)?;
+    Some(fs_err::read(mirror.join("sha256").join(sha256)).unwrap())
 }
 
 const TEST_HELLO: [(&str, &str, Target); 5] = [

@@ -27,10 +27,13 @@ pub(crate) fn licences(data: &[u8]) -> bool {
     let mut written = String::new();
     for (name, licence) in &licences {
         let _ = write!(written, "PACKAGE NAME: {name}\nLICENSE: {licence}\n\n");
-        if let Some(expression) = yocto::expression(licence) {
-            let count = |c: char| expression.matches(c).count();
-            assert_eq!(count('('), count(')'), "{expression}");
-            assert!(!expression.contains(['&', '|']), "{expression}");
+        let expression = yocto::expression(licence);
+        let text = &expression.text;
+        let count = |c: char| text.matches(c).count();
+        assert_eq!(count('('), count(')'), "{text}");
+        assert!(!text.contains(['&', '|']), "{text}");
+        for reference in expression.others.keys() {
+            assert!(text.contains(reference), "{text}");
         }
     }
     assert_eq!(yocto::licences(written.as_bytes()), Ok(licences));

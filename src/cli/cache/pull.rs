@@ -1,5 +1,6 @@
 //! `luni cache pull`: get what recipes are built from out of one mirror.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use lunikernel_builder::fetch::{Fetcher, Want};
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     options.only_mirrors = true;
     let fetcher = Fetcher::new(cache.clone(), options, context.progress())?;
     let runtime = context.runtime()?;
-    let (mut fetched, mut inputs) = (0, Vec::new());
+    let (fetched, mut inputs): (usize, Vec<Digest>);
     if args.all {
         inputs = runtime.block_on(mirror::list(&fetcher, &args.from))?;
         let wants: Vec<Want> = inputs
@@ -65,18 +66,28 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         } else {
             &args.recipes
         };
+        inputs = Vec::new();
+        let mut recipes = Vec::new();
         for recipe in named {
             let recipe = RecipeArg {
                 recipe: recipe.clone(),
             };
-            let locked = recipe.open(&cache)?;
+            recipes.push(recipe.open(&cache)?);
+        }
+        let mut before = BTreeSet::new();
+        for locked in &recipes {
+            before.extend(mirror::present(locked.lock(), cache.blobs()));
+        }
+        for locked in &recipes {
             let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
             builder.fetcher = fetcher.clone();
-            fetched += runtime.block_on(builder.fetch(&locked))?;
+            runtime.block_on(builder.fetch(locked))?;
             inputs.extend(mirror::inputs(locked.lock(), cache.blobs())?);
         }
         inputs.sort_unstable();
         inputs.dedup();
+        let new = inputs.iter().filter(|input| !before.contains(input));
+        fetched = new.count();
         // What came out of the cache, the mirror need not have.
         let lacking = runtime.block_on(mirror::lacking(&fetcher, &args.from, &inputs))?;
         if !lacking.is_empty() {

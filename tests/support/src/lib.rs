@@ -2,12 +2,47 @@
 
 pub mod apk;
 
+use std::ffi::OsStr;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 /// The file that `scripts/test` gathers the left-out tests in.
 const LIST: &str = "LUNI_LEFT_OUT";
-/// Set to `1` where every test must run: leaving one out is then a failure.
+/// Set where every test must run: leaving one out is then a failure.
 const REQUIRE_ALL: &str = "LUNI_TESTS_REQUIRE_ALL";
+/// The folder of a hashed mirror with real artefacts of other distributions.
+const MIRROR: &str = "LUNI_TEST_MIRROR";
+
+/// Which tests must run, as `LUNI_TESTS_REQUIRE_ALL` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Required {
+    /// Those that can.
+    None,
+    /// All that want nothing but what can be installed (`1`).
+    Installable,
+    /// Those as well that want the mirror, which nobody can install (`mirror`).
+    Mirrored,
+}
+
+impl Required {
+    fn by(value: Option<&OsStr>) -> Result<Self, String> {
+        match value.map(OsStr::to_string_lossy).as_deref() {
+            None | Some("" | "0") => Ok(Self::None),
+            Some("1") => Ok(Self::Installable),
+            Some("mirror") => Ok(Self::Mirrored),
+            Some(other) => Err(format!(
+                "{REQUIRE_ALL} is `{other}`, and has to be `1` or `mirror`"
+            )),
+        }
+    }
+
+    /// # Panics
+    /// Where the variable has another value than those.
+    fn here() -> Self {
+        let required = Self::by(std::env::var_os(REQUIRE_ALL).as_deref());
+        required.unwrap_or_else(|flaw| panic!("{flaw}"))
+    }
+}
 
 /// The name of the test that calls it: that of its thread, which is how the test
 /// runner names threads.
@@ -22,12 +57,41 @@ pub fn this_test() -> String {
 /// these at its end, so that no test is left out unseen.
 ///
 /// # Panics
-/// Where `LUNI_TESTS_REQUIRE_ALL` is `1`.
+/// Where `LUNI_TESTS_REQUIRE_ALL` says that it must run.
 pub fn left_out(name: &str, reason: &str) {
-    let required = std::env::var_os(REQUIRE_ALL).is_some_and(|value| value == "1");
+    list(name, reason, Required::Installable);
+}
+
+/// The hashed mirror with real artefacts that `LUNI_TEST_MIRROR` names. `None` where it
+/// names none, and the test `name` is left out: no machine can install such a mirror, so
+/// that is a failure only where `LUNI_TESTS_REQUIRE_ALL` is `mirror`.
+///
+/// # Panics
+/// Where the mirror is required, and where the one that is named is no folder.
+#[must_use]
+pub fn artefacts(name: &str) -> Option<PathBuf> {
+    let Some(mirror) = std::env::var_os(MIRROR).filter(|value| !value.is_empty()) else {
+        list(
+            name,
+            &format!("{MIRROR} names no mirror with real artefacts"),
+            Required::Mirrored,
+        );
+        return None;
+    };
+    let mirror = PathBuf::from(mirror);
     assert!(
-        !required,
-        "{name} must run here ({REQUIRE_ALL}=1) but cannot: {reason}"
+        mirror.join("sha256").is_dir(),
+        "{MIRROR} is {}, which has no folder `sha256`",
+        mirror.display()
+    );
+    Some(mirror)
+}
+
+/// Lists the test `name` as left out, which is a failure where `from` or more is required.
+fn list(name: &str, reason: &str, from: Required) {
+    assert!(
+        Required::here() < from,
+        "{name} must run here ({REQUIRE_ALL} says so) but cannot: {reason}"
     );
     let line = format!("{name}: {reason}\n");
     eprint!("left out: {line}");
@@ -39,5 +103,23 @@ pub fn left_out(name: &str, reason: &str) {
             .open(&list);
         let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
         assert!(written.is_ok(), "could not write to {LIST}: {written:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_required_only_where_it_is_named() {
+        let by = |value: &str| Required::by(Some(OsStr::new(value))).unwrap();
+        assert_eq!(Required::by(None), Ok(Required::None));
+        for lenient in ["", "0"] {
+            assert!(by(lenient) < Required::Installable);
+        }
+        assert!(by("1") >= Required::Installable && by("1") < Required::Mirrored);
+        assert!(by("mirror") >= Required::Mirrored);
+        let flaw = Required::by(Some(OsStr::new("true"))).unwrap_err();
+        assert!(flaw.contains("`true`"), "{flaw}");
     }
 }

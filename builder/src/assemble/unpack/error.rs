@@ -34,6 +34,14 @@ pub enum UnpackError {
         /// What is there.
         found: String,
     },
+    /// A member is stored in a way that is not read.
+    #[error("`{member}` is {how}, which is not supported")]
+    Unsupported {
+        /// The member.
+        member: String,
+        /// How it is stored.
+        how: &'static str,
+    },
     /// One of its members is wrong, or cannot be kept.
     #[error(transparent)]
     Member(#[from] MemberError),
@@ -70,6 +78,11 @@ impl UnpackError {
             Self::Tar(error) => error.hint(),
             Self::Cpio(error) => error.hint(),
             Self::Member(error) => error.hint(),
+            Self::Unsupported { .. } => Some(
+                "make the archive anew with its files stored as they are; `mkisofs` compresses \
+                 them with `-z`, and `xorriso` by its filters"
+                    .to_owned(),
+            ),
             Self::Damaged { .. } | Self::Layout { .. } => Some(DAMAGED.to_owned()),
         }
     }

@@ -141,12 +141,7 @@ async fn mirrors_come_first() {
 /// The mirror that `LUNI_TEST_MIRROR` names, if any: real files under real hashes.
 #[tokio::test]
 async fn a_real_mirror_gives_what_its_names_say() {
-    let mirror = std::env::var_os("LUNI_TEST_MIRROR");
-    let Some(mirror) = mirror.filter(|mirror| !mirror.is_empty()) else {
-        lunikernel_testing::left_out(
-            &lunikernel_testing::this_test(),
-            "LUNI_TEST_MIRROR names no hashed mirror",
-        );
+    let Some(mirror) = lunikernel_testing::artefacts(&lunikernel_testing::this_test()) else {
         return;
     };
     let site = site();

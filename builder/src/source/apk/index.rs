@@ -124,7 +124,7 @@ pub(super) fn parse(text: &str, repository: Option<usize>) -> Result<Vec<Package
                 continue;
             }
             b'T' | b'U' | b'L' | b'I' | b'F' | b'M' | b'R' | b'Z' => continue,
-            b'A'..=b'Z' => {
+            _ if letter.is_ascii_uppercase() => {
                 current.unknown.get_or_insert(char::from(letter));
                 continue;
             }

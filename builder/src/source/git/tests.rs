@@ -1,5 +1,6 @@
 //! Locking and fetching real repositories, from disk and over smart HTTP.
 
+mod damage;
 mod http;
 
 use std::collections::BTreeMap;
@@ -129,6 +130,9 @@ fn fetcher(cache: &Path, options: FetchOptions) -> Fetcher {
 }
 
 impl Site {
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
     fn repos(&self) -> PathBuf {
         self.folder.path().join("repos")
     }

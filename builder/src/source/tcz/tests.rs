@@ -163,7 +163,13 @@ async fn what_is_damaged_or_missing_is_named() {
     .await;
     says(
         &|mirror| fs::write(mirror.join("bash.tcz.dep"), "<html>\n").unwrap(),
-        "expected `NAME.tcz`, found `<html>`",
+        "expected one `NAME.tcz`, found `<html>`",
+    )
+    .await;
+    // Core would look for an extension `readline.tczncurses.tcz`.
+    says(
+        &|mirror| fs::write(mirror.join("bash.tcz.dep"), "readline.tcz ncurses.tcz\n").unwrap(),
+        "expected one `NAME.tcz`, found `readline.tcz ncurses.tcz`",
     )
     .await;
 }

@@ -9,6 +9,8 @@ use super::{Manifest, ManifestError, Overlay, Protocol};
 
 /// The highest integer that canonical JSON can hold exactly (RFC 8785, appendix D).
 const MAX_INTEGER: u64 = (1 << 53) - 1;
+/// The longest name of a disk: Solo5's manifests have 68 bytes for one and a zero.
+const MAX_DEVICE: usize = 67;
 /// One byte below the 2048 that Linux has for it on x86, its terminating zero included.
 const MAX_CMDLINE: usize = 2047;
 /// One TiB.
@@ -48,7 +50,7 @@ impl Manifest {
                 "another kind where the boot protocol is not `linux`",
                 "`initramfs`",
             )),
-            Overlay::Block { device } => word("/overlay/device", device, 64, version_rule),
+            Overlay::Block { device } => word("/overlay/device", device, MAX_DEVICE, version_rule),
             _ => Ok(()),
         }
     }

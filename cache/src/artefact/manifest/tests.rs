@@ -84,6 +84,12 @@ fn a_wrong_value_cannot_be_written() {
     assert_eq!(complaint(|it| it.boot.cmdline = long), "/boot/cmdline");
     let memory = "/boot/min_memory_mib";
     assert_eq!(complaint(|it| it.boot.min_memory_mib = 0), memory);
+    let device = |length| Overlay::Block {
+        device: "a".repeat(length),
+    };
+    // The longest that a manifest of Solo5's has room for.
+    assert!(complaint(|it| it.overlay = device(67)).starts_with("Ok("));
+    assert_eq!(complaint(|it| it.overlay = device(68)), "/overlay/device");
     assert_eq!(
         complaint(|it| it.overlay = Overlay::Initramfs {}),
         "/overlay/kind"

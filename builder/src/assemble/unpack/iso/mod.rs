@@ -1,12 +1,13 @@
 //! ISO 9660 (ECMA-119) with Rock Ridge (IEEE P1282), as releases are published and
 //! Linux mounts them.
 //!
-//! Without Rock Ridge a name is taken as Linux shows it: in lower case, without its
-//! version. Other trees that an image may have (Joliet, El Torito) are not looked at.
+//! Without Rock Ridge names are those of Joliet, and where there is no Joliet either as
+//! Linux shows them: in lower case, without their versions.
 
 mod image;
 mod record;
 mod rock_ridge;
+mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -19,6 +20,7 @@ use crate::assemble::member::{Collector, MemberError, join, refused, shown};
 use image::Image;
 use record::Record;
 use rock_ridge::{Posix, RockRidge};
+use volume::{Names, Place};
 
 /// The size of a sector, and of the blocks of every image that is made, in bytes.
 pub(super) const SECTOR: usize = 2048;
@@ -26,8 +28,6 @@ pub(super) const SECTOR: usize = 2048;
 pub(super) const FIRST: u64 = 16 * SECTOR as u64;
 /// What every volume descriptor has behind its type.
 pub(super) const MAGIC: &[u8] = b"CD001";
-/// How many volume descriptors there may be.
-const MAX_DESCRIPTORS: u64 = 64;
 
 /// Reads the image, from its beginning.
 pub(super) fn read<R: Read + Seek>(
@@ -35,15 +35,10 @@ pub(super) fn read<R: Read + Seek>(
     into: Collector<'_, '_>,
 ) -> Result<Rootfs, UnpackError> {
     let mut image = Image::new(file)?;
-    let root = root(&mut image)?;
-    let mut sector = vec![0; SECTOR];
-    image.sector(root.extent.into(), &mut sector)?;
-    let skip = Record::parse(&sector)
-        .map_err(|why| layout("the root folder", "a record", why))?
-        .and_then(|own| rock_ridge::skip(own.system_use));
+    let (root, names) = volume::tree(&mut image)?;
     let mut walk = Walk {
         image,
-        skip,
+        names,
         seen: BTreeSet::new(),
         links: BTreeMap::new(),
         into,
@@ -63,56 +58,27 @@ pub(super) fn layout(
     UnpackError::layout("the ISO 9660 image", part, expected, found)
 }
 
-/// Where a folder is.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    extent: u32,
-    size: u32,
-}
-
-/// The root folder, from the primary volume descriptor.
-fn root(image: &mut Image<impl Read + Seek>) -> Result<Place, UnpackError> {
-    let part = "the volume descriptors";
-    let mut sector = vec![0; SECTOR];
-    for number in 0..MAX_DESCRIPTORS {
-        image.sector(FIRST / SECTOR as u64 + number, &mut sector)?;
-        if sector.get(1..6) != Some(MAGIC) {
-            return Err(layout(
-                part,
-                "`CD001`",
-                shown(sector.get(1..6).unwrap_or_default()),
-            ));
-        }
-        match sector.first() {
-            Some(1) => {
-                let size = record::number16(&sector, 128);
-                if usize::from(size) != SECTOR {
-                    return Err(layout(part, "blocks of 2048 bytes", format!("{size}")));
-                }
-                let root = sector.get(156..190).unwrap_or_default();
-                let root = Record::parse(root)
-                    .map_err(|why| layout("the root folder", "a record", why))?
-                    .filter(|root| root.is_folder())
-                    .ok_or_else(|| layout(part, "a root folder", "none"))?;
-                let (extent, size) = (root.extent, root.size);
-                return Ok(Place { extent, size });
-            }
-            Some(255) | None => break,
-            Some(_) => {}
-        }
-    }
-    Err(layout(part, "a primary one", "none"))
-}
-
 struct Walk<'k, 'f, R> {
     image: Image<R>,
-    /// How much to skip before Rock Ridge's fields; `None` without Rock Ridge.
-    skip: Option<usize>,
+    names: Names,
     /// Folders that were read: none is in two places, let alone in itself.
     seen: BTreeSet<u32>,
     /// The first name of each file that has several, by its number and place.
     links: BTreeMap<(u32, u32, u64), (String, Node)>,
     into: Collector<'k, 'f>,
+}
+
+/// Whether `sector` begins as a folder there does: with records of itself and of the one
+/// above (6.8.2.2), which the root is too. What does not is none, or another one.
+fn is_folder_at(sector: &[u8], extent: u32, size: u32, is_root: bool) -> bool {
+    let own = Record::parse(sector).ok().flatten();
+    let Some(own) = own.filter(Record::is_own) else {
+        return false;
+    };
+    let above = Record::parse(sector.get(own.length..).unwrap_or_default());
+    let above = above.ok().flatten().filter(Record::is_own);
+    (own.extent, own.size) == (extent, size)
+        && (!is_root || above.is_some_and(|above| above.extent == extent))
 }
 
 /// Parts of a file that is in several extents.
@@ -133,11 +99,22 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
         if !self.seen.insert(extent) {
             return Err(refused(path, "it is a folder that is in two places").into());
         }
+        if size == 0 {
+            return Err(refused(path, "it is a folder without even a record of itself").into());
+        }
         let mut sector = vec![0; SECTOR];
         let mut parts = Parts::default();
         for number in 0..u64::from(size).div_ceil(SECTOR as u64) {
             let number = u64::from(extent) + number;
             self.image.sector(number, &mut sector)?;
+            if number == u64::from(extent) && !is_folder_at(&sector, extent, size, path.is_empty())
+            {
+                return Err(layout(
+                    format!("a folder (`{path}`)"),
+                    format!("a record of itself, {size} bytes in sector {extent}"),
+                    "another",
+                ));
+            }
             let mut rest = sector.as_slice();
             // Records do not go over the end of a sector; zeros are behind the last.
             loop {
@@ -173,25 +150,28 @@ impl<R: Read + Seek> Walk<'_, '_, R> {
             return Ok(());
         }
         let extents = std::mem::take(parts).extents;
-        let rock_ridge = match self.skip {
-            None => RockRidge::default(),
-            Some(skip) => rock_ridge::read(&mut self.image, record.system_use, skip)?,
+        let rock_ridge = match self.names {
+            Names::RockRidge(skip) => rock_ridge::read(&mut self.image, record.system_use, skip)?,
+            Names::Joliet | Names::Plain => RockRidge::default(),
         };
         if rock_ridge.relocated {
             // It has its own place elsewhere.
             self.into.announce(folder)?;
             return Ok(());
         }
-        let name = match &rock_ridge.name {
-            Some(name) => name.clone(),
-            None => record.plain_name(),
+        let name = match (&rock_ridge.name, self.names) {
+            (Some(name), _) => name.clone(),
+            (None, Names::Joliet) => record
+                .joliet_name()
+                .ok_or_else(|| refused(folder, "a name in it is not UTF-16"))?,
+            (None, _) => record.plain_name(),
         };
         let path = join(folder, &name)?;
         self.into.announce(&path)?;
-        if record.is_interleaved() || rock_ridge.packed {
-            let why =
-                "it is stored in a way that is not supported (interleaved, sparse or compressed)";
-            return Err(refused(&path, why).into());
+        let unsupported = rock_ridge.packed;
+        if let Some(how) = unsupported.or(record.is_interleaved().then_some("interleaved")) {
+            let member = shown(&path);
+            return Err(UnpackError::Unsupported { member, how });
         }
         let place = match rock_ridge.child {
             Some(extent) => {

@@ -77,6 +77,19 @@ impl<'a> Record<'a> {
         self.interleaved
     }
 
+    /// Its name in a tree of Joliet's, as Linux shows it; `None` where it is not UTF-16.
+    pub(super) fn joliet_name(&self) -> Option<Vec<u8>> {
+        let units = self.name.chunks(2).map(|unit| match unit {
+            [high, low] => Some(u16::from_be_bytes([*high, *low])),
+            _ => None,
+        });
+        let name = String::from_utf16(&units.collect::<Option<Vec<u16>>>()?).ok()?;
+        let name = name.strip_suffix(";1").unwrap_or(&name);
+        let bare = name.trim_end_matches('.');
+        let name = if bare.is_empty() { name } else { bare };
+        Some(name.as_bytes().to_vec())
+    }
+
     /// Its name as Linux shows it: `BOOT.IMG;1` is `boot.img`.
     pub(super) fn plain_name(&self) -> Vec<u8> {
         let version = self.name.iter().position(|byte| *byte == b';');

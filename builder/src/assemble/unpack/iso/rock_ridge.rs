@@ -11,6 +11,9 @@ use crate::assemble::member::{MAX_NAME, MAX_PATH};
 /// How many continuation areas one record may have.
 const MAX_AREAS: usize = 64;
 
+/// How many bytes the attributes of CD-ROM XA have, which come before all others.
+const XA: usize = 14;
+
 /// Mode and owner of a file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Posix {
@@ -34,19 +37,19 @@ pub(super) struct RockRidge {
     pub(super) child: Option<u32>,
     /// Whether this is the place where such a folder is stored.
     pub(super) relocated: bool,
-    /// Whether its content is sparse or compressed.
-    pub(super) packed: bool,
+    /// How its content is stored, where that is not byte by byte.
+    pub(super) packed: Option<&'static str>,
     /// Whether the last part of the link's target goes on.
     open: bool,
 }
 
 /// How much to skip before the fields of each record; `None` where the root does not
-/// say that there are any.
+/// say that there are any. With attributes of CD-ROM XA they are behind those.
 pub(super) fn skip(root: &[u8]) -> Option<usize> {
-    match root {
+    [0, XA].into_iter().find_map(|at| match root.get(at..)? {
         [b'S', b'P', 7, 1, 0xbe, 0xef, skip, ..] => Some(usize::from(*skip)),
         _ => None,
-    }
+    })
 }
 
 /// Reads the fields in `system_use` and in the areas where it goes on.
@@ -116,7 +119,8 @@ fn fields(mut area: &[u8], found: &mut RockRidge) -> Result<Continued, UnpackErr
             b"SL" => target(field, found)?,
             b"CL" => found.child = Some(number(4)),
             b"RE" => found.relocated = true,
-            b"SF" | b"ZF" => found.packed = true,
+            b"SF" => found.packed = Some("sparse"),
+            b"ZF" => found.packed = Some("compressed (zisofs)"),
             _ => {}
         }
         area = area.get(length..).unwrap_or_default();

@@ -49,6 +49,7 @@ fn names_links_and_deep_folders_come_from_each_tool() {
     for (program, options) in [
         ("genisoimage", &["-quiet", "-R"][..]),
         ("genisoimage", &["-quiet", "-R", "-J", "-D"]),
+        ("genisoimage", &["-quiet", "-R", "-XA"]),
         ("xorrisofs", &["-quiet", "-R"]),
         (
             "bsdtar",
@@ -114,6 +115,53 @@ fn without_rock_ridge_names_are_as_linux_shows_them() {
 }
 
 #[test]
+fn without_rock_ridge_names_are_those_of_joliet() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("files/A Folder")).unwrap();
+    let paths = [
+        "A Folder/Größe.config.d",
+        "a rather long name, in lower case",
+    ];
+    let mut expected = Rootfs::new();
+    for path in paths {
+        fs::write(folder.path().join("files").join(path), path).unwrap();
+        let node = Node::file(0o644, Digest::of(path.as_bytes()));
+        expected.insert(path, node).unwrap();
+    }
+    for program in ["genisoimage", "xorrisofs"] {
+        let arguments = match program {
+            "genisoimage" => &["-quiet", "-input-charset", "utf-8"][..],
+            _ => &["-quiet", "--norock", "-input-charset", "utf-8"],
+        };
+        let arguments = [arguments, &["-J", "-o", "image", "files"]].concat();
+        if !tool(folder.path(), program, &arguments, b"") {
+            return;
+        }
+        let root = unpacked(&folder.path().join("image"));
+        assert_eq!(root, expected, "{program}");
+        fs::remove_file(folder.path().join("image")).unwrap();
+    }
+}
+
+#[test]
+fn compressed_files_are_refused_with_a_hint_that_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("files")).unwrap();
+    fs::write(folder.path().join("files/much"), [0; 100_000]).unwrap();
+    let arguments = ["-outdev", "image", "-map", "files", "/"];
+    let compressed = ["-set_filter_r", "--zisofs", "/", "--", "-commit"];
+    let arguments = [&arguments[..], &compressed].concat();
+    if !tool(folder.path(), "xorriso", &arguments, b"") {
+        return;
+    }
+    let image = fs::read(folder.path().join("image")).unwrap();
+    let error = fuzz(&image).unwrap_err();
+    let told = "`much` is compressed (zisofs), which is not supported";
+    assert_eq!(error.to_string(), told);
+    assert!(error.hint().unwrap().contains("`mkisofs`"));
+}
+
+#[test]
 fn every_cut_and_every_flipped_bit_ends_well() {
     let folder = tempfile::tempdir().unwrap();
     files(folder.path());
@@ -128,12 +176,39 @@ fn every_cut_and_every_flipped_bit_ends_well() {
         let cut = image.get(..cut).unwrap();
         assert!(!matches!(fuzz(cut), Ok(Some(_))), "{} bytes", cut.len());
     }
+    let original = fuzz(&image).unwrap().unwrap();
     let mut flipped = image;
+    // What no check of the format covers (names, modes, content) may come out changed.
     for at in (16 * 2048..60 * 2048).step_by(331) {
         flipped[at] ^= 0x04;
         let _ = fuzz(&flipped);
         flipped[at] ^= 0x04;
     }
+    // Where the tree is may not: its magic, its block size, its root folder's place and size,
+    // which the folder itself repeats.
+    let descriptor = 16 * 2048;
+    let mut refused = 0;
+    for (at, bit) in (0..190).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        flipped[descriptor + at] ^= 1 << bit;
+        match fuzz(&flipped) {
+            Ok(Some(root)) => assert!(root == original, "bit {bit} of byte {at}"),
+            Ok(None) | Err(_) => refused += 1,
+        }
+        flipped[descriptor + at] ^= 1 << bit;
+    }
+    // The type, the magic, the block size; the root's length, place, size and name.
+    assert!(refused > 8 * (1 + 5 + 2 + 4 + 4), "{refused}");
+    // Content is the one file's that it is of.
+    let place = |text: &[u8]| flipped.windows(text.len()).position(|part| part == text);
+    let at = place(b"boot/core.gz").unwrap();
+    flipped[at] ^= 1;
+    let root = fuzz(&flipped).unwrap().unwrap();
+    let changed: Vec<&str> = root
+        .nodes()
+        .filter(|(path, node)| original.get(path) != Some(node))
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(changed, ["boot/core.gz"]);
 }
 
 /// Each of these folders goes on to the end of the image, over those behind it.
@@ -168,15 +243,16 @@ fn overlapping(folders: u32) -> Vec<u8> {
     descriptor[128..132].copy_from_slice(&[0, 8, 8, 0]);
     descriptor[156..190].copy_from_slice(&record(b"\0", 18, 1));
     let mut root = record(b"\0", 18, 1);
+    root.extend(record(b"\x01", 18, 1));
     for number in 0..folders {
         let name = format!("{number:04}");
         root.extend(record(name.as_bytes(), 19 + number, folders - number));
     }
-    let own = sector(&record(b"\0", 0, 1));
+    let own = |number: u32| sector(&record(b"\0", 19 + number, folders - number));
     let mut image = vec![0; 16 * 2048];
     for part in [descriptor, sector(b"\xffCD001\x01"), sector(&root)] {
         image.extend(part);
     }
-    image.extend(own.repeat(folders as usize));
+    image.extend((0..folders).flat_map(own));
     image
 }

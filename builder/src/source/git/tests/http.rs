@@ -21,8 +21,9 @@ fn http_backend() -> Option<PathBuf> {
 }
 
 /// Serves the repositories in `root` by git's own CGI program; without that, the test
-/// is left out.
-fn smart_http(root: PathBuf) -> Option<Server> {
+/// is left out. Of each pack, a bit of the byte that is `flipped` bytes behind its
+/// beginning is flipped.
+pub(super) fn smart_http(root: PathBuf, flipped: Option<usize>) -> Option<Server> {
     let Some(backend) = http_backend() else {
         lunikernel_testing::left_out(
             &lunikernel_testing::this_test(),
@@ -31,13 +32,14 @@ fn smart_http(root: PathBuf) -> Option<Server> {
         return None;
     };
     Some(Server::start(move |request, stream| {
-        cgi(&backend, &root, request, stream)
+        cgi(&backend, &root, flipped, request, stream)
     }))
 }
 
 fn cgi(
     backend: &Path,
     root: &Path,
+    flipped: Option<usize>,
     request: &Request,
     stream: &mut TcpStream,
 ) -> std::io::Result<()> {
@@ -68,7 +70,13 @@ fn cgi(
     if let Some(mut input) = child.stdin.take() {
         input.write_all(&request.body)?;
     }
-    let output = child.wait_with_output()?.stdout;
+    let mut output = child.wait_with_output()?.stdout;
+    let pack = output.windows(4).position(|four| four == b"PACK");
+    if let (Some(pack), Some(at)) = (pack, flipped)
+        && let Some(byte) = output.get_mut(pack + at)
+    {
+        *byte ^= 0x08;
+    }
     let end = output
         .windows(4)
         .position(|four| four == b"\r\n\r\n")
@@ -94,7 +102,7 @@ fn cgi(
 #[tokio::test]
 async fn smart_http_gives_the_same_as_the_disk() {
     let site = site();
-    let Some(server) = smart_http(site.repos()) else {
+    let Some(server) = smart_http(site.repos(), None) else {
         return;
     };
     let from_disk = site.lock(&site.url(), "v1").await.unwrap();
@@ -137,7 +145,7 @@ async fn smart_http_gives_the_same_as_the_disk() {
 #[tokio::test]
 async fn a_commit_is_had_over_http_even_where_the_server_gives_only_tips() {
     let site = site();
-    let Some(server) = smart_http(site.repos()) else {
+    let Some(server) = smart_http(site.repos(), None) else {
         return;
     };
     let url = server.url("main.git").to_string();
@@ -171,7 +179,7 @@ async fn the_network_does_not_lead_to_this_machine_and_its_errors_are_clear() {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("file://{}", folder.path().display());
     let site = site_with(&[("lib/dep", &address)]);
-    if let Some(server) = smart_http(site.repos()) {
+    if let Some(server) = smart_http(site.repos(), None) {
         let url = server.url("main.git").to_string();
         let error = site.lock(&url, "main").await.unwrap_err();
         assert!(error.to_string().contains("on this machine"), "{error}");

@@ -227,5 +227,12 @@ fn bash_is_the_same_in_all_surroundings() {
     let said = transcript(&verified);
     assert_eq!(verified.status.code(), Some(0), "{said}");
     let report = serde_json::from_slice(&verified.stdout).unwrap();
-    varied::all_but(name, &report, &varied::SANDBOX_AND_LOCALE);
+    // Scripts have a search path of their own, in a root whose folders are links to where
+    // the step's outputs are: another home cannot be below them.
+    let [locale, sandbox] = varied::SANDBOX_AND_LOCALE;
+    let (home, path) = (
+        ("home", "on the way to"),
+        ("path-order", "scripts of alpine"),
+    );
+    varied::all_but(name, &report, &[locale, sandbox, home, path]);
 }

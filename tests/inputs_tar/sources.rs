@@ -167,6 +167,10 @@ fn every_kind_of_source_is_built_and_verified_years_later_from_the_archive_alone
     let rounds = report["rounds"].as_array().unwrap();
     assert_eq!(rounds.len(), 2);
     for round in rounds {
-        assert_eq!(round["artefact"]["sha256"], first.as_str(), "{report:#}");
+        assert_eq!(
+            round["artefact"]["sha256"],
+            format!("sha256:{first}"),
+            "{report:#}"
+        );
     }
 }

@@ -18,7 +18,10 @@ pub(crate) struct Kernel {
 
 /// Says what it is given, and is started by multiboot 2.
 pub(crate) const TWO: Kernel = Kernel {
-    source: include_str!("kernels/multiboot2.c"),
+    source: concat!(
+        include_str!("kernels/start.c"),
+        include_str!("kernels/multiboot2.c")
+    ),
     address: "1M",
     done: "two: done",
 };
@@ -31,7 +34,10 @@ pub(crate) const FAR: Kernel = Kernel {
 
 /// Says the codes of keys.
 pub(crate) const ECHO: Kernel = Kernel {
-    source: include_str!("kernels/echo.c"),
+    source: concat!(
+        include_str!("kernels/start.c"),
+        include_str!("kernels/echo.c")
+    ),
     address: "1M",
     done: "echo: done",
 };

@@ -85,6 +85,19 @@ fn other_programs_read_it() {
     assert!(asked > 0);
 }
 
+/// However much is written at once.
+#[test]
+fn memory_is_bounded() {
+    let bytes = program(8 * BLOCK);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+    let held = pool.build().unwrap().install(|| {
+        let mut writer = GzipWriter::new(std::io::sink()).unwrap();
+        writer.write_all(&bytes).unwrap();
+        writer.pending.capacity()
+    });
+    assert!(held <= 4 * BLOCK, "{held}");
+}
+
 #[test]
 fn what_was_before_a_block_is_used() {
     // Twice the same noise: without the 32 KiB before it the second block could not refer

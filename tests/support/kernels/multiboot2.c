@@ -1,7 +1,5 @@
 /* As recipes/unikernel/hello, but started by multiboot 2. */
 
-#include <stdint.h>
-
 #define MAGIC 0xe85250d6u
 
 __attribute__((section(".multiboot"), used, aligned(8)))
@@ -21,32 +19,6 @@ struct tag {
         } module;
     };
 };
-
-static uint8_t stack[16384] __attribute__((aligned(16), used));
-
-__asm__(".globl _start\n"
-        "_start:\n"
-        "  mov $stack + 16384, %esp\n"
-        "  push %ebx\n"
-        "  call run\n");
-
-static void out(uint16_t port, uint8_t value) {
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static uint8_t in(uint16_t port) {
-    uint8_t value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static void say(const char *text) {
-    for (; *text; text++) {
-        while (!(in(0x3fd) & 0x20)) {
-        }
-        out(0x3f8, (uint8_t)*text);
-    }
-}
 
 __attribute__((used)) void run(uint32_t info) {
     const struct tag *tag = (const struct tag *)(info + 8);

@@ -14,8 +14,15 @@ const FIXED: usize = 16;
 const I386: u32 = 0;
 /// The last tag.
 const END: u16 = 0;
-/// The tag that says where everything is loaded to.
+/// The tag that says where everything is loaded to, and the one where it is entered then.
 const ADDRESSES: u16 = 2;
+const ENTRY: u16 = 3;
+/// The last kind of tag that there is, section 3.1.4 to 3.1.14.
+const KNOWN: u16 = 10;
+/// Of a tag's flags: a loader that does not know it may pass over it.
+const OPTIONAL: u16 = 1;
+/// For the address of loading: the file is loaded from its beginning, section 3.1.5.
+const FROM_THE_BEGINNING: u32 = u32::MAX;
 
 /// A kernel that starts by multiboot 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,33 +77,57 @@ fn check_tags(file: &[u8], at: usize, length: usize) -> Result<(), KernelFlaw> {
     if at + length > WITHIN {
         return Err(flaw(at, "reaches beyond the first 32768 bytes"));
     }
-    let (mut tag, mut addresses) = (FIXED, false);
+    let (mut tag, mut part, mut entry) = (FIXED, None, None);
     loop {
         let kind = u16_at(header, tag).ok_or_else(cut)?;
+        let flags = u16_at(header, tag + 2).ok_or_else(cut)?;
         let size = u32_at(header, tag + 4).ok_or_else(cut)? as usize;
         if size < 8 || size > header.len() - tag {
             return Err(flaw(at, &format!("has a tag of {size} bytes")));
         }
+        let field = |index: usize| u32_at(header, tag + 8 + 4 * index).ok_or_else(cut);
         match kind {
             END => break,
             ADDRESSES => {
-                let field = |index: usize| u32_at(header, tag + 8 + 4 * index).ok_or_else(cut);
+                let (header, load) = (field(0)?, field(1)?);
+                let beginning = u32::try_from(at).ok().and_then(|at| header.checked_sub(at));
                 let all = Addresses {
-                    header: field(0)?,
-                    load: field(1)?,
+                    header,
+                    load: match load {
+                        FROM_THE_BEGINNING => beginning.unwrap_or(load),
+                        load => load,
+                    },
                     load_end: field(2)?,
                     bss_end: field(3)?,
                 };
-                let part = all.part(at as u64, file.len() as u64);
-                part.map_err(|problem| flaw(at, &problem))?;
-                addresses = true;
+                let found = all.part(at as u64, file.len() as u64);
+                part = Some(found.map_err(|problem| flaw(at, &problem))?);
+            }
+            ENTRY => entry = Some(field(0)?),
+            kind if kind > KNOWN && flags & OPTIONAL == 0 => {
+                let problem = format!("demands what no loader knows: a tag of type {kind}");
+                return Err(flaw(at, &problem));
             }
             _ => {}
         }
         tag += size.next_multiple_of(8);
     }
-    if !addresses {
-        Elf::read(file)?;
+    let is_there = match (part, entry) {
+        (Some(part), Some(entry)) => part.has(entry),
+        (Some(_), None) => {
+            return Err(flaw(
+                at,
+                "says where it is loaded, and not where it is entered",
+            ));
+        }
+        (None, entry) => {
+            let elf = Elf::read(file)?;
+            entry.is_none_or(|entry| elf.has_physical(entry.into()))
+        }
+    };
+    if let Some(entry) = entry.filter(|_| !is_there) {
+        let problem = format!("is entered at {entry:#x}, which is in nothing that it loads");
+        return Err(flaw(at, &problem));
     }
     Ok(())
 }

@@ -131,6 +131,18 @@ fn what_is_wrong_is_said() {
             "its multiboot 2 header at byte 120 has a tag of 4 bytes",
         ),
         (
+            two("unknown-tag"),
+            "its multiboot 2 header at byte 0 demands what no loader knows: a tag of type 77",
+        ),
+        (
+            two("no-entry"),
+            "its multiboot 2 header at byte 0 says where it is loaded, and not where it is entered",
+        ),
+        (
+            two("entry"),
+            "its multiboot 2 header at byte 0 is entered at 0x200000, which is in nothing that it loads",
+        ),
+        (
             pvh("entry"),
             "its ELF note `Xen` 18 (the PVH entry) names the entry 0x100020, which is in nothing that it loads",
         ),

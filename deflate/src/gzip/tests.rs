@@ -91,7 +91,7 @@ fn memory_is_bounded() {
     let bytes = program(8 * BLOCK);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
     let held = pool.build().unwrap().install(|| {
-        let mut writer = GzipWriter::new(std::io::sink()).unwrap();
+        let mut writer = GzipWriter::new(io::sink()).unwrap();
         writer.write_all(&bytes).unwrap();
         writer.pending.capacity()
     });

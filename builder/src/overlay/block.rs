@@ -45,7 +45,6 @@ pub(super) fn prepare<'a>(
     // What the disk has comes first, as if it were an overlay of nothing.
     let own = Content {
         root: before.clone(),
-        implied: Default::default(),
         removed: Vec::new(),
         digest: checked.digest,
     };

@@ -9,6 +9,8 @@
 mod error;
 mod files;
 mod format;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -173,6 +175,8 @@ impl Export<'_> {
         let manifest = self.manifest(map.as_ref(), &files)?;
         let text = manifest.to_canonical()?;
         let files = files.settle(&format!("{name}.export.json"), &text)?;
+        // Its entries were read piece by piece, and none of them was proven on the way.
+        self.system.check_again(&self.artefact, progress)?;
         Ok(Made { manifest, files })
     }
 

@@ -8,7 +8,7 @@
 use std::io::{BufReader, Read as _};
 
 use lunikernel_cache::artefact::{self, Artefact, Derived, EntrySource};
-use lunikernel_cache::{BlobStore, CacheError, Digest, NodeKind, Progress, Rootfs};
+use lunikernel_cache::{BlobStore, CacheError, Digest, NodeKind, PrivateStore, Progress, Rootfs};
 use tar::{Builder, EntryType, Header};
 
 use super::content::Content;
@@ -34,9 +34,10 @@ const LIMITS: Limits = Limits {
 pub(super) fn prepare<'a>(
     base: &'a Artefact,
     contents: Vec<(String, Content)>,
-    blobs: &'a BlobStore,
+    store: PrivateStore,
     progress: &dyn Progress,
 ) -> Result<Prepared<'a>, OverlayError> {
+    let blobs = store.blobs();
     for (label, content) in &contents {
         refuse_links(label, content)?;
     }
@@ -75,11 +76,12 @@ pub(super) fn prepare<'a>(
             content: artefact::Content::Blob,
         })
     };
+    let entries = vec![derived(BLOCK, disk)?, derived(HISTORY, history)?];
     Ok(Prepared {
         base,
-        blobs,
+        store,
         manifest: base.manifest().clone(),
-        entries: vec![derived(BLOCK, disk)?, derived(HISTORY, history)?],
+        entries,
         overlaid,
         changes,
     })

@@ -276,9 +276,11 @@ impl OverlayError {
         }
         !matches!(
             self,
-            Self::Artefact(ArtefactError::Io { .. })
+            Self::Artefact(ArtefactError::Io { .. } | ArtefactError::Changed { .. })
                 | Self::Zip(ZipError::Io { .. } | ZipError::Cache(_))
-                | Self::Folder(FolderError::Io { .. } | FolderError::Cache(_))
+                | Self::Folder(
+                    FolderError::Io { .. } | FolderError::Changed { .. } | FolderError::Cache(_)
+                )
                 | Self::Write(WriteError::Cache(_) | WriteError::Io { .. })
                 | Self::Derive(_)
                 | Self::Cache(_)

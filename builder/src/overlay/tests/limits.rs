@@ -1,5 +1,7 @@
 //! What is too much, and that nothing stays of it.
 
+use std::collections::BTreeSet;
+
 use super::super::content::{Item, Kind, receive};
 use super::*;
 
@@ -20,6 +22,14 @@ impl Bench {
 
     fn has(&self, content: &[u8]) -> bool {
         self.cache.blobs().contains(&Digest::of(content))
+    }
+
+    /// All files of the cache.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let found = walkdir::WalkDir::new(self.cache.root()).into_iter();
+        let found = found.map(|it| it.unwrap());
+        let files = found.filter(|it| it.file_type().is_file());
+        files.map(walkdir::DirEntry::into_path).collect()
     }
 }
 
@@ -129,6 +139,129 @@ fn nothing_stays_in_the_cache_of_what_is_refused() {
     let refused = read_zip(&zip, "it", &Limits::default(), blobs).unwrap_err();
     assert!(refused.to_string().contains("is damaged"), "{refused}");
     assert!(!bench.has(b"hello\n"));
+}
+
+#[test]
+fn nothing_stays_in_the_cache_of_what_does_not_fit() {
+    let bench = Bench::new();
+    let base = bench.base(&[("etc/motd", bench.file(0o644, "old"))]);
+    let damaged = {
+        let mut zip = fs::read(base.label()).unwrap();
+        let header = zip.windows(12).position(|it| it == b"kernelkernel");
+        zip[header.unwrap() + KERNEL.len()] ^= 1;
+        Artefact::from_bytes(zip, "damaged").unwrap()
+    };
+    let before = bench.files();
+    let large = "l".repeat(3 << 20);
+    let flaws: [(&str, &str); 8] = [
+        (".wh.nosuch", ""),
+        ("etc", "a file"),
+        ("etc/motd/", ""),
+        ("etc/.wh..wh..opq", ""),
+        ("TRAILER!!!", "end"),
+        ("TRAILER!!!/x", "end"),
+        ("z", "->"),
+        (
+            "sound",
+            "another overlay is not there, or the base is damaged",
+        ),
+    ];
+    let limits = Limits::default();
+    for (at, (path, content)) in flaws.into_iter().enumerate() {
+        let top = bench.overlay(&at.to_string(), &[("a", large.as_str()), (path, content)]);
+        let mut overlays = vec![top.clone()];
+        let lay = |base: &Artefact, overlays: &[PathBuf]| {
+            prepare(base, overlays, &limits, bench.cache.blobs(), &Silent).map(drop)
+        };
+        match path {
+            "z" => {
+                fs::remove_file(top.join("z")).unwrap();
+                drop(std::os::unix::net::UnixListener::bind(top.join("z")).unwrap());
+            }
+            "sound" => {
+                assert!(lay(&damaged, &overlays).is_err());
+                overlays.push(bench.folder.path().join("none"));
+            }
+            _ => {}
+        }
+        let refused = lay(&base, &overlays);
+        assert!(refused.is_err(), "{path}");
+        assert!(bench.files() == before, "{path}");
+    }
+    // Nor does what was laid over it, once that is written.
+    let sound = bench.overlay("sound", &[("a", large.as_str())]);
+    let prepared = prepare(&base, &[sound], &limits, bench.cache.blobs(), &Silent).unwrap();
+    assert!(bench.files() != before);
+    prepared.write(&mut Vec::new(), &Silent).unwrap();
+    drop(prepared);
+    assert!(bench.files() == before);
+}
+
+#[test]
+fn a_file_beyond_what_an_initramfs_holds_is_not_read() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().join("sparse");
+    fs::create_dir(&folder).unwrap();
+    let file = fs::File::create(folder.join("it")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let limits = Limits {
+        size: 1 << 41,
+        ..Limits::default()
+    };
+    let refused = read(&folder, &limits, bench.cache.blobs(), &Silent).unwrap_err();
+    assert!(
+        refused.to_string().contains("sparse/it` is too large"),
+        "{refused}"
+    );
+    assert!(refused.hint().is_some() && refused.is_bad_input());
+}
+
+/// Writes to a file as soon as something was read.
+#[derive(Debug)]
+struct Meddler(PathBuf);
+
+impl lunikernel_cache::Task for Meddler {
+    fn advance(&self, _amount: u64) {
+        fs::write(&self.0, "something longer").unwrap();
+    }
+
+    fn finish(self: Box<Self>, _note: &str) {}
+}
+
+#[test]
+fn names_of_a_file_that_changes_meanwhile_are_refused() {
+    let bench = Bench::new();
+    let top = bench.overlay("it", &[("a", "one"), ("m", "between")]);
+    fs::hard_link(top.join("a"), top.join("z")).unwrap();
+    let read = |meddler: &dyn lunikernel_cache::Task| {
+        let mut into = Collector::default();
+        folder::read(
+            &top,
+            &Limits::default(),
+            bench.cache.blobs(),
+            &mut into,
+            meddler,
+        )
+    };
+    let elsewhere = bench.folder.path().join("elsewhere");
+    read(&Meddler(elsewhere)).unwrap();
+    let error = read(&Meddler(top.join("z"))).unwrap_err();
+    assert!(matches!(error, FolderError::Changed { .. }), "{error}");
+    assert!(error.to_string().contains("it/z` changed"), "{error}");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let bench = Bench::new();
+    let path = bench.overlay("it", &[("a", "one")]).join("a");
+    let file = fs::File::open(&path).unwrap();
+    let steady = folder::steady(&file, |mut file| {
+        let mut text = String::new();
+        file.read_to_string(&mut text).map(|_| text)
+    });
+    assert_eq!(steady.unwrap().map(|it| it.0).as_deref(), Some("one"));
+    let torn = folder::steady(&file, |_| fs::write(&path, "something longer"));
+    assert!(torn.unwrap().is_none());
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Collector {
                 });
             }
         }
-        if self.items.contains_key(cpio::TRAILER) {
+        if self.items.contains_key(cpio::TRAILER) || folders.contains(cpio::TRAILER) {
             return Err(OverlayError::Trailer {
                 overlay: label.to_owned(),
             });

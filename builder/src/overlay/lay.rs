@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::OverlayError;
 use super::content::{Content, MAX_NAMES};
 use super::paths::Paths;
+use crate::assemble::cpio::PATH_MAX;
 
 /// What overlays do to a base. Paths are real ones, sorted, without a leading slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -136,11 +137,24 @@ impl Laying {
             self.gone.insert(at.clone());
         }
         self.now.put(&at, &node.kind);
-        self.insert(label, &at, node)?;
+        self.insert(label, path, &at, node)?;
         Ok(Some(at))
     }
 
-    fn insert(&mut self, label: &str, at: &str, node: &Node) -> Result<(), OverlayError> {
+    fn insert(
+        &mut self,
+        label: &str,
+        path: &str,
+        at: &str,
+        node: &Node,
+    ) -> Result<(), OverlayError> {
+        if at.len() >= PATH_MAX {
+            return Err(OverlayError::LongPath {
+                overlay: label.to_owned(),
+                path: path.to_owned(),
+                length: at.len(),
+            });
+        }
         self.names += EACH + at.len() as u64;
         if self.names > MAX_NAMES {
             return Err(OverlayError::TooManyPaths {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use lunikernel_cache::artefact::{
-    Artefact, ArtefactError, Boot, EntrySource, KERNEL, Manifest, Protocol, seal,
+    Artefact, ArtefactError, Boot, EntrySource, INITRAMFS, KERNEL, Manifest, Protocol, seal,
 };
 use lunikernel_cache::{Cache, Progress, Silent, Task};
 
@@ -43,7 +43,9 @@ fn sealed(folder: &Path) -> (PathBuf, Digest) {
     };
     let manifest = Manifest::new("it", "1", "debian", "x86_64", boot);
     let kernel = blobs.put(b"kernel").unwrap();
-    let entries = [EntrySource::of_blob(blobs, KERNEL, kernel).unwrap()];
+    let initramfs = blobs.put(&[0x1f, 0x8b, 8]).unwrap();
+    let entries = [(KERNEL, kernel), (INITRAMFS, initramfs)]
+        .map(|(name, digest)| EntrySource::of_blob(blobs, name, digest).unwrap());
     let sealed = seal(blobs, manifest, &entries, &Silent).unwrap();
     let path = folder.join("it.luni.zip");
     fs::write(&path, blobs.read(&sealed.digest).unwrap()).unwrap();

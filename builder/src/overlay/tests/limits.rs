@@ -82,6 +82,29 @@ fn a_short_path_that_links_make_long_counts_as_long() {
 }
 
 #[test]
+fn a_path_that_links_make_longer_than_linux_takes_is_told_of() {
+    let bench = Bench::new();
+    let deep = vec!["d".repeat(250); 16].join("/");
+    let base = bench.base(&[
+        (&deep, Node::folder(0o755)),
+        ("short", Node::symlink(&deep)),
+    ]);
+    let file = |length: usize| format!("short/{}", "f".repeat(length));
+    // The last one that fits has 4095 bytes, with the slash.
+    let fits = 4095 - deep.len() - 1;
+    let overlay = bench.overlay("fits", &[(&file(fits), "x")]);
+    bench.lay(&base, &[overlay]).map(drop).unwrap();
+    let overlay = bench.overlay("long", &[(&file(fits + 1), "x")]);
+    let error = bench.lay(&base, &[overlay]).map(drop).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("overlay /") && told.contains("of 4096 bytes"),
+        "{told}"
+    );
+    assert!(error.hint().is_some() && error.is_bad_input());
+}
+
+#[test]
 fn a_list_of_paths_that_is_too_long_is_told_from_a_wrong_one() {
     let bench = Bench::new();
     let blobs = bench.cache.blobs();
@@ -160,7 +183,7 @@ fn nothing_stays_in_the_cache_of_what_does_not_fit() {
         ("etc/.wh..wh..opq", ""),
         ("TRAILER!!!", "end"),
         ("TRAILER!!!/x", "end"),
-        ("z", "->"),
+        ("z", "a socket later"),
         (
             "sound",
             "another overlay is not there, or the base is damaged",
@@ -289,7 +312,11 @@ fn what_is_refused_in_a_folder_comes_with_a_hint() {
     let bench = Bench::new();
     let mut told = Vec::new();
     let name = |name: &'static [u8]| Path::new(std::ffi::OsStr::from_bytes(name));
-    let ways: [&dyn Fn(&Path); 4] = [
+    let ways: [&dyn Fn(&Path); 5] = [
+        &|top| {
+            fs::create_dir(top.join("TRAILER!!!")).unwrap();
+            fs::write(top.join("TRAILER!!!/x"), "x").unwrap();
+        },
         &|top| fs::write(top.join(name(b"caf\xe9")), "x").unwrap(),
         &|top| fs::os::unix::fs::symlink(name(b"caf\xe9"), top.join("link")).unwrap(),
         &|top| fs::write(top.join("TRAILER!!!"), "x").unwrap(),
@@ -308,6 +335,7 @@ fn what_is_refused_in_a_folder_comes_with_a_hint() {
         told.push((refused.to_string(), refused.hint().unwrap()));
     }
     let expected = [
+        ("which ends an initramfs", "give it another name"),
         ("a name that is not UTF-8", "give it another name"),
         ("a target that is not UTF-8", "ln -sfn"),
         ("which ends an initramfs", "give it another name"),

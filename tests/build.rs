@@ -354,8 +354,9 @@ fn copy_folder(from: &Path, to: &Path) {
 #[test]
 fn a_umask_that_keeps_others_out_changes_no_bits() {
     let name = "build::a_umask_that_keeps_others_out_changes_no_bits";
-    let steps = "  - name: modes\n    inputs: [base]\n    run: |\n      mkdir out\n      : > out/file\n      \
-                 stat -c '%a %n' / /build /tmp out out/file > out/modes\n    outputs: [out]\n";
+    let steps = "  - name: modes\n    root: [base, shell]\n    run: |\n      mkdir out\n      \
+                 : > out/file\n      stat -c '%a %n' / /build /tmp out out/file > out/modes\n    \
+                 outputs: [out]\n";
     let Some(small) = Small::new(name, steps) else {
         return;
     };

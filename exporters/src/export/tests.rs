@@ -128,3 +128,29 @@ fn a_lunikernel_that_changes_meanwhile_is_not_exported() {
     assert!(error.hint().is_some());
     assert_eq!(fs::read_dir(&torn).unwrap().count(), 0);
 }
+
+/// Fails where any work begins.
+#[derive(Debug)]
+struct Idle;
+
+impl Progress for Idle {
+    fn start(&self, verb: &'static str, what: &str, _total: Option<u64>) -> Box<dyn Task> {
+        panic!("work begins: {verb} {what}")
+    }
+
+    fn note(&self, _text: &str) {}
+}
+
+#[test]
+fn what_is_in_the_way_of_the_manifest_is_told_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, digest) = sealed(folder.path());
+    let artefact = Arc::new(Artefact::open(&path).unwrap());
+    let system = System::new(artefact, "", Firmware::Uefi).unwrap();
+    let out = folder.path().join("out");
+    fs::create_dir_all(out.join("it.export.json")).unwrap();
+    let error = to_the_network(system, digest).write(&out, &Idle);
+    let error = error.map(drop).unwrap_err();
+    assert!(error.to_string().contains("it.export.json"), "{error}");
+    assert!(error.hint().is_some() && error.is_of_the_request());
+}

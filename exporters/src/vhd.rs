@@ -187,6 +187,7 @@ mod tests {
             (u16::from_be_bytes([high, low]), heads, per_track)
         };
         assert_eq!(of(64), (963, 8, 17));
+        assert_eq!(of(200), (825, 16, 31));
         assert_eq!(of(1024), (2080, 16, 63));
         assert_eq!(of(10 << 10), (20805, 16, 63));
         assert_eq!(of(2 << 20), (65535, 16, 255));

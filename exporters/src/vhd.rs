@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(of(68), (280, 16, 31));
         assert_eq!(of(200), (825, 16, 31));
         // The last with 63 sectors a track, and the first with more.
-        assert_eq!(of(32255), (65534, 16, 63));
+        assert_eq!(of(32255), (65533, 16, 63));
         assert_eq!(of(32256), (16191, 16, 255));
         assert_eq!(of(1024), (2080, 16, 63));
         assert_eq!(of(10 << 10), (20805, 16, 63));

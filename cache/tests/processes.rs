@@ -355,8 +355,8 @@ fn what_is_kept_for_good_is_on_the_disk_before_it_has_its_name() {
         (root.join("new"), 2),
     ] {
         let to = format!("\"{}\"", path.display());
-        let named = (log.lines().enumerate())
-            .filter(|(_, call)| call.contains(&to) && call.ends_with("= 0"));
+        let named =
+            (log.lines().enumerate()).filter(|(_, call)| call.contains(&to) && gives_a_name(call));
         let mut count = 0;
         for (at, call) in named {
             let before: Vec<&str> = log.lines().take(at).collect();
@@ -369,20 +369,27 @@ fn what_is_kept_for_good_is_on_the_disk_before_it_has_its_name() {
 
 /// Whether what `call` gives a name was written out by one of the calls before it.
 fn was_synced(call: &str, before: &[&str]) -> bool {
-    let quoted = call.split('"').nth(1).unwrap();
-    let file = match quoted.strip_prefix("/proc/self/fd/") {
-        Some(number) => format!("({number}<"),
-        None => format!("<{quoted}>"),
-    };
-    // A name that it had meanwhile, because only that can replace another.
-    let meanwhile = before.iter().rev().find(|call| {
-        let is_named = call.contains("linkat(") && call.ends_with("= 0");
-        is_named && call.contains(&format!("\"{quoted}\""))
-    });
-    match meanwhile {
-        Some(call) if !quoted.starts_with("/proc/") => was_synced(call, before),
-        _ => before
-            .iter()
-            .any(|call| call.contains("sync(") && call.contains(&file)),
+    let source = call.split('"').nth(1).unwrap();
+    if let Some(number) = source.strip_prefix("/proc/self/fd/") {
+        // The number was another file's before that had its name.
+        let descriptor = format!("sync({number}<");
+        let mut own = before.iter().rev().take_while(|call| !gives_a_name(call));
+        return own.any(|call| call.contains(&descriptor));
     }
+    // A name that it had meanwhile, because only that can replace another.
+    let target = format!("\"{source}\", AT_SYMLINK_FOLLOW");
+    let meanwhile = before.iter().rposition(|call| call.contains(&target));
+    match meanwhile.and_then(|at| before.split_at_checked(at)) {
+        Some((before, rest)) => was_synced(rest[0], before),
+        None => {
+            let file = format!("<{source}>)");
+            before
+                .iter()
+                .any(|call| call.contains("sync(") && call.contains(&file))
+        }
+    }
+}
+
+fn gives_a_name(call: &str) -> bool {
+    (call.contains("link") || call.contains("rename")) && call.ends_with("= 0")
 }

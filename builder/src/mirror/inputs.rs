@@ -146,6 +146,20 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(with_own_files(&lock, blobs).unwrap(), expected);
 
+        // What is not encoded as it would be now is not what its parts are encoded to.
+        let mut other = blobs.read(&git.0).unwrap();
+        other.extend([0xa0, 0x06, 0x01]);
+        let other = blobs.put(&other).unwrap();
+        let asked = Sha256::of(b"");
+        let locked = LockedStep {
+            asked,
+            outputs: other,
+        };
+        let mut damaged = lock.clone();
+        damaged.steps.insert("step".to_owned(), locked);
+        let refused = inputs(&damaged, blobs).unwrap_err();
+        assert!(matches!(refused, CacheError::Damaged { .. }), "{refused}");
+
         // What cannot be read is not left out.
         blobs.discard(&step.0).unwrap();
         let missing = inputs(&lock, blobs).unwrap_err();

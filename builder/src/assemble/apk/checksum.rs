@@ -116,6 +116,7 @@ mod tests {
             "X1da39a3ee5e6b4b0d3255bfef95601890afd807",
             "X1da39a3ee5e6b4b0d3255bfef95601890afd8070",
             "X1da39a3ee5e6b4b0d3255bfef95601890afd8070+",
+            "X1da39a3ee5e6b4b0d3255bfef95601890afd807090",
             "X1da39a3ee5e6b4b0d3255bfef95601890afd8070909",
         ] {
             assert_eq!(Checksum::parse(bad), None, "{bad}");

@@ -8,6 +8,7 @@
 
 mod base;
 mod choose;
+mod chosen;
 mod dependency;
 mod error;
 pub mod fuzz;

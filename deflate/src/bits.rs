@@ -28,18 +28,23 @@ impl Bits {
     #[inline]
     pub(crate) fn put(&mut self, bits: u64, count: u32) {
         debug_assert!(count <= 56 && bits >> count == 0);
-        self.word |= bits << self.filled;
-        self.filled += count;
-        if self.bytes.len() < self.len + WORD {
-            self.reserve(4096);
+        let word = self.word | bits << self.filled;
+        let filled = self.filled + count;
+        match (self.bytes.get_mut(self.len..)).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => *place = word.to_le_bytes(),
+            None => self.grow(word),
         }
-        if let Some(place) = (self.bytes.get_mut(self.len..)).and_then(<[u8]>::first_chunk_mut) {
-            *place = self.word.to_le_bytes();
-        }
-        let whole = self.filled / 8;
-        self.len += whole as usize;
-        self.word = self.word.checked_shr(whole * 8).unwrap_or_default();
-        self.filled %= 8;
+        self.len += (filled / 8) as usize;
+        self.word = word >> (filled / 8 * 8);
+        self.filled = filled % 8;
+    }
+
+    /// Makes room behind `word`, which is stored where there was none for it.
+    #[cold]
+    fn grow(&mut self, word: u64) {
+        self.bytes.truncate(self.len);
+        self.bytes.extend(word.to_le_bytes());
+        self.reserve(4096);
     }
 
     /// Fills the last byte up with zeros.

@@ -3,7 +3,7 @@
 
 use crate::bits::Bits;
 use crate::huffman::{Code, LIMIT};
-use crate::symbols::{Counts, DISTANCES, END, LITERALS, Token, distance, length};
+use crate::symbols::{COPIES, Counts, DISTANCES, END, KINDS, LITERALS, PLACES, Token, length};
 
 /// The most that one stored block holds, in bytes (section 3.2.4).
 pub(crate) const STORED: usize = 65535;
@@ -110,32 +110,43 @@ impl Codes {
         self.literals.cost(&counts.literals) + self.distances.cost(&counts.distances)
     }
 
+    /// What is written for each kind of token, extra bits included, and how many bits that is.
+    fn kinds(&self) -> [(u32, u32); KINDS] {
+        std::array::from_fn(|kind| {
+            let less = kind.saturating_sub(COPIES) as u32;
+            let (symbol, more) = match kind {
+                0..COPIES => (kind, 0),
+                _ => {
+                    let (symbol, more) = length(less as u8);
+                    (END + 1 + symbol, more)
+                }
+            };
+            let word = u32::from(self.literals.words[symbol]);
+            let count = u32::from(self.literals.lengths[symbol]);
+            (word | (less & ((1 << more) - 1)) << count, count + more)
+        })
+    }
+
+    /// What is written for the symbol of each distance, and how many bits that is and how
+    /// many follow: nothing where there is no distance.
+    fn places(&self) -> [(u16, u8, u8); PLACES] {
+        let mut places = [(0, 0, 0); PLACES];
+        let words = self.distances.words.iter().zip(&self.distances.lengths);
+        for ((place, (word, count)), symbol) in places.iter_mut().zip(words).zip(0u8..) {
+            *place = (*word, *count, (symbol / 2).saturating_sub(1));
+        }
+        places
+    }
+
     fn write(&self, bits: &mut Bits, tokens: &[Token]) {
-        // What is written for a length is the same each time, extra bits included.
-        let copies: [(u32, u32); 256] = std::array::from_fn(|less| {
-            let (symbol, more) = length(less as u8);
-            let word = self.literals.words[END + 1 + symbol];
-            let count = u32::from(self.literals.lengths[END + 1 + symbol]);
-            let rest = less as u32 & ((1 << more) - 1);
-            (u32::from(word) | rest << count, count + more)
-        });
+        let (kinds, places) = (self.kinds(), self.places());
         for token in tokens {
-            match token.parts() {
-                Ok(byte) => {
-                    let at = usize::from(byte);
-                    let count = self.literals.lengths[at];
-                    bits.put(self.literals.words[at].into(), count.into());
-                }
-                Err((len, back)) => {
-                    let (word, count) = copies[usize::from(len)];
-                    let (symbol, more) = distance(back);
-                    let far = u64::from(self.distances.words[symbol]);
-                    let far_count = u32::from(self.distances.lengths[symbol]);
-                    let rest = u64::from(back) & ((1 << more) - 1);
-                    let far = far | rest << far_count;
-                    bits.put(u64::from(word) | far << count, count + far_count + more);
-                }
-            }
+            let (word, count) = kinds[token.kind()];
+            let (far, far_count, more) = places[token.place()];
+            let rest = token.back() & ((1 << more) - 1);
+            let far = u64::from(far) | rest << far_count;
+            let far_count = u32::from(far_count + more);
+            bits.put(u64::from(word) | far << count, count + far_count);
         }
         bits.put(
             self.literals.words[END].into(),

@@ -68,10 +68,9 @@ pub(crate) fn piece(bytes: &[u8], from: usize, reach: usize, end: End) -> Piece 
                 at = next;
             }
         } else {
-            let matches = matches.get_or_insert_with(|| Matches::new(bytes, reach));
-            matches.pass(at.saturating_sub(reach), at);
+            let matches = matches.get_or_insert_with(|| Matches::new(reach));
             let mut blocks = Blocks::new(&mut bits, bytes, at);
-            parse(bytes, matches, at, to, &mut blocks);
+            parse(bytes.get(..to).unwrap_or(bytes), at, matches, &mut blocks);
             blocks.finish(to, last);
             at = to;
         }

@@ -4,13 +4,13 @@
 use crate::bits::Bits;
 use crate::block;
 use crate::dense::{LOG_BITS, log2};
-use crate::symbols::{Counts, Token};
+use crate::symbols::{Counts, Tally, Token};
 
 /// What is counted at once, in tokens.
-const STEP: usize = 4096;
+const STEP: usize = 1024;
 /// The most that a block has, in tokens: more would leave the processor's cache before it
 /// is written.
-const MOST: usize = 16 * STEP;
+const MOST: usize = 64 * STEP;
 /// What the codes of a block take before what they say of single symbols, in bits; and
 /// for each symbol that occurs.
 const HEADER: u64 = 120;
@@ -28,6 +28,8 @@ pub(crate) struct Blocks<'a> {
     end: usize,
     counts: Counts,
     cost: u64,
+    /// What is in those that came after.
+    fresh: Tally,
 }
 
 impl<'a> Blocks<'a> {
@@ -42,6 +44,7 @@ impl<'a> Blocks<'a> {
             end: start,
             counts: Counts::new(),
             cost: 0,
+            fresh: Tally::new(),
         }
     }
 
@@ -49,6 +52,7 @@ impl<'a> Blocks<'a> {
     #[inline]
     pub(crate) fn push(&mut self, token: Token, at: usize) {
         self.tokens.push(token);
+        self.fresh.add(token);
         if self.tokens.len() == self.together + STEP {
             self.step(at);
         }
@@ -57,8 +61,7 @@ impl<'a> Blocks<'a> {
     /// Decides whether the last tokens, which end before the byte `at`, are of one block
     /// with those before them.
     fn step(&mut self, at: usize) {
-        let fresh = self.tokens.get(self.together..).unwrap_or_default();
-        let next = Counts::of(fresh);
+        let next = self.fresh.take();
         let mut both = self.counts.clone();
         both.add(&next);
         let (together, alone) = (cost(&both), cost(&next));
@@ -96,11 +99,11 @@ impl<'a> Blocks<'a> {
 fn cost(counts: &Counts) -> u64 {
     let entropy = |counts: &[u32]| {
         let (mut all, mut known, mut used) = (0, 0, 0);
-        for count in counts.iter().filter(|count| **count > 0) {
+        for count in counts {
             let count = u64::from(*count);
             all += count;
             known += count * log2(count);
-            used += 1;
+            used += u64::from(count > 0);
         }
         ((all * log2(all)).saturating_sub(known) >> LOG_BITS) + used * SYMBOL
     };

@@ -10,34 +10,54 @@ pub(crate) const END: usize = 256;
 pub(crate) const MIN_COPY: usize = 3;
 pub(crate) const MAX_COPY: usize = 258;
 
-/// A literal byte, or a copy of what was there before.
+/// A literal byte, or a copy of what was there before: from the lowest bit on, 9 bits that
+/// say what it is, 5 with the symbol of its distance, and 15 with that distance less 1. Both
+/// kinds are read alike, as which of them comes next is what a processor cannot foresee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token(u32);
 
-/// Tells copies from literals.
-const COPY: u32 = 1 << 31;
+/// How many values the fields of a token have.
+pub(crate) const KINDS: usize = 1 << 9;
+pub(crate) const PLACES: usize = 1 << 5;
+/// In the field of the distance: that there is none.
+const NOWHERE: u32 = PLACES as u32 - 1;
 
 impl Token {
     pub(crate) const fn literal(byte: u8) -> Self {
-        Self(byte as u32)
+        Self(byte as u32 | NOWHERE << 9)
     }
 
     /// `len` bytes, 3 to 258, of what was `distance` bytes before, 1 to 32768.
+    #[inline]
     pub(crate) const fn copy(len: usize, distance: usize) -> Self {
         debug_assert!(len >= MIN_COPY && len <= MAX_COPY && distance >= 1 && distance <= 1 << 15);
-        Self(COPY | ((len - MIN_COPY) as u32) << 16 | (distance - 1) as u32)
+        let less = (distance - 1) as u16;
+        let kind = COPIES + len - MIN_COPY;
+        let symbol = self::distance(less).0;
+        Self(kind as u32 | (symbol as u32) << 9 | (less as u32) << 14)
     }
 
-    /// The byte, or for a copy its length less 3 and its distance less 1.
+    /// A literal's byte; for a copy its length less 3, behind [`COPIES`].
     #[inline]
-    pub(crate) const fn parts(self) -> Result<u8, (u8, u16)> {
-        if self.0 & COPY == 0 {
-            Ok(self.0 as u8)
-        } else {
-            Err(((self.0 >> 16) as u8, self.0 as u16))
-        }
+    pub(crate) const fn kind(self) -> usize {
+        self.0 as usize % KINDS
+    }
+
+    /// The symbol of a copy's distance; one that there is not for a literal.
+    #[inline]
+    pub(crate) const fn place(self) -> usize {
+        (self.0 >> 9) as usize % PLACES
+    }
+
+    /// A copy's distance less 1; 0 for a literal.
+    #[inline]
+    pub(crate) const fn back(self) -> u64 {
+        (self.0 >> 14) as u64
     }
 }
+
+/// From where on a [`Token::kind`] is a copy.
+pub(crate) const COPIES: usize = 1 << 8;
 
 /// The symbol of a copy's length less 3, counted from the first such symbol, with the
 /// number of bits that follow it.
@@ -67,6 +87,45 @@ pub(crate) const fn distance(less: u16) -> (usize, u32) {
     }
 }
 
+/// How often tokens of each kind, and to each place, occur.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    kinds: [u32; KINDS],
+    places: [u32; PLACES],
+}
+
+impl Tally {
+    pub(crate) const fn new() -> Self {
+        Self {
+            kinds: [0; KINDS],
+            places: [0; PLACES],
+        }
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, token: Token) {
+        self.kinds[token.kind()] += 1;
+        self.places[token.place()] += 1;
+    }
+
+    /// What was counted, by symbols, without the end of the block; nothing is counted then.
+    pub(crate) fn take(&mut self) -> Counts {
+        let mut counts = Counts::new();
+        let (bytes, copies) = self.kinds.split_at(COPIES);
+        for (count, byte) in counts.literals.iter_mut().zip(bytes) {
+            *count = *byte;
+        }
+        for (copy, less) in copies.iter().zip(0..=u8::MAX) {
+            counts.literals[END + 1 + length(less).0] += copy;
+        }
+        for (count, place) in counts.distances.iter_mut().zip(&self.places) {
+            *count = *place;
+        }
+        *self = Self::new();
+        counts
+    }
+}
+
 /// How often each symbol occurs.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
@@ -80,21 +139,6 @@ impl Counts {
             literals: [0; LITERALS],
             distances: [0; DISTANCES],
         }
-    }
-
-    /// Those of `tokens`, without the end of the block.
-    pub(crate) fn of(tokens: &[Token]) -> Self {
-        let mut counts = Self::new();
-        for token in tokens {
-            match token.parts() {
-                Ok(byte) => counts.literals[usize::from(byte)] += 1,
-                Err((len, back)) => {
-                    counts.literals[END + 1 + length(len).0] += 1;
-                    counts.distances[distance(back).0] += 1;
-                }
-            }
-        }
-        counts
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -139,11 +183,28 @@ mod tests {
 
     #[test]
     fn tokens_keep_what_they_are_made_of() {
-        assert_eq!(Token::literal(255).parts(), Ok(255));
-        for (len, distance) in [(3, 1), (258, 32_768), (100, 5000)] {
-            let token = Token::copy(len, distance);
-            let parts = ((len - 3) as u8, (distance - 1) as u16);
-            assert_eq!(token.parts(), Err(parts));
+        let mut tally = Tally::new();
+        let byte = Token::literal(255);
+        assert_eq!((byte.kind(), byte.back()), (255, 0));
+        assert!(byte.place() >= DISTANCES);
+        tally.add(byte);
+        let copies = [
+            (3, 1, 0, 0),
+            (258, 32_768, 28, 29),
+            (100, 5000, 22, 24),
+            (257, 32_768, 27, 29),
+        ];
+        for (len, away, length, place) in copies {
+            let copy = Token::copy(len, away);
+            let parts = (copy.kind(), copy.place(), copy.back());
+            assert_eq!(parts, (COPIES + len - 3, place, away as u64 - 1));
+            tally.add(copy);
+            let counts = tally.take();
+            assert_eq!(counts.literals[END + 1 + length], 1, "{len}");
+            assert_eq!(counts.distances[place], 1, "{away}");
+            let both = counts.literals.iter().chain(&counts.distances);
+            // With the literal before the first of them.
+            assert_eq!(both.sum::<u32>(), 2 + u32::from(len == 3));
         }
     }
 }

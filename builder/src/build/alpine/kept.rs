@@ -1,6 +1,7 @@
 //! `scripts.tar`: the scripts of installed packages, which apk keeps to run them when
 //! something changes or is taken away.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use tar::{EntryType, Header};
@@ -63,14 +64,18 @@ pub(super) fn unpack(archive: impl Read) -> io::Result<Vec<Script>> {
 /// Puts the scripts of a base into the order in which apk writes them: that of the packages
 /// in its database, and for each that of [`KINDS`].
 pub(super) fn sort(scripts: &mut [Script], installed: &Installed) {
-    let packages: Vec<Checksum> = installed
-        .heads()
-        .filter_map(|(_, head)| head.lines().find_map(|line| line.strip_prefix("C:")))
+    let lines = installed.heads().filter_map(|(_, head)| {
+        let mut lines = head.lines();
+        lines.find_map(|line| line.strip_prefix("C:"))
+    });
+    let packages: BTreeMap<Checksum, usize> = lines
         .filter_map(Checksum::parse)
+        .enumerate()
+        .map(|(place, checksum)| (checksum, place))
         .collect();
     let place = |script: &Script| {
         let (_, checksum, kind) = script.parts()?;
-        let package = packages.iter().position(|other| *other == checksum)?;
+        let package = packages.get(&checksum).copied()?;
         let kind = KINDS
             .iter()
             .position(|other| other.get(1..) == Some(kind))?;

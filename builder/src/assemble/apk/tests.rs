@@ -3,6 +3,8 @@
 use lunikernel_cache::{BlobStore, Cache, Digest, Node, NodeKind, Rootfs};
 use lunikernel_testing::apk::{self as testing, Apk};
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn store() -> (tempfile::TempDir, Cache) {
@@ -18,6 +20,15 @@ fn unpack(blobs: &BlobStore, apk: &Apk, bytes: &[u8]) -> Result<Package, ApkErro
         checksum: Checksum::parse(&testing::checksum(&apk.members().control)).unwrap(),
     };
     unpack_apk(blobs, &blobs.put(bytes).unwrap(), &expected)
+}
+
+/// As [`super::merge`], where nothing is wanted by name.
+fn merge<'a>(
+    base: Rootfs,
+    installed: Installed,
+    packages: &[(&'a Package, u64)],
+) -> Result<Layers<'a>, LayerError> {
+    super::merge(base, installed, packages, &BTreeSet::new())
 }
 
 fn package(blobs: &BlobStore, apk: &Apk) -> Package {

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use lunikernel_builder::recipe;
-use lunikernel_cache::mask;
 use serde::Serialize;
 
 use super::Context;
-use super::output::{lossy, write_whole};
+use super::output::lossy;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use template::Template;
@@ -121,7 +120,7 @@ fn write(folder: &Path, files: &[(&str, String)]) -> Result<(), Failure> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    mask::create_folder(parent).map_err(failed)?;
+    fs::create_dir_all(parent).map_err(failed)?;
     let scratch = tempfile::Builder::new()
         .prefix(".luni-new-")
         .tempdir_in(parent)
@@ -130,9 +129,9 @@ fn write(folder: &Path, files: &[(&str, String)]) -> Result<(), Failure> {
     for (path, text) in files {
         let path = made.join(path);
         if let Some(folder) = path.parent() {
-            mask::create_folder(folder).map_err(failed)?;
+            fs::create_dir_all(folder).map_err(failed)?;
         }
-        write_whole(&path, text.as_bytes())?;
+        fs::write(&path, text).map_err(failed)?;
     }
     fs::rename(&made, folder).map_err(failed)
 }

@@ -135,16 +135,15 @@ pub(super) fn get(
             }
         }
         let fetched = download(fetcher, address, &specs, true)?;
-        let now = resolve(&fetched.0, address, rev)?;
-        match commit {
-            None => {
+        match (commit, resolve(&fetched.0, address, rev)) {
+            (None, now) => {
                 let commit =
-                    now.ok_or_else(|| address.no_such_rev(rev, "is neither a branch nor a tag"))?;
+                    now?.ok_or_else(|| address.no_such_rev(rev, "is neither a branch nor a tag"))?;
                 return Ok(fetched.at(commit));
             }
-            Some(commit) if now == Some(commit) => return Ok(fetched.at(commit)),
-            // The branch has moved on since.
-            Some(_) => {}
+            // Whatever else came of the name since: what is pinned may be among it.
+            (Some(commit), _) if has_commit(&fetched.0, commit) => return Ok(fetched.at(commit)),
+            (Some(_), _) => {}
         }
     }
     let Some(commit) = commit else {

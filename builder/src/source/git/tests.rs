@@ -210,6 +210,37 @@ async fn a_lock_fetches_the_same_later_whatever_has_moved() {
     assert!(matches!(error, Err(GitError::Git { .. })), "{error:?}");
 }
 
+/// A commit that is pinned is looked for whatever its name came to mean.
+#[tokio::test]
+async fn a_lock_fetches_the_same_whatever_became_of_the_name() {
+    let site = site();
+    let locked = site.lock(&site.url(), "v1").await.unwrap();
+    let main = Repository::open(site.repos().join("main.git")).unwrap();
+    let fetches_as = async |name: &str| {
+        let later = site.empty(name, FetchOptions::default());
+        fetch(&later, &locked)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        check_content(later.cache(), &locked);
+    };
+    let second = main.find_commit(site.second).unwrap();
+    main.branch("v1", &second, false).unwrap();
+    site.lock(&site.url(), "v1").await.unwrap_err();
+    fetches_as("both a branch and a tag").await;
+
+    main.reference("refs/tags/v1", second.tree_id(), true, "")
+        .unwrap();
+    fetches_as("a branch and a tag of a tree").await;
+    let mut branch = main.find_reference("refs/heads/v1").unwrap();
+    branch.delete().unwrap();
+    site.lock(&site.url(), "v1").await.unwrap_err();
+    fetches_as("a tag of a tree").await;
+
+    let mut tag = main.find_reference("refs/tags/v1").unwrap();
+    tag.delete().unwrap();
+    fetches_as("nothing").await;
+}
+
 #[tokio::test]
 async fn a_lock_with_other_content_is_an_error() {
     let site = site();

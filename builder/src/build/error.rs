@@ -175,11 +175,25 @@ pub enum BuildError {
         /// Its size in bytes.
         size: u64,
     },
-    /// A folder of the recipe's own has a link, which the zip cannot hold.
-    #[error("{path} is a symbolic link, which a Lunikernel cannot carry among the recipe's files")]
+    /// A folder of the recipe's own has a link that the zip cannot hold.
+    #[error("the link {path} cannot be carried among the recipe's files: {why}")]
     LinkInFiles {
-        /// The entry that it would be.
+        /// Its path beside the recipe.
         path: String,
+        /// Why not.
+        why: String,
+    },
+    /// What is named is a link, or leads through one, that cannot be followed.
+    #[error("`{reference}` cannot be used: `{link}` is a link to `{target}`, which {why}")]
+    Link {
+        /// What the recipe names.
+        reference: String,
+        /// The link.
+        link: String,
+        /// What is written in it.
+        target: String,
+        /// What is wrong.
+        why: &'static str,
     },
     /// There is no such step.
     #[error("the recipe has no step `{name}`: expected one of {}", steps.join(", "))]
@@ -268,8 +282,7 @@ fn instead(name: &str, path: &str, there: &[String], of_step: bool) -> String {
     let about = match of_step {
         true => format!("a step keeps only what its `outputs` list; see what `{name}` makes there"),
         false => format!(
-            "paths are relative to the top of the source, without links among their folders; \
-             another version of `{name}` may have it elsewhere"
+            "paths are relative to the top of the source; another version of `{name}` may have it elsewhere"
         ),
     };
     if there.is_empty() {
@@ -345,8 +358,13 @@ impl BuildError {
                 quoted(recipe)
             )),
             Self::LinkInFiles { .. } => {
-                Some("make links with `symlink:` in `rootfs.files`".to_owned())
+                Some("take it out of the folder, or make it with `symlink:` in `rootfs.files`".to_owned())
             }
+            Self::Link { .. } => Some(
+                "links are followed within their source; a link itself is made with `symlink:` in \
+                 `rootfs.files`"
+                    .to_owned(),
+            ),
             Self::BadResult { .. } => {
                 Some("find and remove what is damaged with `luni cache verify --repair`".to_owned())
             }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lunikernel_cache::tree::Entry;
 use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
 
+use super::follow::{Led, Place, follow};
 use super::{BuildError, Builder, StepReport, licence};
 use crate::assemble::layers;
 use crate::lock::{LockedRecipe, LockedSource};
@@ -144,18 +145,23 @@ impl<'b> Materials<'b> {
                 Some(root) => self.part(name, &Material::Rootfs(root), path),
             };
         }
-        if let Some(part) = material.part(path) {
-            return Ok(Some(part));
+        let in_archive = matches!(material, Material::Rootfs(_));
+        let led = follow(path, in_archive, |at| material.place(at));
+        let led = led.map_err(|flaw| BuildError::Link {
+            reference: format!("{name}/{path}"),
+            link: format!("{name}/{}", flaw.link),
+            target: flaw.target,
+            why: flaw.why,
+        })?;
+        match led {
+            Led::To(at) if at.is_empty() => Ok(Some(material.clone())),
+            Led::To(at) => Ok(material.part(&at)),
+            Led::Below { file, path } => match material.part(&file) {
+                Some(archive) => self.part(&format!("{name}/{file}"), &archive, &path),
+                None => Ok(None),
+            },
+            Led::Nowhere => Ok(None),
         }
-        for (at, _) in path.match_indices('/') {
-            let (Some(above), Some(below)) = (path.get(..at), path.get(at + 1..)) else {
-                continue;
-            };
-            if let Some(file @ Material::Entry(Entry::File { .. })) = material.part(above) {
-                return self.part(&format!("{name}/{above}"), &file, below);
-            }
-        }
-        Ok(None)
     }
 
     /// What is in the archive `digest`, which the recipe calls `name`.
@@ -246,6 +252,26 @@ fn lay(root: &mut Rootfs, above: &str, tree: &Tree) -> Result<(), RootfsError> {
 }
 
 impl Material {
+    /// What is at `path`, for the way along it.
+    fn place(&self, path: &str) -> Option<Place> {
+        Some(match self {
+            Self::Entry(Entry::Folder(tree)) => match tree.get(path)? {
+                Entry::Folder(_) => Place::Folder,
+                Entry::File { .. } => Place::File,
+                Entry::Symlink { target } => Place::Link(target.clone()),
+            },
+            Self::Entry(_) => return None,
+            Self::Rootfs(root) => match &root.get(path)?.kind {
+                NodeKind::Folder => Place::Folder,
+                NodeKind::File { .. } => Place::File,
+                NodeKind::Symlink { target } => Place::Link(target.clone()),
+                NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. } | NodeKind::Fifo => {
+                    Place::Special
+                }
+            },
+        })
+    }
+
     /// The file or folder at `path` in it.
     fn part(&self, path: &str) -> Option<Self> {
         match self {

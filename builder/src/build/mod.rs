@@ -9,7 +9,6 @@ mod compose;
 mod enter;
 mod error;
 mod extensions;
-mod follow;
 mod images;
 mod licence;
 mod listed;
@@ -194,9 +193,11 @@ impl Builder {
                 match git::fetch(&self.fetcher, locked).await {
                     Ok(new) => fetched += usize::from(new),
                     Err(error) => {
-                        missing.push(error.missing(locked).map_err(|source| BuildError::Git {
-                            source_name: name.clone(),
-                            source,
+                        missing.push(error.missing(locked).map_err(|source| {
+                            BuildError::Git {
+                                source_name: name.clone(),
+                                source,
+                            }
                         })?);
                     }
                 }

@@ -193,7 +193,7 @@ impl Builder {
                 match git::fetch(&self.fetcher, locked).await {
                     Ok(new) => fetched += usize::from(new),
                     Err(error) => {
-                        missing.push(error.missing(locked).map_err(|source| {
+                        missing.push(error.missing(name, locked).map_err(|source| {
                             BuildError::Git {
                                 source_name: name.clone(),
                                 source,

@@ -125,6 +125,7 @@ pub(super) fn get(
     rev: &str,
     commit: Option<Oid>,
 ) -> Result<Fetched, GitError> {
+    let pinned = commit.is_some();
     let commit = commit.or_else(|| commit_name(rev));
     if commit_name(rev).is_none() {
         let specs = names(rev);
@@ -161,6 +162,13 @@ pub(super) fn get(
     ];
     let fetched = download(fetcher, address, &everything.map(str::to_owned), false)?;
     if !has_commit(&fetched.0, commit) {
+        if pinned {
+            return Err(GitError::Dropped {
+                url: address.shown(),
+                commit: commit.to_string(),
+                rev: rev.to_owned(),
+            });
+        }
         let why = "is no commit that any of its branches or tags leads to";
         return Err(address.no_such_rev(&commit.to_string(), why));
     }

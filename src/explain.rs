@@ -214,9 +214,10 @@ impl Explain for LockError {
     fn exit(&self) -> Exit {
         match self {
             Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
-            Self::Syntax { .. } | Self::NothingToUpdate { .. } | Self::Overlaid { .. } => {
-                Exit::BadInput
-            }
+            Self::Syntax { .. }
+            | Self::NothingToUpdate { .. }
+            | Self::Overlaid { .. }
+            | Self::Links { .. } => Exit::BadInput,
             Self::Artefact(error) => error.exit(),
             Self::Source { source, .. } => match source.as_ref() {
                 SourceError::Fetch(error) => error.exit(),

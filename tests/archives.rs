@@ -22,13 +22,20 @@ fn tar_of(members: &[(EntryType, &str, u32, &[u8])]) -> Vec<u8> {
         header.set_mode(*mode);
         header.set_uid(0);
         header.set_gid(50);
+        let mut content = *content;
+        if *kind == EntryType::Symlink && !content.is_empty() {
+            header
+                .set_link_name(str::from_utf8(content).unwrap())
+                .unwrap();
+            content = b"";
+        }
         header.set_size(content.len() as u64);
         if *kind == EntryType::Char {
             header.set_device_major(5).unwrap();
             header.set_device_minor(1).unwrap();
         }
         header.set_cksum();
-        tar.append(&header, *content).unwrap();
+        tar.append(&header, content).unwrap();
     }
     tar.into_inner().unwrap()
 }
@@ -115,6 +122,36 @@ fn an_archive_is_a_folder_wherever_one_is_asked_for() {
     assert_eq!(kernel, bzimage());
 }
 
+/// A release often has a link for what is newest.
+#[test]
+fn links_in_an_archive_are_followed_within_it() {
+    let release = gzip(&tar_of(&[
+        (EntryType::Symlink, "latest", 0o777, b"v2/boot"),
+        (EntryType::Regular, "v2/boot/vmlinuz-2", 0o644, &bzimage()),
+        (EntryType::Symlink, "v2/boot/vmlinuz", 0o777, b"vmlinuz-2"),
+        (EntryType::Symlink, "v2/kernel", 0o777, b"/latest/vmlinuz"),
+        (EntryType::Symlink, "v2/out", 0o777, b"../../x"),
+        (EntryType::Regular, "v2/etc/motd", 0o644, b"Welcome\n"),
+    ]));
+    let rest = |kernel: &str| {
+        format!("rootfs: {{from: [release/v2]}}\nkernel: {{from: {kernel}, modules: []}}\n")
+    };
+    for kernel in ["release/latest/vmlinuz", "release/v2/kernel"] {
+        let world = World::new(&release, &rest(kernel)).locked();
+        let built = world.run(&["build", "-o", "one.zip"]);
+        assert!(built.status.success(), "{}", transcript(&built));
+        let artefact = Artefact::open(&world.path("one.zip")).unwrap();
+        let mut found = Vec::new();
+        let mut entry = artefact.entry(KERNEL).unwrap();
+        entry.read_to_end(&mut found).unwrap();
+        assert_eq!(found, bzimage());
+    }
+    let world = World::new(&release, &rest("release/v2/out")).locked();
+    let said = transcript(&world.run(&["build"]));
+    let why = "`release/v2/out` is a link to `../../x`, which leads out of the source";
+    assert!(said.contains(why), "{said}");
+}
+
 #[test]
 fn what_is_unpacked_once_is_remembered() {
     let rest = "rootfs: {from: [release/boot/rootfs]}\nkernel: {from: release/boot/vmlinuz, modules: []}\n";
@@ -181,6 +218,27 @@ fn what_is_no_root_and_no_kernel_is_told() {
         &release(),
         "kernel: {from: release, modules: []}\n",
         &["no kernel found", "boot/vmlinuz-VERSION"],
+    );
+    let boot = "rootfs: {from: [release/boot/rootfs]}\nkernel: {from: release/x, modules: []}\n";
+    let told = [
+        "there is no `release/x`: `release` is a zip archive",
+        "hint: unpack it",
+    ];
+    says(
+        b"PK\x03\x04 and so on",
+        boot,
+        &[
+            told[0].replace("release/x", "release/boot/rootfs").as_str(),
+            told[1],
+        ],
+    );
+    says(
+        b"some text",
+        "kernel: {from: release/x, modules: []}\n",
+        &[
+            "`release` is a file, and no archive that is read",
+            "hint: the file itself is `release`",
+        ],
     );
     let outside = tar_of(&[(EntryType::Symlink, "up", 0o777, b"")]);
     says(

@@ -147,6 +147,19 @@ pub enum BuildError {
         /// What it is.
         found: &'static str,
     },
+    /// Something in a file is named that is no archive.
+    #[error(
+        "there is no `{reference}`: `{name}` is {found}: expected a folder or an archive ({})",
+        Format::ALL
+    )]
+    NotAnArchive {
+        /// What the recipe names.
+        reference: String,
+        /// The part of that which is a file.
+        name: String,
+        /// What it is.
+        found: &'static str,
+    },
     /// What is booted, goes with it or lists packages is no file.
     #[error("`{reference}` is no file, and {wanted}")]
     NotAFile {
@@ -251,6 +264,9 @@ pub enum BuildError {
     Json(#[source] serde_json::Error),
 }
 
+/// What a file is called that looks like no archive at all.
+pub(super) const A_FILE: &str = "a file, and no archive that is read";
+
 /// A command that a build runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command<'e> {
@@ -338,6 +354,12 @@ impl BuildError {
             Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }
+            Self::NotAnArchive { found, .. } if *found != A_FILE => Some(
+                "unpack it beside the recipe and name the folder as a `file` source, or pack it as \
+                 one of these"
+                    .to_owned(),
+            ),
+            Self::NotAnArchive { name, .. } => Some(format!("the file itself is `{name}`")),
             Self::NotARoot { .. } => Some(
                 "an archive that lies in another one is `NAME/PATH`: `iso/boot/rootfs.gz`"
                     .to_owned(),
@@ -368,8 +390,12 @@ impl BuildError {
             Self::BadResult { .. } => {
                 Some("find and remove what is damaged with `luni cache verify --repair`".to_owned())
             }
+            Self::Layer { .. } => Some(
+                "what was laid down before has something else there: leave one of the two out, or \
+                 name only a part of it, `NAME/PATH`"
+                    .to_owned(),
+            ),
             Self::Tree(_)
-            | Self::Layer { .. }
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchStep { .. }
             | Self::KernelTooLarge { .. }

@@ -2,15 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
+use lunikernel_cache::{CacheError, Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
 
+use super::error::A_FILE;
+use super::extensions::lay_behind;
 use super::follow::{Led, Place, follow};
 use super::{BuildError, Builder, StepReport, licence};
 use crate::assemble::layers;
 use crate::lock::{LockedRecipe, LockedSource};
-use crate::recipe::Source;
+use crate::recipe::{Source, TczInstall};
 
 /// What a name in a recipe stands for.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub(super) struct Materials<'b> {
     by_name: BTreeMap<String, Material>,
     /// Those of the names that are of steps.
     steps: BTreeSet<String>,
+    /// Those of the names that are of extensions of TinyCore to be merged.
+    extensions: BTreeSet<String>,
     /// What is in the archives that were asked about; `None` for a file that is none.
     archives: RefCell<BTreeMap<Digest, Option<Rootfs>>>,
     licences: BTreeMap<Digest, String>,
@@ -41,6 +46,7 @@ impl<'b> Materials<'b> {
             builder,
             by_name: BTreeMap::new(),
             steps: BTreeSet::new(),
+            extensions: BTreeSet::new(),
             archives: RefCell::default(),
             licences: BTreeMap::new(),
             scripts: Vec::new(),
@@ -141,7 +147,11 @@ impl<'b> Materials<'b> {
     ) -> Result<Option<Material>, BuildError> {
         if let Material::Entry(Entry::File { digest, .. }) = material {
             return match self.archive(name, digest)? {
-                None => Ok(None),
+                None => Err(BuildError::NotAnArchive {
+                    reference: format!("{name}/{path}"),
+                    name: name.to_owned(),
+                    found: self.kind_of(digest)?,
+                }),
                 Some(root) => self.part(name, &Material::Rootfs(root), path),
             };
         }
@@ -174,6 +184,19 @@ impl<'b> Materials<'b> {
         Ok(root)
     }
 
+    /// What a file is that is no archive that is read.
+    fn kind_of(&self, digest: &Digest) -> Result<&'static str, BuildError> {
+        let mut magic = Vec::new();
+        let file = self.builder.cache.blobs().open(digest)?;
+        let read = file.take(6).read_to_end(&mut magic);
+        read.map_err(CacheError::io("look at a file in the cache"))?;
+        Ok(match magic.as_slice() {
+            [b'P', b'K', 3, 4, ..] => "a zip archive, which is not read",
+            [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c] => "a 7z archive, which is not read",
+            _ => A_FILE,
+        })
+    }
+
     /// The licence of the package with that digest, as an SPDX expression.
     pub(super) fn licence(&self, package: &Digest) -> Option<&str> {
         self.licences.get(package).map(String::as_str)
@@ -188,7 +211,11 @@ impl<'b> Materials<'b> {
                 name: reference.clone(),
                 found,
             })?;
-            root.overlay(&layer).map_err(|source| BuildError::Layer {
+            let laid = match self.extensions.contains(reference) {
+                true => lay_behind(&mut root, &layer),
+                false => root.overlay(&layer),
+            };
+            laid.map_err(|source| BuildError::Layer {
                 name: reference.clone(),
                 source,
             })?;
@@ -328,7 +355,12 @@ impl Builder {
                     Material::Entry(Entry::Folder(Tree::load(self.cache.blobs(), &git.tree)?))
                 }
                 LockedSource::Oci(oci) => Material::Rootfs(self.image(name, oci)?),
-                LockedSource::Tcz(tczs) => Material::Rootfs(self.extensions(name, tczs)?),
+                LockedSource::Tcz(tczs) => {
+                    if tczs.request.install == TczInstall::Merge {
+                        materials.extensions.insert(name.clone());
+                    }
+                    Material::Rootfs(self.extensions(name, tczs)?)
+                }
                 LockedSource::File(_) => {
                     let Some(Source::File(path)) = locked.recipe().sources.get(name) else {
                         continue;

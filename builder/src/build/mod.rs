@@ -9,6 +9,7 @@ mod compose;
 mod enter;
 mod error;
 mod extensions;
+mod follow;
 mod images;
 mod licence;
 mod listed;

@@ -2,12 +2,13 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use fs_err as fs;
-use lunikernel_cache::NodeKind;
 use lunikernel_cache::artefact::{Artefact, KERNEL};
+use lunikernel_cache::{Digest, NodeKind};
+use md5::{Digest as _, Md5};
 use std::io::{Read as _, Write as _};
 use support::{bzimage, luni, root_of, transcript};
 use tar::EntryType;
@@ -246,4 +247,65 @@ fn what_is_no_root_and_no_kernel_is_told() {
         "kernel: {from: release, modules: []}\n",
         &["could not unpack `release`", "`up` is refused"],
     );
+}
+
+/// An extension of TinyCore that its mirror says depends on `depends`.
+fn put_extension(mirror: &Path, stem: &str, depends: &str, members: &[(&str, &str)]) {
+    let members: Vec<_> = members
+        .iter()
+        .map(|(path, text)| (EntryType::Regular, *path, 0o644, text.as_bytes()))
+        .collect();
+    let bytes = gzip(&tar_of(&members));
+    let sum: String = Md5::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let put = |ending: &str, bytes: &[u8]| {
+        fs::write(mirror.join(format!("{stem}.tcz{ending}")), bytes).unwrap();
+    };
+    put(".md5.txt", format!("{sum}  {stem}.tcz\n").as_bytes());
+    put("", &bytes);
+    if !depends.is_empty() {
+        put(".dep", depends.as_bytes());
+    }
+}
+
+/// As when Core loads them: what is there stays, and dependencies come from the last to
+/// the first.
+#[test]
+fn extensions_are_laid_behind_what_is_there() {
+    let rest = "  ext:\n    tcz: {mirror: \"MIRROR/\", extensions: [a.tcz]}\n\
+        rootfs: {from: [release/boot/rootfs, ext]}\n\
+        kernel: {from: release/boot/vmlinuz, modules: []}\n";
+    let world = World::new(&release(), rest);
+    let mirror = world.path("tcz");
+    fs::create_dir(&mirror).unwrap();
+    put_extension(
+        &mirror,
+        "a",
+        "b.tcz\nc.tcz\n",
+        &[("etc/mine", "a"), ("both", "a")],
+    );
+    put_extension(&mirror, "b", "", &[("etc/motd", "b"), ("both", "b")]);
+    put_extension(&mirror, "c", "", &[("both", "c"), ("bin/su/x", "c")]);
+    let recipe = fs::read_to_string(world.path("recipe.yaml")).unwrap();
+    let recipe = recipe.replace("MIRROR", &format!("file://{}", mirror.display()));
+    fs::write(world.path("recipe.yaml"), recipe).unwrap();
+    let world = world.locked();
+    let built = world.run(&["build", "-o", "one.zip"]);
+    assert!(built.status.success(), "{}", transcript(&built));
+    let root = root_of(&world.path("one.zip"));
+    let text = |path: &str| match &root.get(path).unwrap().kind {
+        NodeKind::File { content, .. } => *content,
+        other => panic!("{path}: {other:?}"),
+    };
+    for (path, expected) in [
+        ("etc/motd", "Welcome\n"),
+        ("etc/mine", "a"),
+        ("both", "c"),
+        ("bin/su", "#!su\n"),
+    ] {
+        assert_eq!(text(path), Digest::of(expected.as_bytes()), "{path}");
+    }
+    assert_eq!(root.get("bin/su").unwrap().mode, 0o4755);
 }

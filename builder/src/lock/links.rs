@@ -22,6 +22,9 @@ const MAX_LIST: u64 = 8 << 20;
 pub(crate) struct Links {
     format: Format,
     links: BTreeMap<String, String>,
+    /// How many bytes the list has at most, as it is written.
+    #[serde(skip)]
+    most: usize,
 }
 
 /// The version of the list's form.
@@ -39,6 +42,11 @@ impl Links {
     /// What is wrong with it.
     pub(crate) fn add(&mut self, path: &str, target: &str) -> Result<(), String> {
         check(path, target)?;
+        // JSON may take six bytes for one of a target.
+        self.most += path.len() + 6 * target.len() + 6;
+        if self.most as u64 > MAX_LIST - 64 {
+            return Err("there are too many".to_owned());
+        }
         self.links.insert(path.to_owned(), target.to_owned());
         Ok(())
     }
@@ -103,4 +111,26 @@ fn check(path: &str, target: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_back_is_not_written() {
+        let mut links = Links::default();
+        assert_eq!(links.to_json().unwrap(), None);
+        links.add("a/b", "../c").unwrap();
+        let json = links.to_json().unwrap().unwrap();
+        let expected = br#"{"format":"lunikernel-links/1","links":{"a/b":"../c"}}"#;
+        assert_eq!(json, expected);
+        for (path, target) in [("a b", "c"), ("a", ""), ("a", "/c"), ("a/b", "../../c")] {
+            links.add(path, target).unwrap_err();
+        }
+        let long = "c".repeat(1 << 19);
+        links.add("two", &long).unwrap();
+        links.add("three", &long).unwrap();
+        links.add("four", &long).unwrap_err();
+    }
 }

@@ -304,3 +304,18 @@ impl ApkSourceError {
         Some(hint.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_that_is_there_twice_is_told() {
+        let told = |url: &str| has_architecture_twice(&Url::parse(url).unwrap());
+        assert!(told(
+            "https://a.example/v3.20/main/x86_64/x86_64/APKINDEX.tar.gz"
+        ));
+        assert!(!told("https://a.example/v3.20/main/x86_64/APKINDEX.tar.gz"));
+        assert!(!told("data:x"));
+    }
+}

@@ -127,3 +127,35 @@ fn place(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_neither_replaced_nor_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("folder")).unwrap();
+        fs::write(path("file"), "old").unwrap();
+        fs_err::os::unix::fs::symlink("file", path("link")).unwrap();
+        for (name, told) in [
+            ("folder", "names a folder"),
+            ("link", "is not a regular file"),
+            ("none/file", "there is no folder"),
+            ("file/file", "is no folder"),
+        ] {
+            for refused in [writable(&path(name)), write_whole(&path(name), b"new")] {
+                let refused = refused.unwrap_err();
+                assert_eq!(refused.exit(), Exit::BadInput, "{name}");
+                assert!(refused.to_string().contains(told), "{refused}");
+                assert!(refused.hint().is_some(), "{name}");
+            }
+        }
+        assert!(path("link").is_symlink());
+        assert_eq!(fs::read(path("file")).unwrap(), b"old");
+        // A file is replaced as a whole.
+        write_whole(&path("file"), b"new").unwrap();
+        assert_eq!(fs::read(path("file")).unwrap(), b"new");
+    }
+}

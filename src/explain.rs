@@ -175,8 +175,11 @@ impl Explain for GitError {
         match self {
             Self::Fetch(error) => error.exit(),
             Self::Cache(_) => Exit::Failed,
-            Self::Address { .. } | Self::Rev { .. } | Self::Content { .. } => Exit::BadInput,
-            Self::Git { .. } | Self::Changed { .. } => Exit::Unavailable,
+            Self::Address { .. }
+            | Self::Rev { .. }
+            | Self::Content { .. }
+            | Self::Submodule { .. } => Exit::BadInput,
+            Self::Git { .. } | Self::Changed { .. } | Self::Dropped { .. } => Exit::Unavailable,
         }
     }
 }
@@ -270,6 +273,9 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::NotAnArchive { .. }
+            | Self::Link { .. }
+            | Self::LinkInFiles { .. }
             | Self::NotAFile { .. }
             | Self::KernelTooLarge { .. }
             | Self::Archive { .. }

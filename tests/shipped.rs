@@ -16,6 +16,8 @@ struct Nightly {
     /// The folder below `recipes/`.
     recipe: String,
     rounds: u64,
+    /// The formats of its exports.
+    exports: String,
     why: String,
 }
 
@@ -23,11 +25,12 @@ fn nightly() -> Vec<Nightly> {
     let text = fs::read_to_string(project("recipes/nightly.txt")).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let parse = |line: &str| {
-        let mut words = line.splitn(3, ' ');
+        let mut words = line.splitn(4, ' ');
         let mut word = || words.next().unwrap_or_default().to_owned();
         Nightly {
             recipe: word(),
             rounds: word().parse().expect("a number of rounds"),
+            exports: word(),
             why: word(),
         }
     };
@@ -60,6 +63,7 @@ fn what_nightly_alone_builds_has_a_digest_and_a_verdict_of_now() {
         let Nightly {
             recipe,
             rounds,
+            exports,
             why,
         } = one;
         println!("recipes/{recipe} is not built here, but by nightly: {why}");
@@ -86,8 +90,21 @@ fn what_nightly_alone_builds_has_a_digest_and_a_verdict_of_now() {
         }
         let made = verdict["rounds"].as_array().unwrap();
         assert!(made.len() >= 2, "one round shows nothing");
+        let exported = project(&format!("tests/golden/{name}-exports.sha256"));
+        let exported = fs::read_to_string(exported).unwrap();
+        let exported: BTreeMap<&str, &str> = (exported.lines())
+            .filter_map(|line| line.split_once("  "))
+            .map(|(sha256, file)| (file, sha256))
+            .collect();
+        assert!(exported.len() >= exports.split(',').count(), "{exported:?}");
         for round in made {
             assert_eq!(round["artefact"]["sha256"], format!("sha256:{sha256}"));
+            let all = round["exports"].as_object().unwrap();
+            let all = all.iter().map(|(file, digest)| {
+                let sha256 = digest["sha256"].as_str().unwrap();
+                (file.as_str(), sha256.strip_prefix("sha256:").unwrap())
+            });
+            assert_eq!(all.collect::<BTreeMap<_, _>>(), exported);
         }
     }
 }

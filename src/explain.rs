@@ -378,6 +378,7 @@ impl Explain for ArtefactError {
         match self {
             // As with a recipe that is not there.
             Self::Io { source, .. } if source.kind() != ErrorKind::NotFound => Exit::Failed,
+            Self::Changed { .. } => Exit::Failed,
             _ => Exit::BadInput,
         }
     }

@@ -175,8 +175,11 @@ impl Explain for GitError {
         match self {
             Self::Fetch(error) => error.exit(),
             Self::Cache(_) => Exit::Failed,
-            Self::Address { .. } | Self::Rev { .. } | Self::Content { .. } => Exit::BadInput,
-            Self::Git { .. } | Self::Changed { .. } => Exit::Unavailable,
+            Self::Address { .. }
+            | Self::Rev { .. }
+            | Self::Content { .. }
+            | Self::Submodule { .. } => Exit::BadInput,
+            Self::Git { .. } | Self::Changed { .. } | Self::Dropped { .. } => Exit::Unavailable,
         }
     }
 }
@@ -214,9 +217,10 @@ impl Explain for LockError {
     fn exit(&self) -> Exit {
         match self {
             Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
-            Self::Syntax { .. } | Self::NothingToUpdate { .. } | Self::Overlaid { .. } => {
-                Exit::BadInput
-            }
+            Self::Syntax { .. }
+            | Self::NothingToUpdate { .. }
+            | Self::Overlaid { .. }
+            | Self::Links { .. } => Exit::BadInput,
             Self::Artefact(error) => error.exit(),
             Self::Source { source, .. } => match source.as_ref() {
                 SourceError::Fetch(error) => error.exit(),
@@ -269,6 +273,9 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::NotAnArchive { .. }
+            | Self::Link { .. }
+            | Self::LinkInFiles { .. }
             | Self::NotAFile { .. }
             | Self::KernelTooLarge { .. }
             | Self::Archive { .. }

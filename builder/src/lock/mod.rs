@@ -6,6 +6,7 @@
 mod changes;
 mod error;
 mod file;
+mod links;
 mod locked;
 mod resolve;
 mod steps;
@@ -15,6 +16,8 @@ mod wants;
 pub use changes::{Change, changes};
 pub use error::{LockError, SourceError, Stale};
 pub use file::{LockFile, LockVersion, LockedApks, LockedDebs, LockedSource};
+pub use links::LINKS;
+pub(crate) use links::Links;
 pub use locked::LockedRecipe;
 pub use resolve::{Origins, Resolved, Update, preview, resolve};
 pub use steps::LockedStep;

@@ -28,6 +28,7 @@ const LIMITS: Limits = Limits {
     total: 4 << 30,
     members: 100_000,
     devices: false,
+    twice: false,
 };
 
 /// Lays `contents` over the disk of `base`.

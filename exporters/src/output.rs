@@ -330,7 +330,7 @@ mod tests {
         let failed = output.skip(i64::MAX as u64 - 5).map(|()| output.commit());
         if let Err(error) = &failed {
             assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-            assert!(crate::error::hint_for(error).is_some());
+            assert!(hint_for(error).is_some());
         }
         assert!(!matches!(failed, Ok(Ok(()))));
         assert_eq!(names(folder.path()), [] as [&str; 0]);

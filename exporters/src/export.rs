@@ -118,6 +118,19 @@ impl Exported {
     }
 }
 
+/// What the files of an export of a Lunikernel called `name` are called, but for its
+/// manifest ([`manifest_name`]).
+#[must_use]
+pub fn announced(name: &str, formats: &BTreeSet<Format>) -> BTreeSet<String> {
+    formats.iter().flat_map(|it| it.files(name)).collect()
+}
+
+/// What the manifest of an export of a Lunikernel called `name` is called.
+#[must_use]
+pub fn manifest_name(name: &str) -> String {
+    format!("{name}.export.json")
+}
+
 impl Export<'_> {
     /// Writes everything into `folder`, and names it: [`Export::make`], [`Made::claim`],
     /// [`Claimed::name`].
@@ -171,8 +184,12 @@ impl Export<'_> {
             }
         }
         let manifest = self.manifest(map.as_ref(), &files)?;
+        debug_assert!(
+            files.entries().keys().eq(&announced(name, &self.formats)),
+            "an export has the files that it is said to have"
+        );
         let text = manifest.to_canonical()?;
-        let files = files.settle(&format!("{name}.export.json"), &text)?;
+        let files = files.settle(&manifest_name(name), &text)?;
         Ok(Made { manifest, files })
     }
 

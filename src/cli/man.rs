@@ -6,8 +6,10 @@ use clap::Command;
 use clap_mangen::Man;
 use serde_json::json;
 
+use super::Context;
 use super::environment::VARIABLES;
-use super::{Context, output};
+use super::output::{Output, lossy};
+use super::reads::Reads;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -31,7 +33,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     })?;
     write(&args.folder, &command, &mut written)?;
     if context.json() {
-        let (folder, pages) = (output::lossy(&args.folder), &written);
+        let (folder, pages) = (lossy(&args.folder), &written);
         context.print_json(&json!({ "folder": folder, "pages": pages }))?;
     }
     context.say(&format!(
@@ -47,7 +49,7 @@ fn write(folder: &Path, command: &Command, written: &mut Vec<String>) -> Result<
     let man = Man::new(command.clone());
     let path = folder.join(man.get_filename());
     let is_first = written.is_empty();
-    output::write_by(&path, |file| {
+    Output::new(path, "name another folder", &Reads::default())?.write_by(|file| {
         man.render(&mut &mut *file).map_err(unwritten)?;
         match is_first {
             true => file.write_all(environment().as_bytes()).map_err(unwritten),

@@ -19,6 +19,7 @@ mod man;
 mod new;
 mod output;
 mod overlay;
+mod reads;
 mod run;
 mod sandbox;
 mod schema;

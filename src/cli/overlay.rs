@@ -7,7 +7,8 @@ use lunikernel_cache::Digest;
 use lunikernel_cache::artefact::Artefact;
 use serde_json::json;
 
-use super::output;
+use super::output::{Output, lossy};
+use super::reads::Reads;
 use super::workshop::{self, quoted, size};
 use super::{Context, verify};
 use crate::exit::Exit;
@@ -45,32 +46,41 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let reads = Reads::default()
+        .and_named(&args.base)
+        .and_all(&args.overlays);
+    let output =
+        |path: &Path| Output::new(path, "name another file to write with `-o FILE`", &reads);
+    let named = args.output.as_deref().map(output).transpose()?;
     let cache = context.cache()?;
     let progress = context.progress();
     let base = verify::artefact(&args.base, context)?;
-    let path = args.output.clone().unwrap_or_else(|| {
-        let name = &base.manifest().name;
-        PathBuf::from(format!("{name}-overlaid.luni.zip"))
-    });
-    output::writable(&path)?;
+    let output = match named {
+        Some(named) => named,
+        None => {
+            let name = &base.manifest().name;
+            output(Path::new(&format!("{name}-overlaid.luni.zip")))?
+        }
+    };
+    let path = output.path();
     let limits = Limits {
         size: args.max_size.saturating_mul(1 << 20),
         ratio: args.max_ratio,
     };
     let blobs = cache.blobs();
     let prepared = overlay::prepare(&base, &args.overlays, &limits, blobs, progress.as_ref())?;
-    let digest = output::write_by(&path, |out| prepared.write(out, progress.as_ref()))?;
+    let digest = output.write_by(|out| prepared.write(out, progress.as_ref()))?;
     if context.json() {
         context.print_json(&json!({
             "artefact": digest,
-            "file": output::lossy(&path),
+            "file": lossy(path),
             "overlaid": prepared.overlaid(),
             "changes": prepared.changes(),
         }))?;
     } else {
         context.print(&format!("{}  {}\n", digest.sha256.hex(), path.display()))?;
     }
-    context.say(&summary(&base, &prepared, &digest, &path));
+    context.say(&summary(&base, &prepared, &digest, path));
     Ok(Exit::Ok)
 }
 

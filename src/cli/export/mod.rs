@@ -15,13 +15,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lunikernel_exporters::checks::Firmware;
-use lunikernel_exporters::export::{Export, Format};
+use lunikernel_exporters::export::{Export, Format, announced, manifest_name};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
 
 use super::Context;
 use super::cmdline::CmdlineArgs;
 use super::output;
+use super::reads::Reads;
 use super::signals;
 use super::verify;
 use crate::exit::Exit;
@@ -90,6 +91,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let progress = context.progress();
     let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
+    args.keeps(&artefact.manifest().name, &formats)?;
     let digest = artefact.check(progress.as_ref())?.digest;
     // Else no firmware starts it, or, an EFI program, UEFI alone.
     let firmware = match formats.iter().any(|it| it.has_firmware()) {
@@ -142,6 +144,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 impl Args {
+    /// That no file of an export is what is exported.
+    fn keeps(&self, name: &str, formats: &BTreeSet<Format>) -> Result<(), Failure> {
+        let reads = Reads::default().and_named(&self.artefact);
+        let files = announced(name, formats).into_iter();
+        for file in files.chain([manifest_name(name)]) {
+            reads.keep(
+                &self.output.join(file),
+                "name another folder to write to with `-o DIR`",
+            )?;
+        }
+        Ok(())
+    }
+
     /// That every option has something to say to one of the formats, and the size to all.
     fn check(&self, formats: &BTreeSet<Format>) -> Result<(), Failure> {
         type Takes = fn(&Format) -> bool;

@@ -76,7 +76,7 @@ pub(in crate::cli) fn artefact(named: &Path, context: &Context) -> Result<Artefa
 }
 
 /// The address that `named` is, where it is one.
-fn address(named: &Path) -> Option<Url> {
+pub(in crate::cli) fn address(named: &Path) -> Option<Url> {
     let url = Url::parse(named.to_str()?).ok()?;
     matches!(url.scheme(), "file" | "http" | "https").then_some(url)
 }

@@ -137,6 +137,8 @@ fn summary(
         format!("  sha256  {}", built.artefact.sha256.hex()),
         format!("  file    {file}, {}", size(built.artefact.size)),
         match (built.inputs, built.fetched) {
+            // Nobody has looked where they are.
+            (inputs, _) if built.cached => format!("  inputs  {inputs}"),
             (inputs, 0) => format!("  inputs  {inputs}, all in the cache"),
             (inputs, fetched) => {
                 let cached = inputs.saturating_sub(fetched);
@@ -163,9 +165,13 @@ fn summary(
         .iter()
         .find_map(|test| test.http.as_ref())
         .map_or(String::new(), |http| format!(" --net {}", http.port));
+    let tender = match &recipe.boot.tender {
+        Some(_) => " --own-tender",
+        None => "",
+    };
     let luni = workshop::program();
     lines.push("next:".to_owned());
-    lines.push(format!("  {luni} run {file}{net}"));
+    lines.push(format!("  {luni} run {file}{net}{tender}"));
     lines.push(format!("  {luni} inspect {file}"));
     lines.push(format!(
         "  {}",

@@ -1,5 +1,6 @@
 //! `luni man`: manual pages.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
@@ -29,7 +30,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     command.build();
     fs_err::create_dir_all(&args.folder).map_err(|error| {
         let message = format!("could not make the folder {}", args.folder.display());
-        Failure::new(Exit::Failed, message).caused_by(&error)
+        let exit = match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Exit::BadInput,
+            _ => Exit::Failed,
+        };
+        let hint = "name a folder that you may write to, such as `luni man ./man`";
+        Failure::new(exit, message)
+            .caused_by(&error)
+            .with_hint(hint)
     })?;
     write(&args.folder, &command, &mut written)?;
     if context.json() {

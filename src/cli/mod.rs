@@ -25,6 +25,7 @@ mod sandbox;
 mod schema;
 mod shell;
 mod signals;
+mod size;
 mod verify;
 mod workshop;
 
@@ -64,9 +65,7 @@ pub(crate) enum Verb {
     Run(run::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
-    #[command(hide = true)]
     Completions(completions::Args),
-    #[command(hide = true)]
     Man(man::Args),
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::output::{Output, lossy};
 use super::reads::Reads;
+use super::size::Size;
 use super::workshop::{self, quoted, size};
 use super::{Context, verify};
 use crate::exit::Exit;
@@ -23,8 +24,8 @@ use crate::failure::Failure;
 /// as sha256sum prints them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel that is the base: a zip, or the first digits (at least 8) of the
-    /// SHA-256 of one in the cache
+    /// The Lunikernel that is the base: a zip, its address (file, http or https), or the
+    /// first digits (at least 8) of the SHA-256 of one in the cache
     #[arg(value_name = "LUNIKERNEL")]
     base: PathBuf,
 
@@ -36,9 +37,9 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// The most that one overlay may have unpacked, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = Limits::default().size >> 20)]
-    max_size: u64,
+    /// The most that one overlay may have unpacked: 512M, 10G (powers of 1024)
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().size))]
+    max_size: Size,
 
     /// The most times that a file in a zip may be larger unpacked
     #[arg(long, value_name = "N", default_value_t = Limits::default().ratio)]
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let path = output.path();
     let limits = Limits {
-        size: args.max_size.saturating_mul(1 << 20),
+        size: args.max_size.0,
         ratio: args.max_ratio,
     };
     let blobs = cache.blobs();

@@ -36,8 +36,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to sign a statement about: a Lunikernel, or the first digits (at least 8) of the
-    /// SHA-256 of one in the cache; with `--report` any file
+    /// What to sign a statement about: a Lunikernel, its address, or the first digits (at
+    /// least 8) of the SHA-256 of one in the cache; with `--report` any file
     #[arg(value_name = "ARTEFACT")]
     artefact: PathBuf,
 

@@ -34,9 +34,9 @@ pub(super) use subject::{Named, address, artefact, find};
 /// verdict.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to verify: a recipe, a folder with a recipe.yaml in it, a Lunikernel, or the
-    /// first digits (at least 8) of the SHA-256 of one in the cache
-    #[arg(default_value = ".", value_name = "RECIPE|FILE|DIGEST")]
+    /// What to verify: a recipe, a folder with a recipe.yaml in it, or a Lunikernel: a zip,
+    /// its address, or the first digits (at least 8) of the SHA-256 of one in the cache
+    #[arg(default_value = ".", value_name = "RECIPE|FILE|URL|DIGEST")]
     subject: PathBuf,
 
     #[command(flatten)]
@@ -140,7 +140,7 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
         _ => failure.with_exit(Exit::Undecided),
     };
     let cache = context.cache()?;
-    let subject = Subject::find(&args.subject, &cache).map_err(undecided)?;
+    let subject = Subject::find(&args.subject, context, &cache).map_err(undecided)?;
     let against = args
         .against
         .as_deref()

@@ -24,8 +24,16 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// What `named` stands for: a file or folder, or else a digest in the cache.
-    pub(super) fn find(named: &Path, cache: &Cache) -> Result<Self, Failure> {
+    /// What `named` stands for: a file or folder, the address of a Lunikernel, or else a
+    /// digest in the cache.
+    pub(super) fn find(named: &Path, context: &Context, cache: &Cache) -> Result<Self, Failure> {
+        if address(named).is_some() {
+            let recipe = find(named, context)?.path;
+            return Ok(Self {
+                recipe: RecipeArg { recipe },
+                artefact: Some(artefact(named, context)?),
+            });
+        }
         let blob = blob(named, cache)?;
         let recipe = RecipeArg {
             recipe: match &blob {

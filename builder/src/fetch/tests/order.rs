@@ -215,6 +215,23 @@ async fn what_is_not_known_by_hash_is_bounded() {
         .await
         .unwrap_err();
     assert!(matches!(error, FetchError::Failed(_)), "{error}");
+    // What a lock says of its size makes no difference.
+    let endless = Want {
+        name: "x".to_owned(),
+        sha256: Sha256::of(b"x"),
+        size: Some(u64::MAX),
+        places: vec![server.url("endless")],
+    };
+    let error = small.fetch(&[endless]).await.unwrap_err();
+    let FetchError::Unavailable(missing) = &error else {
+        panic!("{error}");
+    };
+    let answer = &missing[0].attempts[0].answer;
+    let limit = 1 << 20;
+    assert!(
+        matches!(answer, Answer::WrongSize { expected, .. } if *expected == limit),
+        "{error}"
+    );
 }
 
 /// Encrypted connections work as far as a server that does not speak TLS shows.

@@ -50,7 +50,14 @@ pub(super) type Pins = BTreeMap<(String, String), String>;
 /// lock says of it.
 #[must_use]
 pub fn changes(old: &LockFile, new: &LockFile) -> Vec<Change> {
-    let mut changes = between(&flatten(old), &flatten(new));
+    changes_with(old, new, Pins::new())
+}
+
+/// What would differ if there were what was `chosen` beside what `new` has.
+pub(super) fn changes_with(old: &LockFile, new: &LockFile, chosen: Pins) -> Vec<Change> {
+    let mut pins = flatten(new);
+    pins.extend(chosen);
+    let mut changes = between(&flatten(old), &pins);
     let told: BTreeSet<String> = changes.iter().map(|it| it.source.clone()).collect();
     changes.extend(beneath(&old.sources, &new.sources, &told));
     changes.extend(beneath(&old.steps, &new.steps, &told));
@@ -73,13 +80,6 @@ fn beneath<T: PartialEq + Serialize>(
         }
     }
     changes
-}
-
-/// What would differ if there were what was `chosen` beside what `new` has.
-pub(super) fn changes_with(old: &LockFile, new: &LockFile, chosen: Pins) -> Vec<Change> {
-    let mut new = flatten(new);
-    new.extend(chosen);
-    between(&flatten(old), &new)
 }
 
 fn between(old: &Pins, new: &Pins) -> Vec<Change> {
@@ -150,8 +150,6 @@ sources:
     tcz:
       request:
         mirror: http://mirror.example/
-        version: 16.x
-        arch: x86_64
         extensions: [bash]
       extensions:
       - name: bash.tcz

@@ -276,7 +276,7 @@ fn nothing_is_collected_while_another_uses_the_cache() {
 #[test]
 fn what_was_found_out_about_the_machine_goes_too() {
     let folder = tempfile::tempdir().unwrap();
-    let _cache = Cache::open(folder.path()).unwrap();
+    drop(Cache::open(folder.path()).unwrap());
     let probes = folder.path().join(Kind::Probe.folder());
     fs::create_dir_all(&probes).unwrap();
     for (name, days) in [("old", 9), ("new", 1)] {

@@ -277,6 +277,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_terminal_would_act_on_is_shown_escaped() {
+        let failure = Failure::new(Exit::Failed, "no file \u{1b}]0;x\u{7}\n  of the two");
+        let told = failure.with_hint("\u{9b}2J").to_string();
+        assert_eq!(
+            told,
+            "error: no file \\u{1b}]0;x\\u{7}\n  of the two\nhint: \\u{9b}2J\n"
+        );
+    }
+
+    #[test]
     fn causes_are_listed_once_and_the_hint_comes_last() {
         let inner = Layer("disk full", None);
         let twice = Layer("disk full", Some(Box::new(inner)));

@@ -3,6 +3,8 @@
 
 #[path = "alpine/own.rs"]
 mod own;
+#[path = "alpine/real.rs"]
+mod real;
 mod support;
 
 use std::collections::BTreeMap;

@@ -222,6 +222,15 @@ fn a_pull_says_only_what_the_mirror_was_asked_for() {
     fs::create_dir(here.join("mirror")).unwrap();
     let told = ["the mirror lacks 1 of 1 input", "luni cache push MIRROR"];
     ends(&run(here, &["cache", "pull", "mirror"]), 5, &told);
+    // What the cache has not, no other place is asked for, though it is there.
+    let told = [
+        "could not fetch 1 input",
+        "mirror/sha256/",
+        "it is not there",
+    ];
+    let pulled = run(here, &["--cache", "other", "cache", "pull", "mirror"]);
+    ends(&pulled, 5, &told);
+    fs::remove_dir_all(here.join("other")).unwrap();
     ends(
         &run(here, &["cache", "push", "mirror"]),
         0,

@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use support::{luni, project, transcript};
 
 #[test]
@@ -113,7 +116,7 @@ fn the_program_of_the_template_compiles() {
     let folder = tempfile::tempdir().unwrap();
     let new = luni(folder.path()).args(["new", "web"]).output().unwrap();
     assert!(new.status.success());
-    let compiled = std::process::Command::new("cc")
+    let compiled = Command::new("cc")
         .args([
             "-Wall",
             "-Wextra",
@@ -131,5 +134,30 @@ fn the_program_of_the_template_compiles() {
             &lunikernel_testing::this_test(),
             &format!("there is no cc here ({error})"),
         ),
+    }
+}
+
+/// Neither is it open to everybody, nor closed to those who may read anything else.
+#[test]
+fn what_is_written_does_not_depend_on_the_users_mask() {
+    for mask in ["000", "077"] {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new("/bin/sh")
+            .args(["-c", "umask \"$1\"; exec \"$0\" new it"])
+            .arg(luni(folder.path()).get_program())
+            .arg(mask)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", transcript(&made));
+        let mode = |path: &str| {
+            let metadata = fs_err::metadata(folder.path().join(path)).unwrap();
+            metadata.permissions().mode() & 0o7777
+        };
+        assert_eq!(
+            (mode("it"), mode("it/recipe.yaml")),
+            (0o755, 0o644),
+            "{mask}"
+        );
     }
 }

@@ -54,7 +54,7 @@ fn world() -> (tempfile::TempDir, PathBuf) {
     let round = serde_json::json!({ "artefact": { "sha256": sha256, "size": 1 } });
     let report = serde_json::json!({"verdict": "GOOD", "rounds": [round, round], "varied": []});
     write("report.json", report.to_string().as_bytes());
-    std::os::unix::fs::symlink("w", outer.path().join("link")).unwrap();
+    fs::os::unix::fs::symlink("w", outer.path().join("link")).unwrap();
     let locked = run(&folder, "lock r");
     assert!(locked.status.success(), "{}", transcript(&locked));
     let archived = run(&folder, "fetch r --archive inputs.tar");

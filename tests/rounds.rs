@@ -12,7 +12,9 @@ use lunikernel_builder::fetch::{FetchOptions, Fetcher};
 use lunikernel_builder::lock::{LockedRecipe, LockedSource};
 use lunikernel_builder::recipe::Recipe;
 use lunikernel_builder::sandbox::{Native, Outcome, Sandbox, SandboxError, Surroundings};
-use lunikernel_builder::verify::{Conditions, Round, VerifyError, round};
+use lunikernel_builder::verify::{
+    Conditions, ExportRound, Round, Variation, Verdict, Verifier, VerifyError, round,
+};
 use lunikernel_cache::{Cache, CacheError, Digest, Silent};
 use support::small::Small;
 use support::transcript;
@@ -59,6 +61,29 @@ fn fetched(name: &str) -> Option<(Small, Cache, LockedRecipe)> {
     Some((small, main, locked))
 }
 
+fn builder(cache: Cache, conditions: &Conditions, seen: &Arc<Mutex<Vec<Seen>>>) -> Builder {
+    let options = FetchOptions {
+        offline: true,
+        ..FetchOptions::default()
+    };
+    Builder {
+        fetcher: Fetcher::new(cache.clone(), options, Arc::new(Silent)).unwrap(),
+        sandbox: Arc::new(Watching {
+            native: Native::new(cache.clone(), env!("CARGO_BIN_EXE_luni").into()),
+            cache: cache.clone(),
+            seen: seen.clone(),
+        }),
+        progress: Arc::new(Silent),
+        apt_root: "/".into(),
+        snapshots: None,
+        threads: 1,
+        surroundings: conditions.surroundings.clone(),
+        recall: Recall::All,
+        network_steps: true,
+        cache,
+    }
+}
+
 fn build(
     main: &Cache,
     locked: &LockedRecipe,
@@ -67,28 +92,7 @@ fn build(
     let mut conditions = Conditions::base();
     change(&mut conditions);
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let make = |cache: Cache, conditions: &Conditions| {
-        let options = FetchOptions {
-            offline: true,
-            ..FetchOptions::default()
-        };
-        Ok(Builder {
-            fetcher: Fetcher::new(cache.clone(), options, Arc::new(Silent)).unwrap(),
-            sandbox: Arc::new(Watching {
-                native: Native::new(cache.clone(), env!("CARGO_BIN_EXE_luni").into()),
-                cache: cache.clone(),
-                seen: seen.clone(),
-            }),
-            progress: Arc::new(Silent),
-            apt_root: "/".into(),
-            snapshots: None,
-            threads: 1,
-            surroundings: conditions.surroundings.clone(),
-            recall: Recall::All,
-            network_steps: true,
-            cache,
-        })
-    };
+    let make = |cache: Cache, conditions: &Conditions| Ok(builder(cache, conditions, &seen));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let made = runtime.block_on(round(main, locked, 1, conditions, &make));
     let seen = seen.lock().unwrap().clone();
@@ -176,4 +180,96 @@ fn inputs_arrive_in_the_order_asked_for() {
     };
     assert_eq!(missed(false), inputs[0]);
     assert_eq!(missed(true), inputs[inputs.len() - 1]);
+}
+
+/// The artefact is the same in both rounds; what comes of its export is made up.
+#[test]
+fn exports_that_are_not_the_same_are_no_good_verdict() {
+    let name = "rounds::exports_that_are_not_the_same_are_no_good_verdict";
+    let Some((_small, main, locked)) = fetched(name) else {
+        return;
+    };
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let make = |cache: Cache, conditions: &Conditions| Ok(builder(cache, conditions, &seen));
+    let verify = |export: ExportRound<'_>| {
+        let verifier = Verifier {
+            cache: &main,
+            locked: &locked,
+            rounds: 2,
+            varied: &[Variation::HostPath],
+            expected: None,
+            sandboxes: &["native".to_owned()],
+            bisect: false,
+            progress: Arc::new(Silent),
+            make: &make,
+            export: Some(export),
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(verifier.verify()).unwrap()
+    };
+    let exported = |bytes: &[u8]| {
+        let digest = |name: &str, bytes| (name.to_owned(), Digest::of(bytes));
+        Ok(BTreeMap::from([
+            digest("it.raw", b"same"),
+            digest("it.vmdk", bytes),
+        ]))
+    };
+    let same = verify(&|_| exported(b"same"));
+    assert_eq!(same.report.verdict, Verdict::Good);
+    assert!(same.error.is_none());
+
+    let unlike = verify(&|round| exported(&round.conditions.depth.to_le_bytes()));
+    assert_eq!(unlike.report.verdict, Verdict::Differs);
+    let names: Vec<&str> = unlike.report.unlike_exports().collect();
+    assert_eq!(names, ["it.vmdk"]);
+    let [one, two] = unlike.report.rounds.as_slice() else {
+        panic!("{:?}", unlike.report.rounds);
+    };
+    assert_eq!(one.artefact, two.artefact);
+}
+
+#[test]
+fn one_round_is_no_comparison() {
+    let name = "rounds::one_round_is_no_comparison";
+    let Some((_small, main, locked)) = fetched(name) else {
+        return;
+    };
+    let verifier = Verifier {
+        cache: &main,
+        locked: &locked,
+        rounds: 1,
+        varied: &[],
+        expected: None,
+        sandboxes: &["native".to_owned()],
+        bisect: false,
+        progress: Arc::new(Silent),
+        make: &|_, _| panic!("nothing is to be built"),
+        export: None,
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let error = runtime.block_on(verifier.verify()).unwrap_err();
+    assert!(matches!(error, VerifyError::TooFewRounds(1)), "{error}");
+}
+
+#[test]
+fn an_input_that_is_no_longer_what_was_locked_is_not_built_from() {
+    let name = "rounds::an_input_that_is_no_longer_what_was_locked_is_not_built_from";
+    let Some((_small, main, locked)) = fetched(name) else {
+        return;
+    };
+    let Some(LockedSource::Deb(debs)) = locked.lock().sources.values().next() else {
+        panic!("the recipe has packages only");
+    };
+    let input = debs.packages[0].digest();
+    let mut bytes = main.blobs().read(&input).unwrap();
+    bytes[100] ^= 1;
+    let path = main.blobs().path(&input.sha256);
+    main.blobs().discard(&input).unwrap();
+    fs_err::write(path, bytes).unwrap();
+    match build(&main, &locked, |_| ()) {
+        (Err(VerifyError::Cache(CacheError::Mismatch { expected, .. })), seen) => {
+            assert!(expected == input && seen.is_empty());
+        }
+        (other, _) => panic!("{other:?}"),
+    }
 }

@@ -138,3 +138,42 @@ pub fn named_by(result: &reapi::ActionResult, blobs: &BlobStore) -> Option<Vec<D
     named.dedup();
     Some(named)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cache;
+
+    #[test]
+    fn a_result_is_known_while_it_and_all_that_it_names_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let (actions, blobs) = (cache.actions(), cache.blobs());
+        let action = Digest::of(b"action");
+        let log = blobs.put(b"log").unwrap();
+        let result = reapi::ActionResult {
+            exit_code: 3,
+            stdout_digest: Some(log.to_reapi()),
+            ..Default::default()
+        };
+        assert_eq!(actions.get(&action, blobs).unwrap(), None);
+        actions.put(&action, &result).unwrap();
+        assert_eq!(actions.get(&action, blobs).unwrap(), Some(result));
+
+        blobs.discard(&log).unwrap();
+        assert_eq!(actions.get(&action, blobs).unwrap(), None);
+        blobs.put(b"log").unwrap();
+        assert!(actions.get(&action, blobs).unwrap().is_some());
+
+        // Any bit of it may flip.
+        let path = actions.path(&action.sha256);
+        let whole = fs::read(&path).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            assert_eq!(actions.get(&action, blobs).unwrap(), None, "byte {at}");
+        }
+    }
+}

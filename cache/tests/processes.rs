@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use lunikernel_cache::inventory::{Inventory, Kind};
 use lunikernel_cache::{
-    Cache, CacheError, Digest, Sha256, Silent, Upkeep, WhenBusy, reapi, verify,
+    Cache, CacheError, Digest, Existing, NewFile, Sha256, Silent, Upkeep, WhenBusy, reapi, verify,
 };
+use lunikernel_testing::{left_out, this_test};
 
 /// Says to this program, run again by itself, that it is the other process.
 const ROLE: &str = "LUNI_CACHE_TEST_ROLE";
@@ -37,6 +38,7 @@ fn other_process() {
         "store" => store_for_ever(&Cache::open(root).unwrap()),
         "work once" => work_once(&Cache::open(root).unwrap()),
         "collect" => collect_everything(root),
+        "keep" => keep_for_good(root),
         other => panic!("no such role: {other}"),
     }
 }
@@ -239,7 +241,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_is_a_clear_error_and_damages_nothing() {
     let Some(disk) = SmallDisk::mount("1m") else {
-        return lunikernel_testing::left_out(
+        return left_out(
             "cache/processes::a_full_disk_is_a_clear_error_and_damages_nothing",
             "it mounts a small disk, which only root may",
         );
@@ -292,4 +294,102 @@ fn stream(cache: &Cache, bytes: &[u8]) -> Result<Digest, CacheError> {
         .write_all(bytes)
         .map_err(CacheError::io("write a blob to the cache"))?;
     writer.commit()
+}
+
+const ADOPTED: &[u8] = b"adopted";
+const COMMITTED: &[u8] = b"committed";
+const ACTION: &[u8] = b"action";
+
+/// Stores whatever has to be on the disk before it has its name.
+fn keep_for_good(root: &Path) {
+    let cache = Cache::open(root).unwrap();
+    let blobs = cache.blobs();
+    let scratch = cache.scratch().unwrap();
+    let file = scratch.path().join("download");
+    fs::write(&file, ADOPTED).unwrap();
+    blobs.adopt(&file, &Digest::of(ADOPTED)).unwrap();
+    let mut writer = blobs.writer().unwrap();
+    writer.write_all(COMMITTED).unwrap();
+    writer.commit_as(&Digest::of(COMMITTED), "it").unwrap();
+    let result = result_naming(&[]);
+    (cache.actions().put(&Digest::of(ACTION), &result)).unwrap();
+    for (name, existing) in [("new", Existing::Refuse), ("new", Existing::Replace)] {
+        let mut file = NewFile::create(&root.join(name)).unwrap();
+        file.write_all(b"bytes").unwrap();
+        file.place(existing).unwrap();
+    }
+}
+
+/// A machine that stops must not come back with a name and half of its file: by the system
+/// calls, each file was written out before it got its name.
+#[test]
+fn what_is_kept_for_good_is_on_the_disk_before_it_has_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, log) = (folder.path().join("cache"), folder.path().join("log"));
+    let calls = "--trace=fsync,fdatasync,linkat,rename,renameat,renameat2";
+    let mut command = Command::new("strace");
+    command
+        .args(["--follow-forks", "--decode-fds=path", calls, "--output"])
+        .arg(&log)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "other_process"])
+        .env(ROLE, "keep")
+        .env(ROOT, &root);
+    match command.output() {
+        Err(error) => return left_out(&this_test(), &format!("no strace can be run: {error}")),
+        Ok(ran) => {
+            let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+            if said.contains("Operation not permitted") {
+                return left_out(&this_test(), "processes cannot be traced here");
+            }
+            assert!(ran.status.success(), "{said}");
+        }
+    }
+    let cache = Cache::open(&root).unwrap();
+    let blob = |bytes: &[u8]| cache.blobs().path(&Sha256::of(bytes));
+    let log = fs::read_to_string(log).unwrap();
+    for (path, times) in [
+        (blob(ADOPTED), 1),
+        (blob(COMMITTED), 1),
+        (cache.actions().path(&Sha256::of(ACTION)), 1),
+        (root.join("new"), 2),
+    ] {
+        let to = format!("\"{}\"", path.display());
+        let named =
+            (log.lines().enumerate()).filter(|(_, call)| call.contains(&to) && gives_a_name(call));
+        let mut count = 0;
+        for (at, call) in named {
+            let before: Vec<&str> = log.lines().take(at).collect();
+            assert!(was_synced(call, &before), "{call}\n{log}");
+            count += 1;
+        }
+        assert_eq!(count, times, "{to}\n{log}");
+    }
+}
+
+/// Whether what `call` gives a name was written out by one of the calls before it.
+fn was_synced(call: &str, before: &[&str]) -> bool {
+    let source = call.split('"').nth(1).unwrap();
+    if let Some(number) = source.strip_prefix("/proc/self/fd/") {
+        // The number was another file's before that had its name.
+        let descriptor = format!("sync({number}<");
+        let mut own = before.iter().rev().take_while(|call| !gives_a_name(call));
+        return own.any(|call| call.contains(&descriptor));
+    }
+    // A name that it had meanwhile, because only that can replace another.
+    let target = format!("\"{source}\", AT_SYMLINK_FOLLOW");
+    let meanwhile = before.iter().rposition(|call| call.contains(&target));
+    match meanwhile.and_then(|at| before.split_at_checked(at)) {
+        Some((before, rest)) => was_synced(rest[0], before),
+        None => {
+            let file = format!("<{source}>)");
+            before
+                .iter()
+                .any(|call| call.contains("sync(") && call.contains(&file))
+        }
+    }
+}
+
+fn gives_a_name(call: &str) -> bool {
+    (call.contains("link") || call.contains("rename")) && call.ends_with("= 0")
 }

@@ -3,12 +3,12 @@
 use crate::encode::WINDOW;
 use crate::symbols::{MAX_COPY, MIN_COPY};
 
-/// Places are kept by the hash of their next four bytes, and once more by that of the next
-/// three, for the shortest copies.
-const FOUR: u32 = 16;
-const THREE: u32 = 13;
+/// Places are kept in chains by the hash of their next five bytes; and by that of the next
+/// three, for shorter copies, of which only the last is known. As many bits have the hashes.
+const FIVE: u32 = 16;
+const THREE: u32 = 15;
 /// Where in the tables what is.
-const THREES: usize = 1 << FOUR;
+const THREES: usize = 1 << FIVE;
 const BEFORE: usize = THREES + (1 << THREE);
 const TABLES: usize = BEFORE + WINDOW;
 /// A place that is too far back, or was never there.
@@ -47,8 +47,8 @@ pub(crate) struct Matches<'a> {
     reach: i32,
     /// From where the places in `tables` are counted.
     base: usize,
-    /// The last places by the hash of four bytes, then by that of three; then for each place
-    /// of the window the one before it with the same four. One piece of memory, as one
+    /// The last places by the hash of five bytes, then by that of three; then for each place
+    /// of the window the one before it with the same five. One piece of memory, as one
     /// address is all that the innermost loop has a register for; and small numbers, as more
     /// of them are in the processor's cache.
     tables: Box<[i16; TABLES]>,
@@ -105,17 +105,17 @@ impl<'a> Matches<'a> {
         self.base = at;
     }
 
-    /// Enters the place `at`; gives the last places with the same four bytes and the same
+    /// Enters the place `at`; gives the last places with the same five bytes and the same
     /// three, or rather the same hashes of them.
     #[inline(always)]
-    fn enter(&mut self, at: usize, word: u32) -> (i16, i16) {
+    fn enter(&mut self, at: usize, word: u64) -> (i16, i16) {
         let place = (at - self.base) as i16;
-        let three = &mut self.tables[THREES + hash(word << 8, THREE)];
+        let three = &mut self.tables[THREES + hash(word << 40, THREE)];
         let last_three = std::mem::replace(three, place);
-        let four = &mut self.tables[hash(word, FOUR)];
-        let last_four = std::mem::replace(four, place);
-        self.tables[BEFORE + at % WINDOW] = last_four;
-        (last_four, last_three)
+        let five = &mut self.tables[hash(word << 24, FIVE)];
+        let last_five = std::mem::replace(five, place);
+        self.tables[BEFORE + at % WINDOW] = last_five;
+        (last_five, last_three)
     }
 
     /// Enters all places of a range, at most as many as one match has, without looking for
@@ -124,12 +124,12 @@ impl<'a> Matches<'a> {
     pub(crate) fn pass(&mut self, from: usize, to: usize) {
         debug_assert!(to <= from + ROOM);
         self.make_room(from);
-        let end = to + size_of::<u32>() - 1;
+        let end = to + WORD - 1;
         let bytes = self.bytes.get(from..end.min(self.bytes.len()));
-        let words = bytes.unwrap_or_default().windows(size_of::<u32>());
+        let words = bytes.unwrap_or_default().windows(WORD);
         for (word, at) in words.zip(from..) {
             if let Some(word) = word.first_chunk() {
-                self.enter(at, u32::from_le_bytes(*word));
+                self.enter(at, u64::from_le_bytes(*word));
             }
         }
     }
@@ -177,7 +177,9 @@ impl<'a> Matches<'a> {
         effort: Effort,
     ) -> Match {
         let mut found = Match::default();
-        let first = word(here, 0);
+        let first = here
+            .first_chunk()
+            .map_or(0, |word| u64::from_le_bytes(*word));
         let (mut place, three) = self.enter(at, first);
         let tables = &self.tables;
         // The nearest place that is too far: never one before `NONE`.
@@ -186,17 +188,22 @@ impl<'a> Matches<'a> {
         let mut longest = than;
         if longest < MIN_COPY {
             longest = MIN_COPY - 1;
-            // Where three bytes are new, four are as well.
+            // Where three bytes are new, five are as well.
             if three <= too_far {
                 return found;
             }
             let start = base.wrapping_add_signed(three.into());
-            if ahead(bytes, start).is_some_and(|there| (first ^ word(there, 0)) << 8 == 0) {
-                longest = MIN_COPY;
+            let there = ahead(bytes, start);
+            let len = there.map_or(0, |there| alike(here, there));
+            if len > longest {
+                longest = len;
                 found = Match {
-                    len: MIN_COPY,
+                    len,
                     distance: at - start,
                 };
+                if len >= effort.enough {
+                    return found;
+                }
             }
         }
         // The end of what a longer match has to have.
@@ -254,9 +261,9 @@ fn word(bytes: &[u8; AHEAD], at: u8) -> u32 {
 }
 
 #[inline(always)]
-fn hash(word: u32, bits: u32) -> usize {
-    // Knuth's multiplier: 2^32 by the golden ratio.
-    (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
+fn hash(word: u64, bits: u32) -> usize {
+    // Knuth's multiplier: 2^64 by the golden ratio.
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - bits)) as usize
 }
 
 /// How many bytes both begin with, as far as a copy can reach.
@@ -303,8 +310,8 @@ mod tests {
             let found = matches.longest(at, MIN_COPY - 1, ALL);
             if at % step == 0 || at + 300 > bytes.len() {
                 let best = tried(bytes, at, reach.min(WINDOW - 1));
-                // Of three bytes only the last place with their hash is known.
-                if best.len > MIN_COPY {
+                // Of fewer than five bytes only the last place with their hash is known.
+                if best.len >= 5 {
                     assert_eq!(found, best, "at {at} of {}", bytes.len());
                 } else {
                     assert!(found.len <= best.len, "at {at}: {found:?}");

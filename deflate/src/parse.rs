@@ -7,12 +7,12 @@ use crate::symbols::{MIN_COPY, Token};
 /// How much is looked for; and how much where a match is there already and only a better one
 /// at the next byte is looked for.
 const FIRST: Effort = Effort {
-    depth: 10,
+    depth: 8,
     enough: 64,
 };
-const NEXT: Effort = Effort { depth: 5, ..FIRST };
+const NEXT: Effort = Effort { depth: 3, ..FIRST };
 /// A match of this length is not compared with the next one.
-const LAZY: usize = 16;
+const LAZY: usize = 12;
 /// A copy of three bytes from further back costs more than three literals do.
 const FAR: usize = 4096;
 /// By how much the match at the next byte has to be better, as [`gain`] has it, because

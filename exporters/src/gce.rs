@@ -143,6 +143,8 @@ fn number(value: u64) -> [u8; 12] {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
     use crate::content::Content;
 
@@ -176,6 +178,27 @@ mod tests {
         long[50_000] = 7;
         assert!(archive(&[(0, &long)]) == archive(&[(49_999, &[0, 7]), (60_000, &[0])]));
         assert!(archive(&[(0, &long)]) != archive(&[(50_001, &[7])]));
+    }
+
+    #[test]
+    fn an_archive_ends_with_two_records_of_zeros_however_full_its_last_unit_is() {
+        // The header takes one to three records more, so all sorts of rests come up.
+        for count in 1..60 {
+            let mut disk = Disk::new(STEP).unwrap();
+            for number in 0..count {
+                let at = number * 3 * crate::zeros::STEP as u64;
+                let piece = Content::bytes(vec![7; crate::zeros::STEP]);
+                disk.put(at, piece).unwrap();
+            }
+            let mut packed = Vec::new();
+            write(&disk, &mut packed).unwrap();
+            let mut archive = Vec::new();
+            let mut unpacked = flate2::read::GzDecoder::new(packed.as_slice());
+            unpacked.read_to_end(&mut archive).unwrap();
+            assert_eq!(archive.len() as u64 % BLOCKING, 0, "{count}");
+            let zeros = archive.iter().rev().take_while(|byte| **byte == 0);
+            assert!(zeros.count() >= 2 * RECORD, "{count}");
+        }
     }
 
     #[test]

@@ -301,6 +301,20 @@ mod tests {
         assert_eq!(names(folder.path()), ["disk.raw"]);
     }
 
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs_err::create_dir(path("folder")).unwrap();
+        fs_err::os::unix::fs::symlink("elsewhere", path("link")).unwrap();
+        for name in ["folder", "link"] {
+            let refused = Output::create(&path(name), Existing::Replace).unwrap_err();
+            assert!(matches!(refused, OutputError::NotAFile { .. }), "{refused}");
+            assert!(refused.hint().is_some());
+        }
+        assert!(path("folder").is_dir() && path("link").is_symlink());
+    }
+
     /// A file that is larger than any file system takes stands for a full disk.
     #[test]
     fn what_cannot_be_written_leaves_nothing() {

@@ -221,3 +221,41 @@ impl<P: Patch> Image<'_, P> {
         io::Write::flush(&mut self.out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Content;
+
+    /// A reader would take one more into account, which may be in another cluster.
+    #[test]
+    fn a_compressed_cluster_that_ends_with_a_sector_has_that_and_no_more() {
+        let mut state = 1u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let mut cluster = vec![0; CLUSTER as usize];
+        let sectors = (0..2000).find_map(|at| {
+            cluster[at] = noise();
+            let size = match at {
+                0..300 => 0,
+                _ => raw(&cluster, WINDOW).len(),
+            };
+            (size > 0 && size.is_multiple_of(512)).then_some(size as u64 / 512)
+        });
+        let mut disk = Disk::new(CLUSTER).unwrap();
+        disk.put(0, Content::bytes(cluster)).unwrap();
+        let mut image = Vec::new();
+        write(&disk, Clusters::Compressed, &mut image).unwrap();
+        let number = |at: u64| {
+            let bytes = image[at as usize..].first_chunk().unwrap();
+            u64::from_be_bytes(*bytes)
+        };
+        // By the tables of both levels; its bytes are right behind the header.
+        let entry = number(number(number(40)) & !COPIED);
+        assert_eq!(entry & ((1 << SECTORS_SHIFT) - 1), CLUSTER);
+        let more = (entry & !COMPRESSED) >> SECTORS_SHIFT;
+        assert_eq!(Some(more + 1), sectors);
+    }
+}

@@ -344,7 +344,7 @@ mod tests {
             change(&mut stub);
             uki(stub).build().unwrap_err()
         };
-        let stubs: [Change<'_>; 9] = [
+        let stubs: [Change<'_>; 10] = [
             &|it| it.clear(),
             &|it| it[0] = 0,
             &|it| it[0x3c..0x40].fill(0xff),
@@ -354,6 +354,8 @@ mod tests {
             &|it| it[0x80 + SECTION_ALIGN] = 3,
             &|it| it[0x80 + HEADERS_SIZE + 1] = 2,
             &|it| it.truncate(0x5ff),
+            // Something is where the header of the last section goes.
+            &|it| it[0x80 + OPTIONAL + 240 + 5 * SECTION - 1] = 1,
         ];
         for change in stubs {
             assert!(matches!(refused(change), UkiError::Stub(_)));
@@ -363,7 +365,13 @@ mod tests {
         }
         let source = std::sync::Arc::new(Vec::new());
         let mut large = uki(stub());
-        large.initramfs = Content::new(source, 0, 1 << 32);
+        large.initramfs = Content::new(source.clone(), 0, 1 << 32);
+        assert!(matches!(large.build(), Err(UkiError::TooLarge(_))));
+        // In memory, sections take whole pages, of which the last one ends at 4 GiB here.
+        large.initramfs = Content::bytes([]);
+        large.kernel = Content::new(source.clone(), 0, (1 << 32) - 0x5000);
+        assert!(large.build().is_ok());
+        large.kernel = Content::new(source, 0, (1 << 32) - 0x4fff);
         assert!(matches!(large.build(), Err(UkiError::TooLarge(_))));
     }
 }

@@ -187,9 +187,37 @@ mod tests {
             (u16::from_be_bytes([high, low]), heads, per_track)
         };
         assert_eq!(of(64), (963, 8, 17));
+        // As many cylinders as 17 sectors a track allow are one too many.
+        assert_eq!(of(68), (280, 16, 31));
+        assert_eq!(of(200), (825, 16, 31));
+        // The last with 63 sectors a track, and the first with more.
+        assert_eq!(of(32255), (65533, 16, 63));
+        assert_eq!(of(32256), (16191, 16, 255));
         assert_eq!(of(1024), (2080, 16, 63));
         assert_eq!(of(10 << 10), (20805, 16, 63));
         assert_eq!(of(2 << 20), (65535, 16, 255));
         assert_eq!(of(0), (0, 4, 17));
+    }
+
+    #[test]
+    fn a_fixed_image_is_the_disk_and_a_footer_that_says_so() {
+        let identity = Identity::of(lunikernel_cache::Sha256::of(b"test"));
+        let disk = Disk::new(3 << 20).unwrap();
+        let image = fixed(&disk, &identity).unwrap();
+        assert_eq!(image.size(), disk.size() + SECTOR);
+        let mut footer = [0; SECTOR as usize];
+        image.read_at(&mut footer, disk.size()).unwrap();
+        let (id, rest) = footer[68..].split_at(16);
+        assert_eq!(id, identity.guid("vhd").as_bytes());
+        assert!(rest.iter().all(|byte| *byte == 0));
+        // No other header, the size, and the kind.
+        assert_eq!(footer[..8], *b"conectix");
+        assert_eq!(footer[16..24], [0xff; 8]);
+        assert_eq!(footer[48..56], (3u64 << 20).to_be_bytes());
+        assert_eq!(footer[60..64], 2u32.to_be_bytes());
+        let sum = (footer.iter().enumerate())
+            .filter(|(at, _)| !(64..68).contains(at))
+            .map(|(_, byte)| u32::from(*byte));
+        assert_eq!(footer[64..68], (!sum.sum::<u32>()).to_be_bytes());
     }
 }

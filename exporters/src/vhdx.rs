@@ -197,4 +197,11 @@ mod tests {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
     }
+
+    #[test]
+    fn blocks_are_large_on_large_disks_alone() {
+        assert_eq!(block_size(512), 2 << 20);
+        assert_eq!(block_size(1 << 40), 2 << 20);
+        assert_eq!(block_size((1 << 40) + 512), 32 << 20);
+    }
 }

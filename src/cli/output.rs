@@ -154,3 +154,38 @@ pub(crate) fn lossily<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.as_ref().to_string_lossy())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_neither_replaced_nor_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("folder")).unwrap();
+        fs::write(path("file"), "old").unwrap();
+        fs_err::os::unix::fs::symlink("file", path("link")).unwrap();
+        for (name, told) in [
+            ("folder", "names a folder"),
+            ("link", "is not a regular file"),
+            ("none/file", "there is no folder"),
+            ("file/file", "is no folder"),
+        ] {
+            let late = Output(path(name)).write_whole(b"new");
+            let early = Output::new(path(name), "", &Reads::default()).map(drop);
+            for refused in [early, late] {
+                let refused = refused.unwrap_err();
+                assert_eq!(refused.exit(), Exit::BadInput, "{name}");
+                assert!(refused.to_string().contains(told), "{refused}");
+                assert!(refused.hint().is_some(), "{name}");
+            }
+        }
+        assert!(path("link").is_symlink());
+        assert_eq!(fs::read(path("file")).unwrap(), b"old");
+        // A file is replaced as a whole.
+        let output = Output::new(path("file"), "", &Reads::default()).unwrap();
+        output.write_whole(b"new").unwrap();
+        assert_eq!(fs::read(path("file")).unwrap(), b"new");
+    }
+}

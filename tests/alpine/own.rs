@@ -58,7 +58,7 @@ boot: {net: true}
 ";
 
 /// Locks the kernel as hello has it, so that no package index of Debian is needed.
-fn lock_kernel(recipe: &Path) {
+pub(super) fn lock_kernel(recipe: &Path) {
     let lock = fs::read_to_string(hello::recipe().join("recipe.lock")).unwrap();
     let head = lock.find("sources:\n").unwrap() + "sources:\n".len();
     let begin = lock.find("  linux:\n").unwrap();

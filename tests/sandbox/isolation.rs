@@ -1,6 +1,7 @@
 //! The host is out of sight, and what is seen instead is always the same.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use fs_err as fs;
 use lunikernel_builder::sandbox::EntryOrder;
@@ -47,6 +48,43 @@ fn the_environment_is_fixed(bench: &Bench) {
         .replace("TZ=UTC", "TZ=Asia/Tokyo")
         .replace("=315532800", "=1");
     assert_eq!(log, format!("CC=gcc -O2\n{expected}"));
+}
+
+/// Whoever called this program may ignore signals, and commands must not notice.
+#[test]
+fn signals_that_the_caller_ignores_are_as_ever() {
+    const AGAIN: &str = "LUNI_TEST_IGNORES_SIGNALS";
+    const NAME: &str = "isolation::signals_that_the_caller_ignores_are_as_ever";
+    if std::env::var_os(AGAIN).is_none() {
+        let again = Command::new("/bin/sh")
+            .args([
+                "-c",
+                "trap '' HUP QUIT TERM USR1; exec \"$0\" --exact \"$1\"",
+            ])
+            .arg(std::env::current_exe().unwrap())
+            .arg(NAME)
+            .env(AGAIN, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&again.stdout);
+        assert!(
+            again.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        return;
+    }
+    let outside = fs::read_to_string("/proc/self/status").unwrap();
+    assert_ne!(field(&outside, "SigIgn"), 0);
+    let inside = Bench::new().run(&ask("cat /proc/self/status")).well();
+    for name in ["SigIgn", "SigBlk", "SigCgt"] {
+        assert_eq!(field(&inside, name), 0, "{name}");
+    }
+}
+
+/// A number of `/proc/PID/status` that is a set.
+fn field(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    u64::from_str_radix(line.unwrap().trim_start_matches(':').trim(), 16).unwrap()
 }
 
 #[test]

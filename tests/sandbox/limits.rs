@@ -174,3 +174,21 @@ fn an_endless_log_is_cut_and_says_so() {
     assert!(ran.log.len() < (64 << 20) + 100);
     assert_eq!(left_running("yell-mark"), 0);
 }
+
+/// Those that an action does not name are there all the same.
+#[test]
+fn every_command_has_its_limits() {
+    let bench = Bench::new();
+    let log = bench.run(&ask("cat /proc/self/limits")).well();
+    let limit = |name: &str| {
+        let line = log.lines().find_map(|line| line.strip_prefix(name));
+        let words: Vec<&str> = line.unwrap().split_whitespace().take(2).collect();
+        words.join(" ")
+    };
+    assert_eq!(limit("Max core file size"), "0 0");
+    assert_eq!(limit("Max file size"), "68719476736 68719476736");
+    assert_eq!(limit("Max locked memory"), "65536 65536");
+    // Twice what all together may have, and some more than they may be.
+    assert_eq!(limit("Max data size"), "8589934592 8589934592");
+    assert_eq!(limit("Max processes"), "2064 2064");
+}

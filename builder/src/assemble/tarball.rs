@@ -86,15 +86,36 @@ pub(crate) fn read(
     Ok(read_members(reader, limits, None, keep)?.into.finish())
 }
 
-/// As [`read`], and the names of owners by the path of their members, where they say more
-/// than that it is root.
+/// What an archive has, and what a root has not.
+#[derive(Default)]
+pub(crate) struct Named {
+    /// Its members, and the folders that they imply.
+    pub(crate) root: Rootfs,
+    /// The paths of the members themselves, in its order.
+    pub(crate) order: Vec<String>,
+    /// The names of owners by the path of their members, where they say more than that it
+    /// is root.
+    pub(crate) owners: BTreeMap<String, OwnerNames>,
+}
+
+/// As [`read`], with the order of members and the names of their owners.
 pub(crate) fn read_named(
     reader: impl Read,
     limits: Limits,
     keep: &mut Keep<'_>,
-) -> Result<(Rootfs, BTreeMap<String, OwnerNames>), TarError> {
+) -> Result<Named, TarError> {
     let read = read_members(reader, limits, None, keep)?;
-    Ok((read.into.finish(), read.owners))
+    let mut order: Vec<(usize, String)> = read
+        .seen
+        .into_iter()
+        .map(|(path, number)| (number, path))
+        .collect();
+    order.sort_unstable();
+    Ok(Named {
+        root: read.into.finish(),
+        order: order.into_iter().map(|(_, path)| path).collect(),
+        owners: read.owners,
+    })
 }
 
 /// As [`read`], for a layer of a container image. Paths may begin with a slash, and hard
@@ -107,7 +128,7 @@ pub(crate) fn read_layer(
     let read = read_members(reader, limits, Some(BTreeMap::new()), keep)?;
     Ok(LayerMembers {
         root: read.into.finish(),
-        members: read.seen,
+        members: read.seen.into_keys().collect(),
         links: read.links.unwrap_or_default(),
     })
 }
@@ -120,7 +141,7 @@ fn read_members<'k, 'f>(
 ) -> Result<Reading<'k, 'f>, TarError> {
     let mut reading = Reading {
         into: Collector::new(limits, keep),
-        seen: BTreeSet::new(),
+        seen: BTreeMap::new(),
         links,
         owners: BTreeMap::new(),
     };
@@ -183,8 +204,9 @@ fn require_zeros(reader: &mut dyn Read, most: u64) -> io::Result<bool> {
 /// An archive as far as it was read.
 struct Reading<'k, 'f> {
     into: Collector<'k, 'f>,
-    /// Paths that were members themselves, unlike folders that were only needed.
-    seen: BTreeSet<String>,
+    /// Paths that were members themselves, unlike folders that were only needed, and which
+    /// of them each was.
+    seen: BTreeMap<String, usize>,
     /// Of a layer, the hard links to what is in none before them: path and target.
     links: Option<BTreeMap<String, String>>,
     /// What owners are called, by path, where that says more than their numbers.
@@ -224,7 +246,8 @@ impl Reading<'_, '_> {
             // The root itself: whose it is and its mode are not for a package to say.
             return Ok(());
         }
-        if !self.seen.insert(path.clone()) {
+        let number = self.seen.len();
+        if self.seen.insert(path.clone(), number).is_some() {
             return Err(refused(&name, "there is another member of that name"));
         }
         self.require_real_folders(&path, &name)?;

@@ -359,6 +359,15 @@ mod tests {
         );
         let long = format!("{} b 1\n", "a".repeat(MAX_WORD + 1));
         assert!(says(long.as_bytes()).starts_with("line 1"));
+        let lines = |count: usize| (0..count).map(|it| format!("a{it} b 1\n"));
+        let most: String = lines(MAX_PACKAGES).collect();
+        assert_eq!(manifest(most.as_bytes()).unwrap().len(), MAX_PACKAGES);
+        let more: String = lines(MAX_PACKAGES + 1).collect();
+        assert_eq!(manifest(more.as_bytes()), Err(ListFlaw::TooMany));
+        let size = MAX_LIST + 1;
+        let large = vec![b'\n'; size as usize];
+        assert_eq!(manifest(&large), Err(ListFlaw::TooLarge { size }));
+        assert_eq!(licences(&large), Err(ListFlaw::TooLarge { size }));
     }
 
     #[test]
@@ -382,6 +391,22 @@ mod tests {
             let told = says(wrong);
             assert!(told.starts_with(expected), "{told}");
         }
+        let block =
+            |name: &str, licence: &str| format!("PACKAGE NAME: {name}\nLICENSE: {licence}\n");
+        let twice = block("a", "MIT") + &block("b", "MIT") + &block("a", "ISC");
+        assert_eq!(says(&twice), "line 6: expected each package once");
+        assert_eq!(says(&block("a", "M\u{7}IT")), "line 2: expected a licence");
+        let long = "a".repeat(MAX_LICENCE);
+        assert_eq!(licences(block("a", &long).as_bytes()).unwrap()["a"], long);
+        assert_eq!(
+            says(&block("a", &(long + "a"))),
+            "line 2: expected a licence"
+        );
+        let blocks = |count: usize| (0..count).map(|it| block(&format!("a{it}"), "MIT"));
+        let most: String = blocks(MAX_PACKAGES).collect();
+        assert_eq!(licences(most.as_bytes()).unwrap().len(), MAX_PACKAGES);
+        let more: String = blocks(MAX_PACKAGES + 1).collect();
+        assert_eq!(licences(more.as_bytes()), Err(ListFlaw::TooMany));
     }
 
     #[test]
@@ -429,7 +454,10 @@ mod tests {
         );
         // Names that a reference cannot have stay apart from one another.
         let (one, other) = (of("a_b").0, of("a+b").0);
-        assert!(one.starts_with("LicenseRef-a-b-") && other.starts_with("LicenseRef-a-b-"));
+        // By the beginning of the SHA-256 of the name, as `sha256sum` gives it.
+        assert_eq!(one, "LicenseRef-a-b-648fa9b3");
+        assert_eq!(other, "LicenseRef-a-b-300273da");
+        assert_eq!(of("é").0, "LicenseRef---4a99557e");
         assert_ne!(one, other);
         assert_ne!(one, of("a-b").0);
         for wrong in ["MIT MIT", "MIT &", "& MIT", "(MIT", "MIT)", ")MIT(", "()"] {

@@ -185,3 +185,82 @@ pub(super) fn stale(recipe: &Recipe, lock: &LockFile) -> Result<Vec<Stale>, Lock
     }
     Ok(reasons)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A step that may use the network, with other words at some places.
+    fn step(changed: &[(&str, &str)]) -> Step {
+        let mut text = "{name: get, root: [tools], inputs: {list: list}, run: get list, \
+                        env: {A: b}, outputs: [got], network: true, timeout_seconds: 60}"
+            .to_owned();
+        for (old, new) in changed {
+            assert!(text.contains(old));
+            text = text.replace(old, new);
+        }
+        serde_yaml::from_str(&text).unwrap()
+    }
+
+    fn packages() -> Given {
+        Given::Source(vec![Digest::of(b"package")], How::AsItIs)
+    }
+
+    fn file(text: &str, kind: FileKind) -> Given {
+        Given::Source(vec![Digest::of(text.as_bytes())], How::File(kind))
+    }
+
+    /// What the step is asked for where its input is `list`, and its root those packages.
+    fn asked(step: &Step, list: Given, tools: Given, are_packages: bool) -> Sha256 {
+        let known = Known::from([("list", (list, false)), ("tools", (tools, are_packages))]);
+        asked_of(step, &known).unwrap()
+    }
+
+    #[test]
+    fn whatever_may_change_what_it_makes_counts() {
+        let list = || file("list", FileKind::File);
+        let usual = asked(&step(&[]), list(), packages(), true);
+        for changed in [
+            ("run: get list", "run: get list all"),
+            ("A: b", "A: c"),
+            ("outputs: [got]", "outputs: [got, more]"),
+            ("root: [tools]", "root: [tools/part]"),
+            ("inputs: {list", "inputs: {lists"),
+        ] {
+            let other = asked(&step(&[changed]), list(), packages(), true);
+            assert_ne!(other, usual, "{changed:?}");
+        }
+        for other in [
+            file("other", FileKind::File),
+            file("list", FileKind::Executable),
+            Given::Step(Sha256::of(b"list")),
+            Given::Outputs(Digest::of(b"list")),
+        ] {
+            assert_ne!(asked(&step(&[]), other, packages(), true), usual);
+        }
+        // Limits change nothing, and neither do newer packages in the root.
+        let limited = step(&[("timeout_seconds: 60", "timeout_seconds: 61")]);
+        assert_eq!(asked(&limited, list(), packages(), true), usual);
+        let newer = || Given::Source(vec![Digest::of(b"newer")], How::AsItIs);
+        assert_eq!(asked(&step(&[]), list(), newer(), true), usual);
+        let tree = asked(&step(&[]), list(), packages(), false);
+        assert_ne!(asked(&step(&[]), list(), newer(), false), tree);
+    }
+
+    #[test]
+    fn what_was_pinned_stays_unless_something_else_is_asked_for() {
+        let (was, now) = (Sha256::of(b"was"), Sha256::of(b"now"));
+        let locked = LockedStep {
+            asked: was,
+            outputs: Digest::of(b"outputs"),
+        };
+        let mut lock = LockFile::new();
+        lock.steps.insert("get".to_owned(), locked);
+        let kept = |asked, update| kept(&step(&[]), asked, Some(&lock), &update);
+        let named = |name: &str| Update::Named([name.to_owned()].into());
+        assert_eq!(kept(was, Update::Nothing), Some(locked));
+        assert_eq!(kept(was, named("other")), Some(locked));
+        assert_eq!(kept(now, Update::Nothing), None);
+        assert_eq!(kept(was, named("get")), None);
+    }
+}

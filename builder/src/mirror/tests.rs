@@ -108,6 +108,31 @@ async fn a_folder_gets_what_it_lacks_and_gives_it_back() {
 }
 
 #[tokio::test]
+async fn where_only_mirrors_are_asked_no_other_place_is() {
+    let site = site();
+    let blob = *site.blobs.iter().max_by_key(|blob| blob.size).unwrap();
+    let place = Url::from_file_path(site.cache.blobs().path(&blob.sha256)).unwrap();
+    let want = Want {
+        name: "x".to_owned(),
+        sha256: blob.sha256,
+        size: Some(blob.size),
+        places: vec![place],
+    };
+    for only_mirrors in [true, false] {
+        let fresh = tempfile::tempdir_in(site.folder.path()).unwrap();
+        let cache = Cache::open(fresh.path()).unwrap();
+        let options = FetchOptions {
+            mirrors: vec![site.mirror()],
+            only_mirrors,
+            ..options()
+        };
+        let fetcher = Fetcher::new(cache, options, Arc::new(Silent)).unwrap();
+        let fetched = fetcher.fetch(std::slice::from_ref(&want)).await;
+        assert_eq!(fetched.is_err(), only_mirrors);
+    }
+}
+
+#[tokio::test]
 async fn what_a_killed_push_left_is_made_whole() {
     let site = site();
     let url = site.mirror();

@@ -12,6 +12,7 @@ use crate::assemble::cpio::{file_type, read_gzip};
 use crate::assemble::initramfs::initramfs;
 
 mod limits;
+mod zip;
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -356,7 +357,7 @@ fn what_does_not_fit_is_refused() {
         ("nowhere", Node::symlink("not/there")),
     ]);
     type Files<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, Files<'_>, &str); 9] = [
+    let cases: [(&str, Files<'_>, &str); 10] = [
         (
             "file over folder",
             &[("etc", "x")],
@@ -396,6 +397,11 @@ fn what_does_not_fit_is_refused() {
             "opaque",
             &[("etc/.wh..wh..opq", "")],
             "emptying a whole folder",
+        ),
+        (
+            "twice",
+            &[("etc/.wh..wh.motd", "")],
+            "no file can have the name",
         ),
         ("nothing", &[("usr/lib/", "")], "nothing would change"),
     ];

@@ -11,7 +11,7 @@ use super::platform::Platform;
 
 /// The version of how inputs become an artefact. It is part of the key of what
 /// `luni` makes itself, so it must move whenever the same inputs give other bits.
-pub const PIPELINE: &str = "lunikernel-build/4";
+pub const PIPELINE: &str = "lunikernel-build/5";
 
 /// Unpacking one package; the result is its metadata as JSON, under [`UNPACKED`].
 #[must_use]

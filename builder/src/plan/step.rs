@@ -50,3 +50,21 @@ pub fn step_action(
         input_root,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::SOURCE_DATE_EPOCH;
+
+    #[test]
+    fn an_action_has_all_of_the_environment_in_it() {
+        let step = "{name: a, root: [tools], run: 'true', outputs: [a], env: {TZ: Z, A: b}}";
+        let step: Step = serde_yaml::from_str(step).unwrap();
+        let action = step_action(&step, Arch::X86_64, StepInputs::default(), Network::Off);
+        let environment = action.unwrap().environment;
+        let mut expected = fixed_environment();
+        assert_eq!(expected["SOURCE_DATE_EPOCH"], SOURCE_DATE_EPOCH.to_string());
+        expected.extend([("TZ", "Z"), ("A", "b")].map(|(n, v)| (n.to_owned(), v.to_owned())));
+        assert_eq!(environment, expected);
+    }
+}

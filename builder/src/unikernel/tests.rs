@@ -131,6 +131,10 @@ fn what_is_wrong_is_said() {
             "its multiboot 2 header at byte 120 has a tag of 4 bytes",
         ),
         (
+            two("tag-huge"),
+            "its multiboot 2 header at byte 120 has a tag of 4294967280 bytes",
+        ),
+        (
             two("unknown-tag"),
             "its multiboot 2 header at byte 0 demands what no loader knows: a tag of type 77",
         ),
@@ -153,6 +157,56 @@ fn what_is_wrong_is_said() {
     assert_eq!(
         suspect.to_string(),
         "its multiboot header at byte 0 has a wrong checksum"
+    );
+}
+
+/// An ELF file with a multiboot 2 header at byte `at`, which has these tags (kind, flags,
+/// value) and the last one.
+fn two_at(at: usize, tags: &[(u16, u16, &[u8])]) -> Vec<u8> {
+    // Its one segment is the 96 bytes behind these headers, loaded to 0x100000.
+    let mut file = seed("multiboot2/good-elf")[..0x78].to_vec();
+    file.resize(at, 0);
+    let mut all = Vec::new();
+    for (kind, flags, value) in tags.iter().chain(&[(0, 0, [].as_slice())]) {
+        all.extend([kind.to_le_bytes(), flags.to_le_bytes()].concat());
+        all.extend((8 + value.len() as u32).to_le_bytes());
+        all.extend(*value);
+        all.resize(all.len().next_multiple_of(8), 0);
+    }
+    let (magic, length) = (0xe852_50d6_u32, 16 + all.len() as u32);
+    let checksum = magic.wrapping_add(length).wrapping_neg();
+    let numbers = [magic, 0, length, checksum];
+    file.extend(numbers.iter().flat_map(|it| it.to_le_bytes()));
+    file.extend(all);
+    file.resize(file.len().max(0xd8), 0);
+    file
+}
+
+#[test]
+fn a_header_of_multiboot_2_is_held_to_what_its_loaders_do() {
+    let entry = |address: u32| {
+        let file = two_at(0x78, &[(3, 0, &address.to_le_bytes())]);
+        multiboot2::read(&file)
+    };
+    assert!(entry(0x10_0000).is_ok() && entry(0x10_005f).is_ok());
+    let flaw = entry(0x10_0060).unwrap_err().to_string();
+    assert!(
+        flaw.contains("entered at 0x100060, which is in nothing"),
+        "{flaw}"
+    );
+    // Relocation is the last that they know; without what is optional they get along.
+    let tagged = |kind, flags| multiboot2::read(&two_at(0x78, &[(kind, flags, &[0; 16])]));
+    assert!(tagged(10, 0).is_ok() && tagged(11, 1).is_ok());
+    let flaw = tagged(11, 0).unwrap_err().to_string();
+    assert!(flaw.ends_with("a tag of type 11"), "{flaw}");
+    // All of it is in the first 32768 bytes.
+    assert!(multiboot2::read(&two_at(32768 - 24, &[])).is_ok());
+    let flaw = multiboot2::read(&two_at(32768 - 16, &[]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        flaw.ends_with("reaches beyond the first 32768 bytes"),
+        "{flaw}"
     );
 }
 

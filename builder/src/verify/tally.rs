@@ -155,6 +155,7 @@ fn fixed_by(variation: Variation, rounds: &[RoundReport]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::Unable;
     use crate::verify::Conditions;
 
     /// Two rounds with these steps, each of them pinned or not, in two sandboxes.
@@ -212,6 +213,45 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_could_not_be_had_or_was_the_same_is_not_varied() {
+        let why = |variation, rounds: &[RoundReport], sandboxes| match state(
+            variation, rounds, sandboxes,
+        ) {
+            State::Unable { why } => why,
+            other => panic!("{other:?}"),
+        };
+        let (host, locale) = [Facet::HostName, Facet::Locale]
+            .map(Variation::Around)
+            .into();
+        let two = rounds(&[false]);
+        assert!(matches!(state(host, &two, 2), State::Varied { .. }));
+        assert_eq!(why(host, &two[..1], 2), "there were no two rounds");
+        assert_eq!(
+            why(Variation::Sandbox, &two, 1),
+            "only one kind of sandbox was used"
+        );
+        let same = [two[0].clone(), two[0].clone()];
+        assert_eq!(why(host, &same, 2), "it was the same in all rounds");
+
+        // It was to be another, and was not.
+        let refused = |facet| {
+            let why = "not here".to_owned();
+            RoundReport {
+                unable: vec![Unable { facet, why }],
+                ..two[1].clone()
+            }
+        };
+        let not_had = [two[0].clone(), refused(Facet::HostName)];
+        assert_eq!(why(host, &not_had, 2), "not here");
+        // In a third round it was.
+        let had = [&not_had[..], &two[1..]].concat();
+        assert!(matches!(state(host, &had, 2), State::Varied { .. }));
+        // Of a locale that a root lacks, only the name is another then.
+        let had = [two[0].clone(), refused(Facet::Locale), two[1].clone()];
+        assert_eq!(why(locale, &had, 2), "not here");
     }
 
     #[test]

@@ -260,6 +260,12 @@ mod tests {
     }
 
     #[test]
+    fn rounds_go_through_all_sandboxes() {
+        let sandbox = |number| Conditions::of_round(number, &[Variation::Sandbox]).sandbox;
+        assert_eq!([0, 1, 2, 3].map(sandbox), [0, 1, 2, 3]);
+    }
+
+    #[test]
     fn without_variations_every_round_is_the_base() {
         assert_eq!(Conditions::of_round(3, &[]), Conditions::base());
     }

@@ -39,7 +39,32 @@ pub fn unpacking_mib(packed: u64, unpacked: Option<u64>) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Boot, Entry};
     use super::*;
+    use crate::Sha256;
+
+    #[test]
+    fn a_linux_needs_what_it_says_or_what_unpacking_takes() {
+        let needs = |protocol, said, unpacked| {
+            let boot = Boot {
+                protocol,
+                cmdline: String::new(),
+                min_memory_mib: said,
+            };
+            let mut manifest = Manifest::new("it", "1", "it", "x86_64", boot);
+            let entry = Entry {
+                sha256: Sha256::of(b""),
+                size: 10 << 20,
+                executable: false,
+            };
+            manifest.entries.insert(INITRAMFS.to_owned(), entry);
+            manifest.memory_mib(unpacked)
+        };
+        assert_eq!(needs(Protocol::Linux, 64, Some(30 << 20)), 198);
+        assert_eq!(needs(Protocol::Linux, 64, None), 178);
+        assert_eq!(needs(Protocol::Linux, 256, Some(30 << 20)), 256);
+        assert_eq!(needs(Protocol::Multiboot, 64, Some(30 << 20)), 64);
+    }
 
     #[test]
     fn unpacking_takes_twice_what_comes_of_it_and_what_is_packed() {

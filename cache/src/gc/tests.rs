@@ -136,8 +136,25 @@ fn a_result_goes_with_its_blob_and_keeps_it_young() {
     // Too much by the blob alone: it goes, and with it the result that names it.
     let plan = run(folder.path(), at_most(999));
     assert_eq!(plan.remove.len(), 2, "{plan:?}");
+    // The result first: who ends it in between leaves none without its blobs.
+    assert_eq!(plan.remove[0].kind, Kind::Result);
     assert!(blobs.contains(&tree) && !blobs.contains(&in_tree));
     assert!(!actions.path(&used.sha256).exists());
+}
+
+#[test]
+fn a_blob_of_several_results_is_as_young_as_the_youngest() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let blob = put(&cache, b"blob", 9);
+    let result = naming(&blob);
+    for (action, days) in [(&b"a"[..], 8), (b"b", 1), (b"c", 8)] {
+        record(&cache, action, &result, days);
+    }
+    let blobs = cache.blobs().clone();
+    drop(cache);
+    let plan = run(folder.path(), older_than(3));
+    assert!(blobs.contains(&blob) && plan.remove.len() == 2, "{plan:?}");
 }
 
 #[test]
@@ -263,6 +280,10 @@ fn nothing_is_collected_while_another_uses_the_cache() {
     let busy = Upkeep::open_exclusive(folder.path(), WhenBusy::GiveUp, &Silent);
     assert!(matches!(busy, Err(CacheError::Busy { .. })));
     drop(cache);
+    let looking = Upkeep::open(folder.path()).unwrap();
+    let busy = Upkeep::open_exclusive(folder.path(), WhenBusy::GiveUp, &Silent);
+    assert!(matches!(busy, Err(CacheError::Busy { .. })));
+    drop(looking);
     let alone = exclusive(folder.path());
     // Nor does a build begin while something is collected.
     let locked = crate::locks::lock_file(

@@ -49,7 +49,7 @@ fn the_encoder_is_the_one_we_know() {
     bytes.extend(mixed());
     let packed = gzip(&bytes, 2, 1 << 16);
     let checksum = crc32fast::hash(&packed);
-    assert_eq!((packed.len(), checksum), (792_922, 0x932106fa));
+    assert_eq!((packed.len(), checksum), (803_862, 0xf4adbfbc));
 }
 
 /// Every program that unpacks gzip, of those that are here; one must be.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lunikernel_exporters::qcow2::Clusters;
-use lunikernel_exporters::{Disk, Output, WriteError, qcow2, raw, vdi, vhd, vhdx, vmdk};
+use lunikernel_exporters::{Content, Disk, Output, WriteError, qcow2, raw, vdi, vhd, vhdx, vmdk};
 
 use crate::sample::{disk, identity};
 use crate::tools::{make, need, room, run};
@@ -90,6 +90,24 @@ fn qemu_sees_the_same_disk_in_every_format() {
             &FORMATS,
         );
     }
+}
+
+/// VHDX has an entry of another kind in its table behind every 4 GiB.
+#[test]
+fn qemu_sees_the_same_disk_beyond_four_gibibytes_of_vhdx() {
+    let Some(qemu) = need("qemu-img") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (edge, size) = (4 << 30, (4 << 30) + (5 << 20));
+    let mut large = Disk::new(size).unwrap();
+    for at in [0, edge - 1000, edge + (2 << 20) + 5, size - 7] {
+        large
+            .put(at, Content::bytes([1, 2, 3, 4, 5, 6, 7]))
+            .unwrap();
+    }
+    let formats: Vec<Format> = (FORMATS.into_iter())
+        .filter(|(name, ..)| *name == "vhdx")
+        .collect();
+    judge(&qemu, &large, folder.path(), &formats);
 }
 
 #[test]

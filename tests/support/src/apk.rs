@@ -104,6 +104,8 @@ pub fn signature(key: &RsaPrivateKey, name: &str, hash: Hash, message: &[u8]) ->
 
 fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
     let mut header = tar::Header::new_ustar();
+    // apk 2 looks at no member of the type that old archives have for files, which is 0.
+    header.set_entry_type(tar::EntryType::Regular);
     header.set_mode(mode);
     header.set_size(content.len() as u64);
     header.set_mtime(0);
@@ -133,6 +135,13 @@ pub fn checksum(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
     let text = base64::engine::general_purpose::STANDARD.encode(digest.as_ref());
     format!("Q1{text}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A package in the making.
@@ -266,6 +275,18 @@ impl Apk {
                 header.set_username(user).unwrap();
                 header.set_groupname(group).unwrap();
             }
+            if !path.ends_with('/') {
+                // As abuild has it: apk takes the checksums of files from there.
+                let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, content);
+                let record = format!("68 APK-TOOLS.checksum.SHA1={}\n", hex(digest.as_ref()));
+                // With all its numbers, which apk wants to be there.
+                let mut extra = header.clone();
+                extra.set_entry_type(tar::EntryType::XHeader);
+                extra.set_mode(0o644);
+                extra.set_size(record.len() as u64);
+                tar.append_data(&mut extra, "PaxHeaders/checksum", record.as_bytes())
+                    .unwrap();
+            }
             if path.ends_with('/') {
                 header.set_entry_type(tar::EntryType::Directory);
                 header.set_mode(*mode);
@@ -277,6 +298,7 @@ impl Apk {
                 let target = str::from_utf8(content).unwrap();
                 tar.append_link(&mut header, path, target).unwrap();
             } else {
+                header.set_entry_type(tar::EntryType::Regular);
                 header.set_mode(*mode);
                 header.set_size(content.len() as u64);
                 tar.append_data(&mut header, path, content.as_slice())
@@ -303,11 +325,7 @@ impl Apk {
             let _ = writeln!(info, "{line}");
         }
         let hash_of_data = ring::digest::digest(&ring::digest::SHA256, &data);
-        info.push_str("datahash = ");
-        for byte in hash_of_data.as_ref() {
-            let _ = write!(info, "{byte:02x}");
-        }
-        info.push('\n');
+        let _ = writeln!(info, "datahash = {}", hex(hash_of_data.as_ref()));
         let mut tar = tar::Builder::new(Vec::new());
         append(&mut tar, ".PKGINFO", 0o644, info.as_bytes());
         for (name, content) in &self.scripts {
@@ -326,12 +344,21 @@ impl Apk {
     pub fn entry(&self) -> String {
         let members = self.members();
         let mut text = format!(
-            "C:{}\nP:{}\nV:{}\nA:x86_64\nS:{}\nI:4096\nT:a test\n",
+            "C:{}\nP:{}\nV:{}\nA:x86_64\nS:{}\nI:4096\nT:a test\nU:https://example.org\nL:MIT\n",
             checksum(&members.control),
             self.name,
             self.version,
             members.whole().len()
         );
+        if !self.origin.is_empty() {
+            let _ = writeln!(text, "o:{}", self.origin);
+        }
+        for (key, letter) in [("maintainer", 'm'), ("builddate", 't'), ("commit", 'c')] {
+            let lines = self.more.iter().filter_map(|line| line.split_once(" = "));
+            for (_, value) in lines.filter(|(name, _)| *name == key) {
+                let _ = writeln!(text, "{letter}:{value}");
+            }
+        }
         if !self.depends.is_empty() {
             let _ = writeln!(text, "D:{}", self.depends.join(" "));
         }

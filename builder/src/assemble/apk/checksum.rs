@@ -25,6 +25,28 @@ impl Checksum {
         bytes.try_into().ok().map(Self)
     }
 
+    /// What is wrong with a text that [`Checksum::parse`] does not read, in words that go on
+    /// from it.
+    ///
+    /// apk reads checksums by SHA-256 as well: `Q2…` and `X2…`, and `Q1…` and `X1…` of that
+    /// length. But it writes none (apk 2 ends with an error once its database would have
+    /// one, apk 3 cuts them short), so that nothing of that kind is in use.
+    pub(crate) fn flaw(text: &str) -> &'static str {
+        let digits = text.get(2..).unwrap_or_default().len();
+        let is_sha256 = match text.get(..2) {
+            Some("Q2" | "X2") => true,
+            Some("Q1") => digits == 44,
+            Some("X1") => digits == 64,
+            _ => false,
+        };
+        if is_sha256 {
+            "is a checksum by SHA-256, which apk cannot write into its database: only those by \
+             SHA-1 (`Q1…`) are read"
+        } else {
+            "is no checksum as apk writes it"
+        }
+    }
+
     fn of_hex(digits: &str) -> Option<Self> {
         let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
         let mut bytes = [0; 20];
@@ -57,7 +79,7 @@ impl TryFrom<String> for Checksum {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| format!("`{text}` is no checksum as apk writes it"))
+        Self::parse(&text).ok_or_else(|| format!("`{text}` {}", Self::flaw(&text)))
     }
 }
 
@@ -109,16 +131,31 @@ mod tests {
         for bad in [
             "",
             "Q1",
-            "Q2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
+            "Q3jmj7l5rSw0yVb/vlWAYkK/YBwk=",
             "Q12jmj7l5rSw0yVb",
             "Q1????",
             "X1",
             "X1da39a3ee5e6b4b0d3255bfef95601890afd807",
             "X1da39a3ee5e6b4b0d3255bfef95601890afd8070",
             "X1da39a3ee5e6b4b0d3255bfef95601890afd8070+",
+            "X1da39a3ee5e6b4b0d3255bfef95601890afd807090",
             "X1da39a3ee5e6b4b0d3255bfef95601890afd8070909",
         ] {
             assert_eq!(Checksum::parse(bad), None, "{bad}");
+            assert!(Checksum::flaw(bad).starts_with("is no checksum"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn those_by_sha_256_are_refused_as_such() {
+        let digits = STANDARD.encode([0; 32]);
+        let cut = STANDARD.encode([0; 20]) + &STANDARD.encode([0; 12]);
+        let hex = "0".repeat(64);
+        for (kind, digits) in [("Q2", &digits), ("X2", &hex), ("Q1", &cut), ("X1", &hex)] {
+            let text = format!("{kind}{digits}");
+            assert_eq!(Checksum::parse(&text), None, "{text}");
+            let why = Checksum::try_from(text.clone()).unwrap_err();
+            assert!(why.contains("by SHA-256"), "{why}");
         }
     }
 }

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 
 use lunikernel_cache::{Node, NodeKind};
 
+use super::order::displayed;
 use super::{Info, OwnerNames, Package};
+use crate::source::apk::is_provision;
 
 /// What is installed, in the order in which it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -172,6 +174,13 @@ impl Installed {
         text
     }
 
+    /// The same by name, as apk writes it.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        (self.entries).sort_by(|a, b| displayed(&a.name).cmp(&displayed(&b.name)));
+        self
+    }
+
     /// The names of the packages, in the order in which they were installed.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_str())
@@ -253,22 +262,32 @@ impl Installed {
         size: u64,
         keeps: &dyn Fn(&str) -> bool,
     ) -> usize {
-        let mut folders: BTreeMap<String, Folder> = BTreeMap::new();
-        for (path, node) in package.root.nodes() {
-            if let NodeKind::Folder = node.kind {
-                let owner = owner_line(node, 0o755);
-                let files = Vec::new();
-                let path = path.to_owned();
-                folders.insert(path.clone(), Folder { path, owner, files });
+        let mut folders: Vec<Folder> = Vec::new();
+        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        for path in &package.order {
+            let Some(node) = package.root.get(path) else {
                 continue;
-            }
-            let (at, name) = path.rsplit_once('/').unwrap_or(("", path));
-            let folder = folders.entry(at.to_owned()).or_insert_with(|| Folder {
-                path: at.to_owned(),
-                owner: None,
-                files: Vec::new(),
+            };
+            let is_folder = matches!(node.kind, NodeKind::Folder);
+            let (at, name) = match path.rsplit_once('/') {
+                _ if is_folder => (path.as_str(), ""),
+                Some(parts) => parts,
+                None => ("", path.as_str()),
+            };
+            let number = *numbers.entry(at).or_insert_with(|| {
+                folders.push(Folder {
+                    path: at.to_owned(),
+                    owner: None,
+                    files: Vec::new(),
+                });
+                folders.len() - 1
             });
-            if keeps(path) {
+            let Some(folder) = folders.get_mut(number) else {
+                continue;
+            };
+            if is_folder {
+                folder.owner = owner_line(node, 0o755);
+            } else if keeps(path) {
                 folder.files.push(File {
                     name: name.to_owned(),
                     owner: owner_line(node, 0o644),
@@ -283,7 +302,7 @@ impl Installed {
             replaces: package.info.replaces.clone(),
             replaces_priority: package.info.replaces_priority,
             head: head(package, size),
-            folders: folders.into_values().collect(),
+            folders,
         });
         self.entries.len() - 1
     }
@@ -324,37 +343,54 @@ fn owner_line(node: &Node, usual: u32) -> Option<String> {
 fn head(package: &Package, size: u64) -> String {
     let info: &Info = &package.info;
     let mut text = String::new();
-    let lines = [
+    // These are there even where they say nothing.
+    let always = [
         ('C', package.checksum.to_string()),
         ('P', info.name.clone()),
         ('V', info.version.clone()),
         ('A', info.arch.clone()),
         ('S', size.to_string()),
-        ('I', info.size.clone()),
+        ('I', number(&info.size).to_owned()),
         ('T', info.description.clone()),
         ('U', info.url.clone()),
         ('L', info.licence.clone()),
+    ];
+    for (letter, value) in always {
+        let _ = writeln!(text, "{letter}:{value}");
+    }
+    // What nobody can ask for is left out.
+    let provides = info.provides.iter().filter(|word| is_provision(word));
+    let provides: Vec<&str> = provides.map(String::as_str).collect();
+    let replaces_priority = info.replaces_priority.to_string();
+    let sometimes = [
         ('o', info.origin.clone()),
         ('m', info.maintainer.clone()),
-        ('t', info.build_date.clone()),
+        ('t', unless_zero(&info.build_date)),
         ('c', info.commit.clone()),
-        ('k', info.provider_priority.clone()),
+        ('k', unless_zero(&info.provider_priority)),
         ('D', info.depends.join(" ")),
-        ('p', info.provides.join(" ")),
+        ('p', provides.join(" ")),
         ('i', info.install_if.join(" ")),
         ('r', info.replaces.join(" ")),
-        (
-            'q',
-            match info.replaces_priority {
-                0 => String::new(),
-                priority => priority.to_string(),
-            },
-        ),
+        ('q', unless_zero(&replaces_priority)),
     ];
-    for (letter, value) in lines {
+    for (letter, value) in sometimes {
         if !value.is_empty() {
             let _ = writeln!(text, "{letter}:{value}");
         }
     }
     text
+}
+
+/// A number as apk writes it.
+fn number(text: &str) -> &str {
+    if text.is_empty() { "0" } else { text }
+}
+
+/// The same where it is not nothing.
+fn unless_zero(text: &str) -> String {
+    match number(text) {
+        "0" => String::new(),
+        text => text.to_owned(),
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use lunikernel_cache::{NodeKind, Rootfs, RootfsError};
 
 use super::database::{Numbers, Owner, owned};
+use super::order::in_order;
 use super::{Checksum, Installed, OwnerNames, Package};
 
 /// Packages do not fit into one root.
@@ -62,7 +63,8 @@ pub struct Layers<'a> {
 }
 
 /// Lays packages, each with the size of its file, over `base` in which `installed` is
-/// installed: those first that others need, else in the order of their names.
+/// installed, in the order in which apk installs them where `world` is wanted: those first
+/// that others need.
 ///
 /// Of a file that several packages have, even one that is the same in all, one of them must
 /// say that it replaces the other's (`replaces`); where both do, `replaces_priority` decides,
@@ -79,7 +81,9 @@ pub fn merge<'a>(
     base: Rootfs,
     installed: Installed,
     packages: &[(&'a Package, u64)],
+    world: &BTreeSet<String>,
 ) -> Result<Layers<'a>, LayerError> {
+    let order = in_order(&installed, world, packages);
     let mut layers = Layers {
         root: base,
         installed,
@@ -97,8 +101,8 @@ pub fn merge<'a>(
             owners.take_folder(real, &owner);
         }
     }
-    for (package, size) in in_order(packages) {
-        lay(&mut layers, &mut owners, package, size)?;
+    for (package, size) in order.into_iter().filter_map(|number| packages.get(number)) {
+        lay(&mut layers, &mut owners, package, *size)?;
         layers.packages.push(package);
     }
     Ok(layers)
@@ -240,56 +244,6 @@ fn who(other: &Owner, own: &Owner) -> Option<Stays> {
 /// Whether a word of a `replaces` list means that version of a package.
 fn names(word: &str, name: &str, version: &str) -> bool {
     crate::source::apk::admits(word, name, version)
-}
-
-/// Packages in the order in which they are installed: what others need goes first, and
-/// names decide otherwise. Where packages need each other, the first name goes first.
-fn in_order<'a>(packages: &[(&'a Package, u64)]) -> Vec<(&'a Package, u64)> {
-    let mut by_name: BTreeMap<&str, (&'a Package, u64)> = BTreeMap::new();
-    let mut providers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (package, size) in packages {
-        let name = package.info.name.as_str();
-        by_name.insert(name, (package, *size));
-        providers.entry(name).or_default().insert(name);
-        for word in &package.info.provides {
-            providers.entry(bare(word)).or_default().insert(name);
-        }
-    }
-    let mut done = BTreeSet::new();
-    let mut order = Vec::new();
-    for name in by_name.keys() {
-        // What is still to be done before `name`; the package itself comes behind it.
-        let mut open = vec![(*name, false)];
-        while let Some((name, ready)) = open.pop() {
-            let Some(entry) = by_name.get(name) else {
-                continue;
-            };
-            if ready {
-                order.push(*entry);
-            } else if done.insert(name) {
-                open.push((name, true));
-                let needs: BTreeSet<&str> = entry
-                    .0
-                    .info
-                    .depends
-                    .iter()
-                    .filter_map(|word| providers.get(bare(word)))
-                    .flatten()
-                    .copied()
-                    .collect();
-                open.extend(needs.into_iter().rev().map(|need| (need, false)));
-            }
-        }
-    }
-    order
-}
-
-/// The name in a word of a list of dependencies; empty for a conflict.
-fn bare(word: &str) -> &str {
-    if word.starts_with('!') {
-        return "";
-    }
-    word.split(['<', '>', '=', '~']).next().unwrap_or(word)
 }
 
 impl Layers<'_> {

@@ -10,6 +10,7 @@ mod error;
 mod info;
 mod layers;
 pub(crate) mod member;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -27,10 +28,11 @@ pub use info::Info;
 pub use layers::{LayerError, Layers, merge};
 pub use member::{Signature, SignatureHash};
 use member::{Watch, Watched};
+pub(crate) use order::{bare, displayed};
 
 use super::member::{Keep, KeepError, Limits, MemberError, store};
 pub use super::tarball::OwnerNames;
-use super::tarball::{self, TarError};
+use super::tarball::{self, Named, TarError};
 
 /// An unpacked package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct Package {
     pub scripts: BTreeMap<String, Digest>,
     /// Its files.
     pub root: Rootfs,
+    /// The paths of its members in the order in which its archive has them, which is that
+    /// of apk's database.
+    pub order: Vec<String>,
     /// The checksums of its files and links, by path.
     pub sums: BTreeMap<String, Checksum>,
     /// Whose its files are, by path, where they are not root's: apk goes by these names and
@@ -272,7 +277,12 @@ pub fn unpack_apk(
     for (script, content) in &head.scripts {
         scripts.insert(script.clone(), blobs.put(content)?);
     }
-    let Data { root, sums, owners } = read_data(
+    let Data {
+        root,
+        order,
+        sums,
+        owners,
+    } = read_data(
         &name,
         &head,
         &mut file,
@@ -284,6 +294,7 @@ pub fn unpack_apk(
         info: head.info,
         scripts,
         root,
+        order,
         sums,
         owners,
     })
@@ -293,6 +304,7 @@ pub fn unpack_apk(
 #[derive(Default)]
 struct Data {
     root: Rootfs,
+    order: Vec<String>,
     sums: BTreeMap<String, Checksum>,
     owners: BTreeMap<String, OwnerNames>,
 }
@@ -335,7 +347,11 @@ fn read_data<R: BufRead>(
         sums.insert(digest, summed.summing.finish());
         Ok(digest)
     });
-    let (root, owners) = match read {
+    let Named {
+        root,
+        order,
+        owners,
+    } = match read {
         Ok(read) => read,
         Err(source) => {
             // Changed bytes are told of as such, before what they unpack to is.
@@ -379,6 +395,7 @@ fn read_data<R: BufRead>(
     }
     Ok(Data {
         root,
+        order,
         sums: by_path,
         owners,
     })

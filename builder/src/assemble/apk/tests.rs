@@ -3,6 +3,8 @@
 use lunikernel_cache::{BlobStore, Cache, Digest, Node, NodeKind, Rootfs};
 use lunikernel_testing::apk::{self as testing, Apk};
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn store() -> (tempfile::TempDir, Cache) {
@@ -18,6 +20,15 @@ fn unpack(blobs: &BlobStore, apk: &Apk, bytes: &[u8]) -> Result<Package, ApkErro
         checksum: Checksum::parse(&testing::checksum(&apk.members().control)).unwrap(),
     };
     unpack_apk(blobs, &blobs.put(bytes).unwrap(), &expected)
+}
+
+/// As [`super::merge`], where nothing is wanted by name.
+fn merge<'a>(
+    base: Rootfs,
+    installed: Installed,
+    packages: &[(&'a Package, u64)],
+) -> Result<Layers<'a>, LayerError> {
+    super::merge(base, installed, packages, &BTreeSet::new())
 }
 
 fn package(blobs: &BlobStore, apk: &Apk) -> Package {
@@ -359,8 +370,14 @@ fn owners_go_by_name_and_by_number_where_nobody_has_it() {
         .owned("srv/web/given", ("web", 185), ("root", 0))
         .file("srv/web/rest", 0o644, "")
         .owned("srv/web/rest", ("ghost", 9), ("root", 0));
+    let apk =
+        apk.file("srv/web/taken", 0o644, "")
+            .owned("srv/web/taken", ("web", 185), ("web", 183));
     let web = package(cache.blobs(), &apk);
-    let mut layers = merge(Rootfs::new(), Installed::default(), &[(&web, 1)]).unwrap();
+    let other = Apk::new("web-other", "1").line("replaces = web");
+    let other = package(cache.blobs(), &other.file("srv/web/taken", 0o644, ""));
+    let base = Installed::parse("P:old\nV:1\nF:srv\nM:3:4:755\n").unwrap();
+    let mut layers = merge(Rootfs::new(), base, &[(&web, 1), (&other, 1)]).unwrap();
     let numbers = |names: &OwnerNames| {
         let web = |name: &str, number| (name == "web").then_some(number);
         (web(&names.user, 100), web(&names.group, 101))
@@ -383,11 +400,25 @@ fn owners_go_by_name_and_by_number_where_nobody_has_it() {
     assert_eq!(owner("srv/web/page"), (100, 7));
     assert_eq!(owner("srv/web/given"), (5, 0));
     assert_eq!(owner("srv/web/rest"), (9, 0));
+    // Whose it is now, it is as that one has it.
+    assert_eq!(owner("srv/web/taken"), (0, 0));
     let text = layers.installed.render();
+    assert!(text.contains("F:srv\nM:3:4:755\n"), "{text}");
     let expected = "F:srv\nF:srv/web\nM:100:101:750\nR:given\na:100:0:644\n";
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("R:page\na:100:7:640\n"), "{text}");
     assert!(text.contains("R:rest\na:9:0:644\n"), "{text}");
+}
+
+#[test]
+fn triggers_are_listed_by_the_checksums_of_their_packages() {
+    let (_folder, cache) = store();
+    let hello = package(cache.blobs(), &hello());
+    let none = package(cache.blobs(), &Apk::new("none", "1"));
+    let all = [(&hello, 1), (&none, 1)];
+    let layers = merge(Rootfs::new(), Installed::default(), &all).unwrap();
+    let folders = ["/usr/bin".to_owned()];
+    assert_eq!(layers.triggers(), [(hello.checksum, &folders[..])]);
 }
 
 #[test]

@@ -73,6 +73,34 @@ fn members(bytes: &[u8]) -> Result<Vec<Member>, ReadError> {
     Ok(found)
 }
 
+/// As the format of the kernel has it (`Documentation/driver-api/early-userspace/
+/// buffer-format.rst`), in the digits and with the link counts of GNU cpio.
+#[test]
+fn every_byte_is_as_the_format_has_it() {
+    let (cache, _folder) = cache();
+    let mut root = Rootfs::new();
+    let content = cache.blobs().put(b"text").unwrap();
+    let file = Node {
+        uid: 1000,
+        ..Node::file(0o4755, content)
+    };
+    root.insert("d/f", file).unwrap();
+    let expected = [
+        "070701000000010000 41ED 00000000 00000000 00000002 499602D2 00000000",
+        "00000000 00000000 00000000 00000000 00000002 00000000 d\0",
+        "070701000000020000 89ED 000003E8 00000000 00000001 499602D2 00000004",
+        "00000000 00000000 00000000 00000000 00000004 00000000 d/f\0\0\0text",
+        "070701000000000000 0000 00000000 00000000 00000001 00000000 00000000",
+        "00000000 00000000 00000000 00000000 0000000B 00000000 TRAILER!!!\0",
+    ];
+    let mut expected = expected.concat().replace(' ', "").into_bytes();
+    expected.resize(512, 0);
+    assert_eq!(
+        archive(&root, &cache).escape_ascii().to_string(),
+        expected.escape_ascii().to_string()
+    );
+}
+
 #[test]
 fn what_is_written_is_read() {
     let (cache, _folder) = cache();

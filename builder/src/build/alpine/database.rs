@@ -2,20 +2,16 @@
 //! knows what it has.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _};
 
-use lunikernel_cache::{BlobStore, Digest, Rootfs};
+use lunikernel_cache::{BlobStore, Rootfs};
 
+use super::kept::{self, Script};
 use super::{AlpineError, file_at, put};
-use crate::assemble::apk::{Installed, Layers};
+use crate::assemble::apk::{Installed, Layers, bare, displayed};
 use crate::build::BuildError;
 use crate::lock::LockedApks;
-use crate::plan::SOURCE_DATE_EPOCH;
 use crate::recipe::Arch;
 use crate::source::apk::DATABASE;
-
-/// The largest archive of scripts that is read, in bytes.
-const MAX_SCRIPTS: u64 = 64 << 20;
 
 /// The largest of the other files that is read, in bytes; locking reads as much.
 const MAX_TEXT: u64 = 64 << 20;
@@ -24,8 +20,8 @@ const MAX_TEXT: u64 = 64 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Before {
     pub(super) installed: Installed,
-    /// The scripts that it keeps, by their file names.
-    pub(super) scripts: Vec<(String, Vec<u8>)>,
+    /// The scripts that it keeps.
+    pub(super) scripts: Vec<Script>,
     /// Whose trigger is run when something changes in one of which folders.
     pub(super) triggers: Vec<(String, Vec<String>)>,
     pub(super) world: BTreeSet<String>,
@@ -63,13 +59,17 @@ pub(super) fn read(root: &Rootfs, blobs: &BlobStore) -> Result<Before, BuildErro
         Some((words.next()?, words.collect()))
     });
     let path = format!("{DATABASE}/scripts.tar");
-    let scripts = match file_at(root, &path) {
+    let mut scripts = match file_at(root, &path) {
         None => Vec::new(),
-        Some(digest) => unpack_scripts(blobs, &digest).map_err(|why| AlpineError::Database {
-            path,
-            why: why.to_string(),
-        })?,
+        Some(digest) => {
+            let read = kept::unpack(blobs.open(&digest)?);
+            read.map_err(|why| AlpineError::Database {
+                path,
+                why: why.to_string(),
+            })?
+        }
     };
+    kept::sort(&mut scripts, &installed);
     let world = text("etc/apk/world")?;
     Ok(Before {
         installed,
@@ -79,17 +79,14 @@ pub(super) fn read(root: &Rootfs, blobs: &BlobStore) -> Result<Before, BuildErro
     })
 }
 
-fn unpack_scripts(blobs: &BlobStore, digest: &Digest) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let file = blobs.open(digest).map_err(io::Error::other)?;
-    let mut scripts = Vec::new();
-    for entry in tar::Archive::new(file.take(MAX_SCRIPTS)).entries()? {
-        let mut entry = entry?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        scripts.push((name, content));
-    }
-    Ok(scripts)
+/// What is wanted once the packages are there: what was wanted in the base, and what the
+/// recipe names, which says more of a name that both have.
+pub(super) fn world(before: &Before, apks: &LockedApks) -> BTreeSet<String> {
+    let asked = &apks.request.packages;
+    let names: BTreeSet<&str> = asked.iter().map(|word| bare(word)).collect();
+    let others = before.world.iter();
+    let others = others.filter(|word| !names.contains(bare(word)));
+    others.chain(asked).cloned().collect()
 }
 
 /// Writes what apk would have written, had it installed the packages.
@@ -106,10 +103,17 @@ pub(super) fn write(
         put(root, path, mode, digest)
     };
     let database = |name: &str| format!("{DATABASE}/{name}");
-    let installed = layers.installed.render();
+    let installed = layers.installed.clone().sorted().render();
     file(&database("installed"), 0o644, installed.as_bytes())?;
     file(&database("lock"), 0o600, b"")?;
-    let scripts = pack_scripts(before, layers, blobs)?;
+    let mut scripts = before.scripts.clone();
+    for package in &layers.packages {
+        scripts.extend(kept::of(package, |digest| blobs.read(digest))?);
+    }
+    let scripts = kept::pack(&scripts).map_err(|error| AlpineError::Database {
+        path: database("scripts.tar"),
+        why: error.to_string(),
+    })?;
     file(&database("scripts.tar"), 0o644, &scripts)?;
     let old = before.triggers.iter().cloned();
     let new = layers
@@ -121,8 +125,8 @@ pub(super) fn write(
         .map(|(checksum, folders)| format!("{checksum} {}\n", folders.join(" ")))
         .collect();
     file(&database("triggers"), 0o644, triggers.as_bytes())?;
-    let wanted = apks.request.packages.iter().cloned();
-    let world: BTreeSet<String> = before.world.iter().cloned().chain(wanted).collect();
+    let mut world: Vec<String> = world(before, apks).into_iter().collect();
+    world.sort_by(|a, b| displayed(bare(a)).cmp(&displayed(bare(b))));
     let world: String = world.into_iter().map(|word| word + "\n").collect();
     file("etc/apk/world", 0o644, world.as_bytes())?;
     file(
@@ -137,43 +141,4 @@ pub(super) fn write(
         put(root, "etc/apk/repositories", 0o644, digest)?;
     }
     Ok(())
-}
-
-/// The scripts of the base and of the packages, named as apk names them.
-fn pack_scripts(
-    before: &Before,
-    layers: &Layers<'_>,
-    blobs: &BlobStore,
-) -> Result<Vec<u8>, BuildError> {
-    let mut scripts = before.scripts.clone();
-    for package in &layers.packages {
-        let info = &package.info;
-        for (script, digest) in &package.scripts {
-            let name = format!(
-                "{}-{}.{}{script}",
-                info.name, info.version, package.checksum
-            );
-            scripts.push((name, blobs.read(digest)?));
-        }
-    }
-    let pack = || -> io::Result<Vec<u8>> {
-        let mut archive = tar::Builder::new(Vec::new());
-        for (name, content) in &scripts {
-            let mut header = tar::Header::new_ustar();
-            header.set_mode(0o755);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_mtime(u64::from(SOURCE_DATE_EPOCH));
-            header.set_size(content.len() as u64);
-            archive.append_data(&mut header, name, content.as_slice())?;
-        }
-        archive.into_inner()
-    };
-    pack().map_err(|error| {
-        AlpineError::Database {
-            path: format!("{DATABASE}/scripts.tar"),
-            why: error.to_string(),
-        }
-        .into()
-    })
 }

@@ -3,6 +3,7 @@
 
 mod database;
 mod difference;
+mod kept;
 mod owners;
 mod scripts;
 mod shadow;
@@ -145,8 +146,9 @@ impl Builder {
             let package = packages.get(&locked.digest());
             in_lock.extend(package.map(|package| (package, locked.size)));
         }
-        let mut layers =
-            apk::merge(base, before.installed.clone(), &in_lock).map_err(AlpineError::Layers)?;
+        let world = database::world(&before, apks);
+        let layers = apk::merge(base, before.installed.clone(), &in_lock, &world);
+        let mut layers = layers.map_err(AlpineError::Layers)?;
         let mut root = layers.root.clone();
         let plan = match apks.request.scripts {
             ApkScripts::Run => scripts::plan(&layers, &before, blobs)?,

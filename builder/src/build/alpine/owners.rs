@@ -111,6 +111,8 @@ pub(super) fn numbers(
 
 #[cfg(test)]
 mod tests {
+    use lunikernel_cache::{Cache, Node};
+
     use super::*;
 
     #[test]
@@ -123,7 +125,35 @@ mod tests {
         assert_eq!(of("nginx:"), Ok((Some(100), Some(101))));
         assert_eq!(of(":shadow"), Ok((None, Some(42))));
         assert_eq!(of("7:8"), Ok((Some(7), Some(8))));
+        assert_eq!(of("root.shadow"), Ok((Some(0), Some(42))));
         assert!(of("nobody").is_err() && of("root:nobody").is_err());
+        // POSIX: a name goes before a number.
+        let users = Names::parse("7:x:70:71::/:/bin/false\n");
+        assert_eq!(numbers("7:8", &users, &groups), Ok((Some(70), Some(8))));
+    }
+
+    #[test]
+    fn names_of_packages_are_those_of_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let mut root = Rootfs::new();
+        for (path, text) in [
+            ("etc/passwd", "web:x:100:101::/:/bin/false\n"),
+            ("etc/group", "web:x:102:\ndata:x:103:\n"),
+        ] {
+            let digest = cache.blobs().put(text.as_bytes()).unwrap();
+            root.insert(path, Node::file(0o644, digest)).unwrap();
+        }
+        let owners = Owners::of(&root, cache.blobs()).unwrap();
+        let of = |user: &str, group: &str| {
+            let (user, group) = (user.to_owned(), group.to_owned());
+            owners.numbers(&OwnerNames { user, group })
+        };
+        assert_eq!(of("web", "web"), (Some(100), Some(102)));
+        assert_eq!(of("web", "data"), (Some(100), Some(103)));
+        assert_eq!(of("data", "ghost"), (None, None));
+        let none = Owners::of(&Rootfs::new(), cache.blobs()).unwrap();
+        assert!(none.users.0.is_empty() && none.groups.0.is_empty());
     }
 
     #[test]

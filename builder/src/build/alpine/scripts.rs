@@ -95,9 +95,9 @@ pub(super) fn plan(
 /// apk 3 `NAME-VERSION.X1….trigger`.
 fn trigger_of<'a>(before: &'a Before, checksum: &str) -> Option<(&'a str, &'a [u8])> {
     let wanted = Checksum::parse(checksum)?;
-    before.scripts.iter().find_map(|(name, content)| {
-        let (label, checksum) = name.strip_suffix(".trigger")?.rsplit_once('.')?;
-        (Checksum::parse(checksum)? == wanted).then_some((label, content.as_slice()))
+    before.scripts.iter().find_map(|script| {
+        let (label, checksum, kind) = script.parts()?;
+        (kind == "trigger" && checksum == wanted).then_some((label, script.content.as_slice()))
     })
 }
 
@@ -284,6 +284,7 @@ fn named(error: BuildError) -> BuildError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kept::Script;
     use super::*;
 
     #[test]
@@ -309,7 +310,11 @@ mod tests {
             let other = Checksum::of(b"other");
             let before = Before {
                 scripts: [&other.to_string(), name]
-                    .map(|of| (format!("a.b-1.2-r0.{of}.trigger"), of.as_bytes().to_vec()))
+                    .map(|of| Script {
+                        name: format!("a.b-1.2-r0.{of}.trigger"),
+                        built: 0,
+                        content: of.as_bytes().to_vec(),
+                    })
                     .into(),
                 ..Before::default()
             };

@@ -296,6 +296,82 @@ fn what_does_not_add_up_is_read() {
     }
 }
 
+/// A history of overlays, by the sizes of what they put behind, and whether each of them
+/// was written anew.
+fn history(overlays: &[(usize, bool)]) -> String {
+    let overlays: Vec<String> = overlays
+        .iter()
+        .map(|(size, rewritten)| {
+            let it = format!(r#"{{"sha256":"sha256:{}","size":{size}}}"#, "0".repeat(64));
+            format!(
+                r#"{{"base":{it},"content":[{it}],"removed":[],"rewritten":{rewritten},"segment":{it}}}"#
+            )
+        })
+        .collect();
+    format!(
+        r#"{{"format":"lunikernel-overlays/1","overlays":[{}]}}"#,
+        overlays.join(",")
+    )
+}
+
+#[test]
+fn what_was_written_anew_behind_an_overlay_is_read() {
+    let lab = Lab::new();
+    let [base, one, two] = ["base", "one", "two"].map(|name| lab.packed(&[(name, name)]));
+    let packed = [base, one.clone(), two.clone()].concat();
+    let list = paths(&packed);
+    for (first, second) in [(false, false), (true, false), (false, true), (true, true)] {
+        let history = history(&[(one.len(), first), (two.len(), second)]);
+        let entries = [
+            (INITRAMFS, packed.as_slice()),
+            (PATHS, &list),
+            (HISTORY, history.as_bytes()),
+        ];
+        let artefact = lab.sealed(true, &entries);
+        assert_eq!(quick(&artefact).is_none(), second, "{first} {second}");
+        assert_eq!(found(&artefact), (unpacked(&packed), None));
+    }
+}
+
+#[test]
+fn what_is_no_member_is_not_taken_for_one() {
+    let lab = Lab::new();
+    let packed = lab.packed(&[("file", "text")]);
+    let list = paths(&packed);
+    let overlaid = |packed: &[u8], last: usize| {
+        let history = history(&[(last, false)]);
+        let entries = [
+            (INITRAMFS, packed),
+            (PATHS, &list),
+            (HISTORY, history.as_bytes()),
+        ];
+        quick(&lab.sealed(true, &entries))
+    };
+    let whole = [packed.as_slice(), packed.as_slice()].concat();
+    let size = unpacked(&whole);
+    assert_eq!(overlaid(&whole, packed.len()), Some((size, None)));
+    // It says a size that may be, and begins with nothing that a member begins with.
+    let mut other = whole.clone();
+    other[packed.len()] = 0;
+    assert_eq!(overlaid(&other, packed.len()), None);
+    // It begins as one, and is too short to say a size.
+    let short = [&MAGIC, packed.as_slice()].concat();
+    assert_eq!(overlaid(&short, packed.len()), None);
+}
+
+/// What cannot be made smaller is stored, and is larger by the header and some bytes.
+#[test]
+fn a_member_may_be_larger_than_what_it_unpacks_to() {
+    let lab = Lab::new();
+    let archive = lab.packed(&[("file", "text")]);
+    let mut archive = flate2::read::GzDecoder::new(archive.as_slice());
+    let mut packed = GzEncoder::new(Vec::new(), Compression::none());
+    let size = io::copy(&mut archive, &mut packed).unwrap();
+    let packed = packed.finish().unwrap();
+    assert!(packed.len() as u64 > size + size / 512);
+    assert_eq!(quick(&lab.built(&packed)), Some((size, None)));
+}
+
 #[test]
 fn lists_are_read_to_a_limit() {
     let lab = Lab::new();
@@ -304,6 +380,18 @@ fn lists_are_read_to_a_limit() {
     let packed = lab.packed(&[(BUILT_IN, &format!("{long}kernel/gve.ko\n"))]);
     let artefact = lab.built(&packed);
     assert_eq!(found(&artefact).1, Some(vec!["nvme".to_owned()]));
+    // In all, not each.
+    let half = &long[..long.len() / line.len() / 2 * line.len()];
+    let lists = [
+        (BUILT_IN, format!("{half}kernel/ena.ko\n")),
+        (
+            "lib/modules/6.2/modules.builtin",
+            format!("{half}kernel/gve.ko\n"),
+        ),
+    ];
+    let packed = lab.packed(&lists.each_ref().map(|(path, list)| (*path, list.as_str())));
+    let drivers = found(&lab.built(&packed)).1;
+    assert_eq!(drivers, Some(["ena", "nvme"].map(str::to_owned).to_vec()));
 }
 
 #[test]

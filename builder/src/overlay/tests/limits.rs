@@ -40,6 +40,10 @@ fn folders_on_the_way_count_as_paths() {
     let expected = "with all folders on the way, take more than 33554432 bytes";
     assert!(error.to_string().ends_with(expected), "{error}");
     assert!(error.hint().is_some() && error.is_bad_input());
+    // Each in a folder that is not listed, which counts as one that is.
+    let implied = (0..150_000).map(|at| (format!("{at:x}/f"), bench.empty()));
+    let implied = bench.collected(implied);
+    assert!(matches!(implied, Err(OverlayError::TooManyPaths { .. })));
     let target = "t".repeat(4095);
     let links = (0..9000).map(|at| (at.to_string(), Kind::Symlink(target.clone())));
     let links = bench.collected(links);

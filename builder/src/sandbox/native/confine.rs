@@ -162,10 +162,22 @@ fn none_can_be_had() -> rustix::io::Result<bool> {
 
 /// A command must not notice which signals its caller ignored or held back.
 fn reset_signals() {
+    // Handler, flags, restorer and mask, as the kernel has them: by itself, as the C library
+    // changes none of the signals that it keeps for itself.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: the default action runs no code of this process. Signals that
-        // cannot be changed are refused without effect.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the default action runs no code of this process, and what says so
+        // outlives the call. Signals that cannot be changed are refused without effect.
+        unsafe {
+            let (new, old) = (default.as_ptr(), std::ptr::null_mut::<u64>());
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                libc::c_long::from(signal),
+                new,
+                old,
+                size_of::<u64>(),
+            );
+        }
     }
     // SAFETY: the set is plain numbers, filled by the first call, and outlives both.
     unsafe {

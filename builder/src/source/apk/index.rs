@@ -172,8 +172,10 @@ impl Paragraph<'_> {
         };
         Ok(Some(Package {
             version,
-            checksum: Checksum::parse(&checksum)
-                .ok_or_else(|| wrong(format!("`{}` is no checksum", brief(&checksum))))?,
+            checksum: Checksum::parse(&checksum).ok_or_else(|| {
+                let flaw = Checksum::flaw(&checksum);
+                wrong(format!("`C:{}` of {name} {flaw}", brief(&checksum)))
+            })?,
             name: name.into(),
             arch: arch.into(),
             size,
@@ -269,11 +271,14 @@ mod tests {
             ("P:a", "P:\u{1b}[2J", 1),
             ("S:7", &format!("S:{}", "7".repeat(100_000)), 1),
             ("C:Q1", &format!("C:{}", "Q".repeat(100_000)), 1),
+            ("C:Q1", "C:Q2", 1),
         ] {
             let error = parse(&GOOD.replace(from, to), Some(0)).unwrap_err();
             assert_eq!(error.line, line, "{to}: {error}");
-            assert!(error.to_string().len() < 200);
+            assert!(error.to_string().len() < 300);
             assert!(!error.to_string().contains(char::is_control));
+            let by_sha256 = error.why.contains("of a is a checksum by SHA-256");
+            assert_eq!(by_sha256, to == "C:Q2", "{error}");
         }
     }
 }

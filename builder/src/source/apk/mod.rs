@@ -8,6 +8,7 @@
 
 mod base;
 mod choose;
+mod chosen;
 mod dependency;
 mod error;
 pub mod fuzz;
@@ -42,7 +43,7 @@ pub use version::Version;
 
 use crate::assemble::apk::Checksum;
 use crate::recipe::Arch;
-use dependency::Dependency;
+use dependency::{Dependency, Versions};
 
 /// An index, and who vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +141,12 @@ pub(crate) fn admits(word: &str, name: &str, version: &str) -> bool {
     *dependency.name == *name
         && !dependency.conflict
         && dependency.admits_provided(version.as_ref())
+}
+
+/// Whether a word of what a package provides is one that can be asked for; apk passes over
+/// others, such as `pc:bash=4.4-release`, whose version is none.
+pub(crate) fn is_provision(word: &str) -> bool {
+    Dependency::parse(word).is_ok_and(|provided| !matches!(provided.versions, Versions::Literal(_)))
 }
 
 /// What is wrong with a word that should name a package, possibly with versions.

@@ -123,6 +123,14 @@ async fn packages_are_pinned_and_not_fetched_again() {
         fs::remove_file(place.file("libgreet-2.1-r3.apk")).unwrap();
         let (_, again) = place.lock(&packages).await.unwrap();
         assert_eq!(again, packages);
+        // One that is another by now is another, however it is called.
+        let mut other = packages.clone();
+        other[1].checksum = packages[0].checksum;
+        let said = place.lock(&other).await.unwrap_err().to_string();
+        assert!(
+            said.contains("could not get the package libgreet 2.1-r3"),
+            "{said}"
+        );
         let said = place.refusal().await;
         assert!(
             said.contains("could not get the package libgreet 2.1-r3"),

@@ -60,9 +60,11 @@ impl Relation for Dependency {
 /// What dependencies mean to apk.
 #[derive(Default)]
 pub(super) struct Apk {
-    /// The packages, by name, that may provide what is a mere tag of theirs; any where there
-    /// is no such list. apk chooses none for its tags alone.
-    pub(super) tagged: Option<BTreeSet<Box<str>>>,
+    /// The packages, by name, that are there for more than what they provide without a
+    /// version; nothing where that is not known yet. They come before others that provide
+    /// the same, and no others may provide what is a mere tag of theirs: apk chooses none
+    /// for its tags alone.
+    pub(super) chosen: Option<BTreeSet<Box<str>>>,
 }
 
 impl Package {
@@ -77,6 +79,8 @@ impl Rules for Apk {
     type Package = Package;
     type Relation = Dependency;
 
+    const OWN_FIRST: bool = false;
+
     const NOWHERE: &'static str = "neither a repository nor the base has it";
 
     fn means(&self, dependency: &Dependency, package: &Package) -> bool {
@@ -89,23 +93,29 @@ impl Rules for Apk {
         package: &Package,
         version: Option<&Version>,
     ) -> bool {
-        let may = |tagged: &BTreeSet<Box<str>>| {
-            !package.is_tag(version) || tagged.contains(&package.name)
+        let may = |chosen: &BTreeSet<Box<str>>| {
+            !package.is_tag(version) || chosen.contains(&package.name)
         };
-        dependency.admits_provided(version) && self.tagged.as_ref().is_none_or(may)
+        dependency.admits_provided(version) && self.chosen.as_ref().is_none_or(may)
     }
 
-    /// What is installed, then the higher priority, then the newer of what is provided.
+    /// What is installed, then what is there anyway, then the newer of what is provided, and
+    /// then the higher priority.
     fn prefer(
         &self,
         (a, as_a): (&Package, Option<&Version>),
         (b, as_b): (&Package, Option<&Version>),
     ) -> Ordering {
+        let is_there = |package: &Package| {
+            let chosen = self.chosen.as_ref();
+            chosen.is_some_and(|chosen| chosen.contains(&package.name))
+        };
         a.repository
             .is_some()
             .cmp(&b.repository.is_some())
-            .then_with(|| b.priority.cmp(&a.priority))
+            .then_with(|| is_there(b).cmp(&is_there(a)))
             .then_with(|| as_b.cmp(&as_a))
+            .then_with(|| b.priority.cmp(&a.priority))
     }
 
     /// What is installed has what it needs: that is for those who installed it to see to.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use resolvo::Requirement;
 
+use super::chosen::Chosen;
 use super::dependency::Dependency;
 use super::error::ApkSourceError;
 use super::rules::{Apk, Catalogue};
@@ -37,13 +38,13 @@ pub(super) fn solve(
 ) -> Result<BTreeMap<usize, Reason>, ApkSourceError> {
     let wanted = wanted(catalogue, request)?;
     let mut solution = solve_by(catalogue, request, &wanted, &Apk::default())?;
-    let chosen = Chosen::of(catalogue, &wanted, &solution)?;
+    let chosen = chosen(catalogue, &wanted, &solution)?;
     if chosen.undecided.is_some() || chosen.names.len() < solution.len() {
-        // Who is there for another reason may be who was meant by a tag.
-        let tagged = Some(chosen.names);
-        let again = solve_by(catalogue, request, &wanted, &Apk { tagged });
+        // Who is there for another reason is who is meant by what it provides.
+        let names = Some(chosen.names);
+        let again = solve_by(catalogue, request, &wanted, &Apk { chosen: names });
         solution = match (again, chosen.undecided) {
-            (Ok(again), _) => match Chosen::of(catalogue, &wanted, &again)?.undecided {
+            (Ok(again), _) => match self::chosen(catalogue, &wanted, &again)?.undecided {
                 None => again,
                 Some(undecided) => return Err(undecided),
             },
@@ -56,6 +57,25 @@ pub(super) fn solve(
         package.is_some_and(|package| package.repository.is_some())
     });
     Ok(solution)
+}
+
+/// Which packages of a solution are there for more than what they provide without a version.
+fn chosen(
+    catalogue: &Catalogue,
+    wanted: &[Dependency],
+    solution: &BTreeMap<usize, Reason>,
+) -> Result<Chosen, ApkSourceError> {
+    let along = solution
+        .iter()
+        .filter(|(_, reason)| reason.by.is_none() && reason.word == ALONG)
+        .map(|(number, _)| *number)
+        .collect();
+    Chosen::of(
+        catalogue,
+        wanted,
+        solution.keys().copied().collect(),
+        &along,
+    )
 }
 
 /// A solution by these rules, with what comes along on its own and what is installed.
@@ -186,93 +206,4 @@ fn coming_along(
         }
     }
     Ok(along)
-}
-
-/// Which packages of a solution are there for more than a tag of theirs.
-struct Chosen {
-    names: BTreeSet<Box<str>>,
-    /// What was needed and is but a tag of packages that nobody chose.
-    undecided: Option<ApkSourceError>,
-}
-
-impl Chosen {
-    /// Goes from what is wanted, what is installed and what came along to whatever that
-    /// needs, passing over tags.
-    fn of(
-        catalogue: &Catalogue,
-        wanted: &[Dependency],
-        solution: &BTreeMap<usize, Reason>,
-    ) -> Result<Self, ApkSourceError> {
-        let any = Apk::default();
-        let mut steps = MAX_STEPS;
-        let mut chosen: BTreeSet<usize> = BTreeSet::new();
-        let mut tags: Vec<(Option<usize>, Dependency, Vec<usize>)> = Vec::new();
-        let mut open: Vec<(Option<usize>, Dependency)> = Vec::new();
-        let mut take = |number: usize, open: &mut Vec<(Option<usize>, Dependency)>| {
-            let package = catalogue.get(number).filter(|_| chosen.insert(number));
-            if let Some(package) = package.filter(|package| package.repository.is_some()) {
-                let needs = package.dependencies().unwrap_or_default().into_iter();
-                let needs = needs.filter(|dependency| !dependency.conflict);
-                open.extend(needs.map(|dependency| (Some(number), dependency)));
-            }
-        };
-        for (number, reason) in solution {
-            let package = catalogue.get(*number);
-            let is_installed = package.is_some_and(|package| package.repository.is_none());
-            if is_installed || (reason.by.is_none() && reason.word == ALONG) {
-                take(*number, &mut open);
-            }
-        }
-        open.extend(wanted.iter().map(|dependency| (None, dependency.clone())));
-        while let Some((by, dependency)) = open.pop() {
-            let provisions = catalogue.provisions(&dependency.name);
-            steps = steps.saturating_sub(1 + provisions.len() as u64);
-            if steps == 0 {
-                return Err(SolveError::Endless.into());
-            }
-            let members = catalogue.satisfying(&any, &dependency);
-            let members: Vec<usize> = members
-                .filter(|number| solution.contains_key(number))
-                .collect();
-            let is_tag = |number: &usize| {
-                let package = catalogue.get(*number);
-                let of_it = provisions.iter().filter(|one| one.package == *number);
-                package.is_some_and(|package| {
-                    *package.name != *dependency.name
-                        && of_it
-                            .filter(|one| dependency.admits_provided(one.version.as_ref()))
-                            .all(|one| package.is_tag(one.version.as_ref()))
-                })
-            };
-            let mut real = members.iter().filter(|number| !is_tag(number)).peekable();
-            if real.peek().is_none() && !members.is_empty() {
-                tags.push((by, dependency, members));
-                continue;
-            }
-            real.for_each(|number| take(*number, &mut open));
-        }
-        let undecided = tags.into_iter().find(|(.., members)| {
-            let is_chosen = |number: &usize| chosen.contains(number);
-            !members.iter().any(is_chosen)
-        });
-        let name = |number: &usize| catalogue.get(*number).map(|package| package.name.clone());
-        Ok(Self {
-            names: chosen.iter().filter_map(name).collect(),
-            undecided: undecided.map(|(by, dependency, _)| {
-                let provisions = catalogue.provisions(&dependency.name).iter();
-                let providers: BTreeSet<Box<str>> = provisions
-                    .filter_map(|provision| name(&provision.package))
-                    .collect();
-                let by = by.and_then(|number| catalogue.get(number));
-                ApkSourceError::Undecided {
-                    name: dependency.name.into(),
-                    providers: providers.into_iter().map(String::from).collect(),
-                    by: by.map_or_else(
-                        || "the recipe".to_owned(),
-                        |package| format!("{} {}", package.name, package.version),
-                    ),
-                }
-            }),
-        })
-    }
 }

@@ -31,18 +31,61 @@ fn what_is_provided_satisfies_and_the_base_counts() {
 }
 
 #[test]
-fn of_those_who_provide_a_name_the_priority_decides_and_then_the_version() {
+fn of_those_who_have_a_name_the_version_decides_and_then_the_priority() {
     let lines = "
         a 1; D:editor
         nano 1; p:editor; k:10
         vim 9; p:editor; k:20
         app 1; D:so:libssl.so
-        old 1; p:so:libssl.so=1
-        new 1; p:so:libssl.so=3
+        old 1; p:so:libssl.so=1; k:9
+        new 1; p:so:libssl.so=3; k:1
+        same 1; p:so:libssl.so=3; k:2
+        self 2
+        other 1; p:self=3
+        tagged 1; p:self; k:9
     ";
     assert_eq!(chosen(lines, "a").unwrap(), ["a 1", "vim 9"]);
     assert_eq!(chosen(lines, "a nano").unwrap(), ["a 1", "nano 1"]);
-    assert_eq!(chosen(lines, "app").unwrap(), ["app 1", "new 1"]);
+    assert_eq!(chosen(lines, "app").unwrap(), ["app 1", "same 1"]);
+    assert_eq!(chosen(lines, "app old").unwrap(), ["app 1", "old 1"]);
+    assert_eq!(chosen(lines, "self").unwrap(), ["other 1"]);
+    assert_eq!(chosen(lines, "self<3").unwrap(), ["self 2"]);
+}
+
+#[test]
+fn who_is_there_anyway_is_who_was_meant() {
+    // As lua is in Alpine 3.16: each of its versions is a `lua`, and one of them is to be
+    // taken where none is there.
+    let lines = "
+        lua5.1 1; p:lua cmd:lua=5.1; k:100; D:so:one
+        lua5.2 1; p:lua
+        one 1; p:so:one=1
+        penlight 1; D:lua
+        core 1; D:haserl
+        haserl 1; D:lua5.2
+        lib 1
+        lib5.1 1; i:lua5.1 lib; D:lua5.1
+        lib5.2 1; i:lua5.2 lib
+    ";
+    let names = |wanted: &str| chosen(lines, wanted).unwrap().join(", ");
+    assert_eq!(names("penlight"), "lua5.1 1, one 1, penlight 1");
+    let expected = "core 1, haserl 1, lua5.2 1, penlight 1";
+    assert_eq!(names("penlight core"), expected);
+    assert_eq!(names("core penlight"), expected);
+    // And what comes along with who is not taken does not.
+    let expected = "core 1, haserl 1, lib 1, lib5.2 1, lua5.2 1, penlight 1";
+    assert_eq!(names("lib penlight core"), expected);
+    let expected = "lib 1, lib5.1 1, lua5.1 1, one 1, penlight 1";
+    assert_eq!(names("lib penlight"), expected);
+    // What a tag is meant by may be there for the sake of one with a priority.
+    let lines = "
+        app 1; D:lua helped
+        lua5.1 1; p:lua; k:100; D:one
+        one 1; p:helped
+        two 1; p:helped
+    ";
+    let expected = ["app 1", "lua5.1 1", "one 1"];
+    assert_eq!(chosen(lines, "app").unwrap(), expected);
 }
 
 #[test]

@@ -296,48 +296,55 @@ impl<'a, R: Rules> Graph<'a, R> {
         }
     }
 
-    /// The sets that satisfy a relation: versions of the package itself, then those of
-    /// packages that provide it. Of these, those that are to be kept go first.
+    /// The sets that satisfy a relation: versions of the package itself, and those of
+    /// packages that provide it. Those that are to be kept go first, and the package itself
+    /// before them where the rules have it so.
     fn sets(&self, relation: &R::Relation) -> Vec<VersionSetId> {
         let text = relation.to_string();
         let shown = match behind(&text, relation.name()) {
             "" => "*".to_owned(),
             versions => versions.to_owned(),
         };
-        let mut sets = vec![self.set(relation.name(), shown, |package| {
-            self.rules.means(relation, package)
-        })];
+        let is_own = |package: &R::Package| package.name() == relation.name();
+        let own = self.catalogue.versions(relation.name());
+        let own = own.filter(|(_, package)| self.rules.means(relation, package));
+        let own = own.map(|(number, package)| (package, Some(package.parsed()), number));
         let all = self.catalogue.provisions(relation.name());
         self.count(all.len() as u64);
-        let mut providers: Vec<_> = all
+        let others = all
             .iter()
             .filter_map(|provision| {
                 let package = self.catalogue.get(provision.package)?;
                 Some((package, provision.version.as_ref(), provision.package))
             })
             .filter(|(package, version, _)| {
-                package.name() != relation.name()
-                    && self.rules.means_provided(relation, package, *version)
-            })
-            .collect();
+                !is_own(package) && self.rules.means_provided(relation, package, *version)
+            });
+        let mut providers: Vec<_> = own.chain(others).collect();
         let meant: BTreeSet<usize> = providers.iter().map(|(.., number)| *number).collect();
         providers.sort_by(|(a, as_a, _), (b, as_b, _)| {
+            let own = |package: &R::Package| R::OWN_FIRST && is_own(package);
             let kept = |package: &R::Package| self.preferences.keep.contains_key(package.name());
-            kept(b)
-                .cmp(&kept(a))
+            own(b)
+                .cmp(&own(a))
+                .then_with(|| kept(b).cmp(&kept(a)))
                 .then_with(|| self.rules.prefer((a, *as_a), (b, *as_b)))
                 .then_with(|| a.name().cmp(b.name()))
         });
         let mut seen = BTreeSet::new();
+        let mut sets = Vec::new();
         for (package, ..) in providers {
             if seen.insert(package.name()) {
+                let shown = if is_own(package) {
+                    shown.clone()
+                } else {
+                    format!("that provides {text}")
+                };
                 let mut numbers = self.catalogue.numbers(package.name());
-                sets.push(
-                    self.set(package.name(), format!("that provides {text}"), |_| {
-                        // The versions of a package are asked about in their order.
-                        numbers.next().is_some_and(|number| meant.contains(&number))
-                    }),
-                );
+                sets.push(self.set(package.name(), shown, |_| {
+                    // The versions of a package are asked about in their order.
+                    numbers.next().is_some_and(|number| meant.contains(&number))
+                }));
             }
         }
         sets

@@ -64,6 +64,9 @@ pub(super) trait Rules {
     /// Its relations.
     type Relation: Relation;
 
+    /// Whether packages of a name go before those that provide it, whichever is preferred.
+    const OWN_FIRST: bool = true;
+
     /// What is said of a name that nothing in the catalogue has.
     const NOWHERE: &'static str;
 
@@ -78,7 +81,7 @@ pub(super) trait Rules {
         version: Option<&VersionOf<Self>>,
     ) -> bool;
 
-    /// Which of two packages that provide the same name, each in some version, comes
+    /// Which of two packages that have or provide the same name, each in some version, comes
     /// first; those that are equal go by their names.
     fn prefer(
         &self,

@@ -249,6 +249,12 @@ fn archives_behind_each_other_are_compared_by_what_they_give() {
     ];
     assert_eq!(found_in_rows(&[&base], &[&without, &second]), expected);
 
+    // What a link leads to is not compared with what a file holds.
+    let mut link = file("etc/same", b"mode");
+    link.fields[1] = 0o120_777;
+    let expected = "member `etc/same`: mode differs";
+    assert_eq!(found_in_rows(&[&base], &[&base, &[link]]), [expected]);
+
     // Where the machine has the same, how it is packed is told.
     let found = found_in_rows(&[&base], &[&base, &base[..1]]);
     let expected = "the 2nd archive: member `etc`: only the right one has it";
@@ -283,6 +289,18 @@ fn names_of_one_file_and_links_are_unpacked_as_linux_does_it() {
     let found = found_in_rows(&[&base], &[&base, &[file("one", b"mine")]]);
     let both = ["one", "two"].map(|name| format!("member `{name}`: line 1 differs"));
     assert_eq!(found, both);
+    // The content may come with the first name as well.
+    let first = [name("one", 7, b"shared"), name("two", 7, b"")];
+    let found = found_in_rows(&[&first], &[&first, &[file("one", b"shared")]]);
+    assert!(
+        found.iter().all(|line| line.starts_with("the 2nd archive")),
+        "{found:?}"
+    );
+    // The numbers of each archive are its own.
+    let second = [name("three", 7, b""), name("four", 7, b"other")];
+    let found = found_in_rows(&[&base], &[&base, &second]);
+    let new = ["four", "three"].map(|name| format!("member `{name}`: only the right one has it"));
+    assert_eq!(found, new);
     // What has no folder, and what would replace one that is not empty, is passed over.
     let passed = [file("none/x", b""), file("usr", b"")];
     let found = found_in_rows(&[&base], &[&base, &passed]);

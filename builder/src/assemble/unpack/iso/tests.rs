@@ -5,6 +5,7 @@ use lunikernel_cache::{Digest, Node, NodeKind, Rootfs};
 
 use super::super::fuzz;
 use super::super::tests::{comparable, sample_tar, tool, unpacked, without_link};
+use super::record::Record;
 
 /// What cannot be made without being root is left out.
 fn files(folder: &std::path::Path) -> Rootfs {
@@ -98,11 +99,6 @@ fn without_rock_ridge_names_are_as_linux_shows_them() {
     for path in ["BOOT/VMLINUZ", "README.TXT"] {
         fs::write(folder.path().join("files").join(path), path).unwrap();
     }
-    let arguments = ["-quiet", "-o", "image", "files"];
-    if !tool(folder.path(), "genisoimage", &arguments, b"") {
-        return;
-    }
-    let root = unpacked(&folder.path().join("image"));
     let mut expected = Rootfs::new();
     for (path, content) in [
         ("boot/vmlinuz", "BOOT/VMLINUZ"),
@@ -111,7 +107,110 @@ fn without_rock_ridge_names_are_as_linux_shows_them() {
         let node = Node::file(0o644, Digest::of(content.as_bytes()));
         expected.insert(path, node).unwrap();
     }
-    assert_eq!(root, expected);
+    // The fourth level has a second tree, too, which is not Joliet's.
+    for level in ["1", "4"] {
+        let arguments = ["-quiet", "-iso-level", level, "-o", "image", "files"];
+        if !tool(folder.path(), "genisoimage", &arguments, b"") {
+            return;
+        }
+        let root = unpacked(&folder.path().join("image"));
+        assert_eq!(root, expected, "{level}");
+    }
+}
+
+#[test]
+fn names_of_joliet_are_without_versions_and_dots() {
+    let named = |name: &str| {
+        let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let record = record(&name, 20, 1);
+        let found = Record::parse(&record).unwrap().unwrap().joliet_name();
+        String::from_utf8(found.unwrap()).unwrap()
+    };
+    for (name, shown) in [
+        ("Größe.txt;1", "Größe.txt"),
+        ("Größe.txt;2", "Größe.txt;2"),
+        ("name.", "name"),
+        ("name..;1", "name"),
+        ("...", "..."),
+    ] {
+        assert_eq!(named(name), shown);
+    }
+}
+
+/// Of one file are names with the same number and the same place; what the flags and
+/// fields of a record say counts.
+#[test]
+fn records_are_taken_at_their_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join("files").join(name);
+    fs::create_dir(folder.path().join("files")).unwrap();
+    fs::write(file("one"), "one").unwrap();
+    fs::hard_link(file("one"), file("two")).unwrap();
+    fs::write(file("other"), "another").unwrap();
+    let arguments = ["-quiet", "-R", "--hardlinks", "-o", "image", "files"];
+    if !tool(folder.path(), "xorrisofs", &arguments, b"") {
+        return;
+    }
+    let original = fs::read(folder.path().join("image")).unwrap();
+    let at = |name: &[u8]| {
+        let found = original.windows(name.len()).position(|part| part == name);
+        found.unwrap() - 33
+    };
+    let (one, two, other) = (at(b"ONE.;1"), at(b"TWO.;1"), at(b"OTHER.;1"));
+    // Behind a name of even length is a byte more.
+    let fields = other + 33 + 8 + 1;
+    assert_eq!(original[fields..fields + 3], *b"PX,");
+    let changed = |change: &dyn Fn(&mut [u8])| {
+        let mut image = original.clone();
+        change(&mut image);
+        fuzz(&image)
+    };
+    let kind = |root: &Rootfs, name: &str| match &root.get(name).unwrap().kind {
+        NodeKind::File { content, link } => (*content, link.clone()),
+        kind => panic!("{kind:?}"),
+    };
+    let root = fuzz(&original).unwrap().unwrap();
+    let (content, link) = kind(&root, "one");
+    assert_eq!(content, Digest::of(b"one"));
+    assert!(link.is_some());
+    assert_eq!(kind(&root, "two"), (content, link));
+    let alone = (Digest::of(b"another"), None);
+    assert_eq!(kind(&root, "other"), alone);
+
+    // The same number in another place.
+    let root = changed(&|image| image.copy_within(other + 2..other + 18, two + 2));
+    let root = root.unwrap().unwrap();
+    assert_eq!(kind(&root, "one"), (content, None));
+    assert_eq!(kind(&root, "two"), alone);
+    // The same number and place, and one name each.
+    let root = changed(&|image| {
+        for fields in [one, two].map(|at| at + 33 + 6 + 1) {
+            image[fields + 12..fields + 20].copy_from_slice(&[1, 0, 0, 0, 0, 0, 0, 1]);
+        }
+    });
+    let root = root.unwrap().unwrap();
+    assert_eq!(kind(&root, "two"), (content, None));
+    // Behind an extended attribute record, which has the first block.
+    let root = changed(&|image| {
+        image[other + 1] = 1;
+        image[other + 2] -= 1;
+    });
+    assert_eq!(kind(&root.unwrap().unwrap(), "other"), alone);
+    // A file that goes with another one, such as a resource fork.
+    let root = changed(&|image| image[other + 25] |= 4).unwrap().unwrap();
+    assert!(root.get("other").is_none() && root.get("two").is_some());
+    // A part of a file, and no other behind it.
+    let error = changed(&|image| image[two + 25] |= 0x80).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("the last part of a file in it is missing"),
+        "{error}"
+    );
+    // What is behind the end of the fields is none.
+    let root = changed(&|image| {
+        image[fields..fields + 8].copy_from_slice(b"ST\x04\x01NM\x28\x01");
+    });
+    assert_eq!(kind(&root.unwrap().unwrap(), "other"), alone);
 }
 
 #[test]
@@ -222,21 +321,32 @@ fn folders_that_overlap_are_refused() {
     assert_eq!(root.nodes().len(), 2);
 }
 
+/// A folder says itself where it is and how large, and no other is in the same place.
+#[test]
+fn folders_are_where_they_say() {
+    const FOLDER: usize = 19 * 2048;
+    for (at, told) in [(2, "sector 19"), (10, "2048 bytes")] {
+        let mut image = overlapping(1);
+        image[FOLDER + at] ^= 2;
+        let error = fuzz(&image).unwrap_err().to_string();
+        assert!(
+            error.contains("a record of itself") && error.contains(told),
+            "{error}"
+        );
+    }
+    // Records of the root: its own, the one above, and those of two folders.
+    const FIRST: usize = 18 * 2048 + 34 + 34;
+    const SECOND: usize = FIRST + 38;
+    let mut image = overlapping(2);
+    image.copy_within(FIRST + 2..FIRST + 18, SECOND + 2);
+    let error = fuzz(&image).unwrap_err().to_string();
+    assert!(error.contains("a folder that is in two places"), "{error}");
+}
+
 fn overlapping(folders: u32) -> Vec<u8> {
     let sector = |bytes: &[u8]| {
         let mut bytes = bytes.to_vec();
         bytes.resize(2048, 0);
-        bytes
-    };
-    let record = |name: &[u8], extent: u32, sectors: u32| {
-        let mut bytes = vec![0; (33 + name.len()).next_multiple_of(2)];
-        bytes[0] = bytes.len() as u8;
-        for (at, number) in [(2, extent), (10, sectors * 2048)] {
-            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
-            bytes[at + 4..at + 8].copy_from_slice(&number.to_be_bytes());
-        }
-        (bytes[25], bytes[28], bytes[31], bytes[32]) = (2, 1, 1, name.len() as u8);
-        bytes[33..33 + name.len()].copy_from_slice(name);
         bytes
     };
     let mut descriptor = sector(b"\x01CD001\x01");
@@ -255,4 +365,17 @@ fn overlapping(folders: u32) -> Vec<u8> {
     }
     image.extend((0..folders).flat_map(own));
     image
+}
+
+/// The record of a folder.
+fn record(name: &[u8], extent: u32, sectors: u32) -> Vec<u8> {
+    let mut bytes = vec![0; (33 + name.len()).next_multiple_of(2)];
+    bytes[0] = bytes.len() as u8;
+    for (at, number) in [(2, extent), (10, sectors * 2048)] {
+        bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        bytes[at + 4..at + 8].copy_from_slice(&number.to_be_bytes());
+    }
+    (bytes[25], bytes[28], bytes[31], bytes[32]) = (2, 1, 1, name.len() as u8);
+    bytes[33..33 + name.len()].copy_from_slice(name);
+    bytes
 }

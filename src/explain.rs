@@ -132,6 +132,9 @@ impl Explain for BuildError {
             | Self::NoSuchMaterial { .. }
             | Self::NoSuchPart { .. }
             | Self::NotARoot { .. }
+            | Self::NotAnArchive { .. }
+            | Self::Link { .. }
+            | Self::LinkInFiles { .. }
             | Self::NotAFile { .. }
             | Self::KernelTooLarge { .. }
             | Self::Archive { .. }
@@ -234,6 +237,7 @@ impl Explain for ArtefactError {
         match self {
             // As with a recipe that is not there.
             Self::Io { source, .. } if source.kind() != ErrorKind::NotFound => Exit::Failed,
+            Self::Changed { .. } => Exit::Failed,
             _ => Exit::BadInput,
         }
     }

@@ -16,8 +16,10 @@ fn main() -> ExitCode {
     if let Some(code) = lunikernel_builder::sandbox::native::enter_if_asked() {
         return code;
     }
-    // What is written must not depend on the user's mask, nor be open to everybody.
-    rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    // What is made must not depend on the user's mask, nor be open to everybody; who may
+    // read what the user asked for does depend on it.
+    let own = rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    lunikernel_cache::mask::keep_to(own.bits());
     let (verb, context) = match cli::parse() {
         Ok(parsed) => parsed,
         Err(usage) => {

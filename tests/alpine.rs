@@ -5,6 +5,8 @@
 mod own;
 #[path = "alpine/real.rs"]
 mod real;
+#[path = "alpine/scripts.rs"]
+mod scripts;
 mod support;
 
 use std::collections::BTreeMap;

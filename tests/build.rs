@@ -4,6 +4,7 @@
 mod killed;
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -348,4 +349,30 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::copy(entry.path(), &target).unwrap();
         }
     }
+}
+
+#[test]
+fn a_umask_that_keeps_others_out_changes_no_bits() {
+    let name = "build::a_umask_that_keeps_others_out_changes_no_bits";
+    let steps = "  - name: modes\n    root: [base, shell]\n    run: |\n      mkdir out\n      \
+                 : > out/file\n      stat -c '%a %n' / /build /tmp out out/file > out/modes\n    \
+                 outputs: [out]\n";
+    let Some(small) = Small::new(name, steps) else {
+        return;
+    };
+    let mut digests = Vec::new();
+    for (umask, mode) in [("077", 0o600), ("022", 0o644)] {
+        let file = small.path(&format!("{umask}.luni.zip"));
+        let own = small.luni("build");
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask $0; exec \"$@\"", umask]);
+        command.arg(own.get_program()).args(own.get_args());
+        command.arg("recipe").arg("-o").arg(&file);
+        command.env("LUNI_CACHE", small.path(&format!("cache-{umask}")));
+        let built = command.current_dir(small.path(".")).output().unwrap();
+        digests.push(built_digest(&built));
+        let written = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(written & 0o777, mode);
+    }
+    assert_eq!(digests[0], digests[1]);
 }

@@ -61,10 +61,13 @@ impl Site {
     }
 
     fn configure(&self, index: &str) {
+        self.configure_as(&format!("[source.ours]\nregistry = \"{index}\"\n"));
+    }
+
+    /// `rest` stands behind what has `ours` stand in for the usual registry.
+    fn configure_as(&self, rest: &str) {
         fs::create_dir_all(self.path("cargo")).unwrap();
-        let config = format!(
-            "[source.crates-io]\nreplace-with = \"ours\"\n\n[source.ours]\nregistry = \"{index}\"\n"
-        );
+        let config = format!("[source.crates-io]\nreplace-with = \"ours\"\n\n{rest}");
         fs::write(self.path("cargo/config.toml"), config).unwrap();
     }
 
@@ -164,6 +167,23 @@ fn what_a_registry_lacks_or_lies_about_is_said() {
         5,
         &["is not read by HTTP", "hint: "],
     );
+    // Nobody else is asked where cargo's configuration leads nowhere.
+    let asked = site.server.asked().len();
+    for (rest, told) in [
+        ("", "there is no `[source.ours]`"),
+        ("[source.ours]\ndirectory = \"vendor\"\n", "(`directory`)"),
+        ("[source.ours]\nreplace-with = \"ours\"\n", "without end"),
+    ] {
+        site.configure_as(rest);
+        ends(&site.run("cache", &["lock"]), 5, &[told, "hint: "]);
+    }
+    assert_eq!(site.server.asked().len(), asked);
+    let index = format!("sparse+{}/index/", site.server.url());
+    site.configure_as(&format!(
+        "[source.ours]\nreplace-with = \"theirs\"\n[source.theirs]\nregistry = \"{index}\"\n"
+    ));
+    ends(&site.run("cache", &["lock"]), 0, &[]);
+    fs::remove_file(site.path("recipe.lock")).unwrap();
     let liar = Site::new(b"other bytes");
     ends(&liar.run("cache", &["lock"]), 5, &["it has other bytes"]);
     assert!(!liar.path("recipe.lock").exists());

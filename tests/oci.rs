@@ -15,7 +15,7 @@ use fs_err as fs;
 use lunikernel_cache::{NodeKind, Sha256};
 use registry::Registry;
 use support::hello::{busybox, luni};
-use support::images::Image;
+use support::images::{INDEX, Image, MANIFEST};
 use support::server::Server;
 use support::{ends, root_of, varied};
 
@@ -260,5 +260,94 @@ fn a_layout_is_a_root_for_steps_and_for_the_system_and_verifies() {
         &site.run("packed", &["build", "-o", "c.luni.zip"]),
         3,
         &told,
+    );
+}
+
+#[test]
+fn a_layout_tells_its_images_apart_by_name_and_digest() {
+    let mut image = Image::new(b"no shell\n", "word\n", "amd64");
+    let (hex, size) = (image.manifest.clone(), image.blobs[&image.manifest].len());
+    let named = |name: &str| {
+        format!(
+            "{{\"mediaType\":\"{MANIFEST}\",\"digest\":\"sha256:{hex}\",\"size\":{size},\
+             \"platform\":{{\"architecture\":\"amd64\",\"os\":\"linux\"}},\
+             \"annotations\":{{\"org.opencontainers.image.ref.name\":\"{name}\"}}}}"
+        )
+    };
+    let index = |entries: &str| {
+        format!("{{\"schemaVersion\":2,\"mediaType\":\"{INDEX}\",\"manifests\":[{entries}]}}")
+    };
+    // One image that has two names.
+    let both = format!("{},{}", named("v1"), named("latest"));
+    let inner = image.index.clone();
+    image.index = index(&both).into_bytes();
+    let site = Site::new(&format!("{{layout: lay, image: \"sha256:{hex}\"}}"));
+    image.lay(&site.path("lay"));
+    ends(&site.run("cache", &["lock"]), 0, &[]);
+    site.want("{layout: lay}");
+    ends(&site.run("cache", &["lock"]), 0, &[]);
+    site.want("{layout: lay, image: v2}");
+    let told = [
+        "`lay` has no image `v2`; it has `v1`, `latest`",
+        "hint: name one",
+    ];
+    ends(&site.run("cache", &["lock"]), 3, &told);
+
+    // An image in an index that has a name, by its digest.
+    let nested = image.put(inner, INDEX);
+    let nested = nested.replace(
+        "\"size\"",
+        "\"annotations\":{\"org.opencontainers.image.ref.name\":\"all\"},\"size\"",
+    );
+    image.index = index(&nested).into_bytes();
+    image.lay(&site.path("nested"));
+    site.want(&format!("{{layout: nested, image: \"sha256:{hex}\"}}"));
+    ends(&site.run("fresh", &["lock"]), 0, &[]);
+    assert!(site.lock().contains(&hex), "{}", site.lock());
+    let none = "0".repeat(64);
+    site.want(&format!("{{layout: nested, image: \"sha256:{none}\"}}"));
+    let told = [format!(
+        "`nested` has no image `sha256:{none}`; it has `all`"
+    )];
+    ends(&site.run("fresh", &["lock"]), 3, &[&told[0]]);
+}
+
+#[test]
+fn what_is_wrong_with_a_layer_of_a_layout_is_part_of_the_error() {
+    let image = Image::new(b"no shell\n", "word\n", "amd64");
+    let site = Site::new("{layout: lay}");
+    image.lay(&site.path("lay"));
+    ends(&site.run("cache", &["lock"]), 0, &[]);
+    let manifest = String::from_utf8(image.blobs[&image.manifest].clone()).unwrap();
+    let layer = image.blobs.keys();
+    let mut layers = layer.filter(|hex| **hex != image.config && manifest.contains(hex.as_str()));
+    let blob = site.path("lay/blobs/sha256").join(layers.next().unwrap());
+    let mut bytes = fs::read(&blob).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&blob, &bytes).unwrap();
+    let told = [
+        "(layer ",
+        "the layout `lay`: it has other bytes: sha256:",
+        "hint: a place now",
+    ];
+    ends(&site.run("cache", &["-q", "build"]), 5, &told);
+    let output = site.run("cache", &["--json", "build"]);
+    ends(
+        &output,
+        5,
+        &["the layout `lay`: it has other bytes: sha256:"],
+    );
+    fs::write(&blob, b"short").unwrap();
+    ends(
+        &site.run("cache", &["-q", "fetch"]),
+        5,
+        &["it has 5 bytes or more"],
+    );
+    fs::remove_file(&blob).unwrap();
+    ends(
+        &site.run("cache", &["-q", "fetch"]),
+        5,
+        &["the layout `lay`: it is not there"],
     );
 }

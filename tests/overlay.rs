@@ -210,6 +210,62 @@ fn the_same_content_gives_the_same_bits_whatever_packed_it() {
     assert_ne!(digest(&overlay(here, &["content"])), golden);
 }
 
+/// Whether a folder on the way is listed is the zip tool's choice.
+#[test]
+fn the_second_overlay_gives_the_same_with_and_without_folders_in_its_zip() {
+    let name = "overlay::the_second_overlay_gives_the_same_with_and_without_folders_in_its_zip";
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    for (top, file, mode) in [("1", "a", 0o1777), ("2", "b", 0o755)] {
+        let scratch = here.join(top).join("scratch");
+        fs::create_dir_all(&scratch).unwrap();
+        fs::write(scratch.join(file), file).unwrap();
+        fs::set_permissions(&scratch, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let mut digests = Vec::new();
+    for way in ["-qr", "-qrD"] {
+        let zip = format!("../2{way}.zip");
+        if !tool(name, &here.join("2"), &["zip", way, &zip, "."]) {
+            return;
+        }
+        digests.push(digest(&overlay(here, &["1", &zip[3..]])));
+    }
+    digests.push(digest(&overlay(here, &["1", "2"])));
+    assert!(digests.iter().all(|it| *it == digests[0]), "{digests:?}");
+}
+
+/// Under a umask of 077, and under one of 000.
+#[test]
+fn what_is_written_keeps_to_the_umask_and_its_bytes_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    base(here);
+    content(here);
+    let mode = |path: &str| fs::metadata(here.join(path)).unwrap().permissions().mode() & 0o777;
+    let mut digests = Vec::new();
+    for (umask, file, cache) in [("077", 0o600, 0o700), ("000", 0o644, 0o755)] {
+        let own = luni(here);
+        let ran = Command::new("sh")
+            .args(["-c", "umask $0; exec \"$@\"", umask])
+            .arg(own.get_program())
+            .args(["overlay", "base.luni.zip", "content", "-o"])
+            .args([
+                &format!("{umask}.zip"),
+                "--cache",
+                &format!("cache-{umask}"),
+            ])
+            .current_dir(here)
+            .env_remove("LUNI_CACHE")
+            .output()
+            .unwrap();
+        digests.push(digest(&ran));
+        assert_eq!(mode(&format!("{umask}.zip")), file, "{umask}");
+        assert_eq!(mode(&format!("cache-{umask}")), cache, "{umask}");
+    }
+    assert_eq!(digests[0], digests[1]);
+}
+
 #[test]
 fn what_is_no_sound_zip_is_refused_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();

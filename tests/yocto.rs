@@ -272,3 +272,70 @@ fn the_template_takes_a_deploy_directory() {
     let busybox = world.listed("busybox").unwrap();
     assert_eq!(busybox["licenseDeclared"], "GPL-2.0-only");
 }
+
+/// As BitBake leaves it: what a name without a date stands for is a link.
+#[test]
+fn a_deploy_directory_is_taken_with_its_links() {
+    let Some(world) = World::empty(&format!("yocto::{}", this_test())) else {
+        return;
+    };
+    fs::create_dir_all(world.path("deploy/licenses/image-20230810")).unwrap();
+    fs::create_dir_all(world.path("deploy/empty")).unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        fs::write(world.path("deploy").join(name), bytes).unwrap();
+    };
+    let link = |target: &str, name: &str| {
+        fs::os::unix::fs::symlink(target, world.path("deploy").join(name)).unwrap();
+    };
+    let rootfs = world.mirror.join("sha256").join(ROOTFS);
+    put("image-20230810.rootfs.tar.bz2", &fs::read(rootfs).unwrap());
+    put("image-20230810.rootfs.manifest", &world.manifest());
+    put(
+        "licenses/image-20230810/license.manifest",
+        b"PACKAGE NAME: busybox\nPACKAGE VERSION: 1.31.1\nRECIPE NAME: busybox\nLICENSE: GPLv2\n\n",
+    );
+    put("bzImage--5.4+git0-r0.bin", &bzimage());
+    link("image-20230810.rootfs.tar.bz2", "image.tar.bz2");
+    link("image-20230810.rootfs.manifest", "image.manifest");
+    link("image-20230810", "licenses/image");
+    link("./bzImage--5.4+git0-r0.bin", "bzImage-qemux86-64.bin");
+    link("bzImage-qemux86-64.bin", "bzImage");
+    let recipe = "apiVersion: lunikernel/v1\nname: minimal\nversion: 1.0.0\nflavour: yocto\n\
+        sources:\n  deploy: {file: deploy}\nrootfs:\n  from: [deploy/image.tar.bz2]\n  \
+        manifest: deploy/image.manifest\n  licences: deploy/licenses/image/license.manifest\n  \
+        files:\n    /boot/kernel: {from: deploy/bzImage}\n\
+        kernel: {from: deploy/bzImage, modules: []}\n";
+    fs::write(world.path("recipe.yaml"), recipe).unwrap();
+    world.succeeds(&["lock"]);
+    world.succeeds(&["build", "-o", "minimal.luni.zip"]);
+    let busybox = world.listed("busybox").unwrap();
+    assert_eq!(busybox["licenseDeclared"], "GPL-2.0-only");
+    let root = support::root_of(&world.path("minimal.luni.zip"));
+    let kernel = &root.get("boot/kernel").unwrap().kind;
+    assert!(matches!(kernel, lunikernel_cache::NodeKind::File { .. }));
+
+    // The zip alone has all of it, links included.
+    fs::rename(world.path("deploy"), world.path("elsewhere")).unwrap();
+    let again = ["build", "minimal.luni.zip", "-o", "again.luni.zip"];
+    world.succeeds(&[&["--cache", "other"][..], &again].concat());
+    let read = |name: &str| fs::read(world.path(name)).unwrap();
+    assert!(read("minimal.luni.zip") == read("again.luni.zip"));
+    world.succeeds(&["verify", "minimal.luni.zip", "--rounds", "2"]);
+    fs::rename(world.path("elsewhere"), world.path("deploy")).unwrap();
+
+    let kernel = world.path("deploy/bzImage-qemux86-64.bin");
+    for (target, why) in [
+        ("bzImage--5.5.bin", "leads to nothing that is there"),
+        ("bzImage", "leads through too many links"),
+    ] {
+        fs::remove_file(&kernel).unwrap();
+        fs::os::unix::fs::symlink(target, &kernel).unwrap();
+        world.succeeds(&["lock"]);
+        let link = format!("is a link to `{target}`, which");
+        let link = if why.contains("many") { why } else { &link };
+        world.fails(
+            &["build"],
+            &["`deploy/bzImage` cannot be used", link, why, "hint: "],
+        );
+    }
+}

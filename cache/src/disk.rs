@@ -30,6 +30,7 @@ use crate::action_cache::ActionCache;
 use crate::digest::Sha256;
 use crate::error::CacheError;
 use crate::locks::{create_folder, lock_file};
+use crate::mask;
 use crate::remove::remove_tree;
 use crate::store::BlobStore;
 
@@ -82,7 +83,8 @@ impl Cache {
     /// again each time that they are read.
     pub fn open(root: &Path) -> Result<Self, CacheError> {
         let io = CacheError::io;
-        create_folder(root).map_err(io("create the cache folder"))?;
+        // Nobody whom the user keeps out of it gets at what is in it.
+        mask::create(root, mask::masked(0o775)).map_err(io("create the cache folder"))?;
         let root = fs::canonicalize(root).map_err(io("find the cache folder"))?;
         refuse_open_to_all(&root)?;
         for name in [

@@ -1,13 +1,14 @@
 //! Locks on files, and folders that only their owner's friends may write to.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use fs_err as fs;
 use fs_err::File;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::{FlockOperation, OFlags};
+
+use crate::mask;
 
 /// Opens the file at `path`, creates it where it is missing, and locks it. The lock
 /// goes with the returned file; a killed process lets go of it at once.
@@ -33,9 +34,5 @@ pub(crate) fn lock_file(path: &Path, operation: FlockOperation) -> io::Result<Fi
 /// Creates a folder and those above it. Whatever the umask is, not everybody may
 /// write to them.
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
-    let created = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o775)
-        .create(path);
-    created.map_err(|error| io::Error::new(error.kind(), format!("{error}: `{}`", path.display())))
+    mask::create(path, 0o775)
 }

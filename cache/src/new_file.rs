@@ -18,8 +18,10 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use crate::mask;
+
 const PREFIX: &str = ".luni-";
-/// Less the user's mask: the mode that any other program would give it.
+/// Less the user's mask ([`mask`]): the mode that any other program would give it.
 const MODE: u32 = 0o666;
 
 /// What to do where there is a file of that name already.
@@ -55,7 +57,11 @@ impl NewFile {
     /// Where no file can be made there.
     pub fn create(path: &Path) -> io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match open(folder_of(path), flags, Mode::from_raw_mode(MODE)) {
+        match open(
+            folder_of(path),
+            flags,
+            Mode::from_raw_mode(mask::masked(MODE)),
+        ) {
             Ok(file) => Ok(Self {
                 file: Unplaced::Unnamed(file.into()),
                 path: path.to_owned(),
@@ -68,7 +74,7 @@ impl NewFile {
     fn create_named(path: &Path) -> io::Result<Self> {
         let file = tempfile::Builder::new()
             .prefix(PREFIX)
-            .permissions(PermissionsExt::from_mode(MODE))
+            .permissions(PermissionsExt::from_mode(mask::masked(MODE)))
             .tempfile_in(folder_of(path))?;
         Ok(Self {
             file: Unplaced::Named(file),

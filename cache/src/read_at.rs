@@ -5,6 +5,8 @@ use std::io;
 
 use fs_err::File;
 
+use crate::regular::Stamp;
+
 /// Something that is read from any place in it. Its bytes must not change while it is
 /// used: much is read in two passes.
 pub trait ReadAt: Send + Sync + Debug {
@@ -13,11 +15,23 @@ pub trait ReadAt: Send + Sync + Debug {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] where it ends before, and whatever reading gives.
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+
+    /// What shows that the bytes changed after all; `None` where nobody can change them.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn stamp(&self) -> io::Result<Option<Stamp>> {
+        Ok(None)
+    }
 }
 
 impl ReadAt for File {
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         fs_err::os::unix::fs::FileExt::read_exact_at(self, buffer, at)
+    }
+
+    fn stamp(&self) -> io::Result<Option<Stamp>> {
+        Stamp::of(self).map(Some)
     }
 }
 

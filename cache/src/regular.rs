@@ -2,6 +2,7 @@
 //! exhaust whoever reads it.
 
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use fs_err::File;
@@ -26,6 +27,34 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
         ));
     }
     Ok(file)
+}
+
+/// What is another one as soon as somebody writes to a file, as finely as the file system
+/// has times. It may be another one without that, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: (u64, u64),
+    size: u64,
+    /// When its content changed, and when that or what is known about it did.
+    changed: [(i64, i64); 2],
+}
+
+impl Stamp {
+    /// That of an open file.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            inode: (meta.dev(), meta.ino()),
+            size: meta.len(),
+            changed: [
+                (meta.mtime(), meta.mtime_nsec()),
+                (meta.ctime(), meta.ctime_nsec()),
+            ],
+        })
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes; of a larger one, one byte more than
@@ -56,6 +85,20 @@ mod tests {
             let error = open_regular(path).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_written_to_has_another_stamp() {
+        use std::io::Write as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs_err::write(&path, "one").unwrap();
+        let file = open_regular(&path).unwrap();
+        let before = Stamp::of(&file).unwrap();
+        assert_eq!(Stamp::of(&open_regular(&path).unwrap()).unwrap(), before);
+        let mut writer = fs_err::OpenOptions::new().append(true).open(&path).unwrap();
+        writer.write_all(b"two").unwrap();
+        assert_ne!(Stamp::of(&file).unwrap(), before);
     }
 
     #[test]

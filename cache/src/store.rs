@@ -221,6 +221,23 @@ impl BlobStore {
         self.place(temp, digest)
     }
 
+    /// An empty store of one's own, on the same file system: for what is used for a while
+    /// and then by nobody, and must not stay where that comes to nothing.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] where it cannot be created.
+    pub fn private(&self) -> Result<PrivateStore, CacheError> {
+        let folder = tempfile::Builder::new()
+            .prefix("blobs-")
+            .tempdir_in(&self.scratch)
+            .map_err(CacheError::io("create a scratch folder in the cache"))?;
+        let store = Self::new(folder.path().join("cas"), folder.path().to_owned());
+        Ok(PrivateStore {
+            store,
+            _folder: folder,
+        })
+    }
+
     fn new_file(&self) -> Result<tempfile::NamedTempFile, CacheError> {
         tempfile::Builder::new()
             .prefix("blob-")
@@ -242,6 +259,22 @@ impl BlobStore {
         }
         temp.persist(&path)
             .map_err(|error| io("store a blob in the cache")(error.error))
+    }
+}
+
+/// A store that is gone with all its blobs when it is dropped, or removed by the next
+/// process should this one be killed.
+#[derive(Debug)]
+pub struct PrivateStore {
+    store: BlobStore,
+    _folder: tempfile::TempDir,
+}
+
+impl PrivateStore {
+    /// The store.
+    #[must_use]
+    pub fn blobs(&self) -> &BlobStore {
+        &self.store
     }
 }
 

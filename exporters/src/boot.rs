@@ -9,6 +9,7 @@ mod multiboot;
 use std::sync::Arc;
 
 use lunikernel_cache::artefact::{Artefact, ArtefactError, INITRAMFS, KERNEL, Manifest, Protocol};
+use lunikernel_cache::{Digest, Progress};
 
 use crate::checks::Firmware;
 use crate::content::Content;
@@ -27,6 +28,12 @@ const EFI_PROGRAM: &str = "EFI/BOOT/BOOTX64.EFI";
 const GRUB_CONFIG: &str = "boot/grub/grub.cfg";
 /// The longest command line that a Linux for x86 takes, its NUL apart.
 pub const MAX_CMDLINE: usize = 2047;
+/// The longest one where the loader may put words of its own in front: GRUB has
+/// `BOOT_IMAGE=(uki)3838+27708 `, with numbers of at most seven digits, and for the network
+/// come `BOOT_IMAGE=kernel initrd=initramfs.gz `. What is too long would lose its last words.
+pub const MAX_CMDLINE_BEHIND: usize = 2000;
+pub(crate) const TOO_LONG_BEHIND: &str =
+    "it is longer than 2000 characters, and what loads the kernel puts words of its own in front";
 /// What GRUB's shell, or GRUB when it hands words on, makes something else of.
 const CHANGED_BY_GRUB: [char; 3] = ['\'', '"', '\\'];
 const HANDS_ON: &str =
@@ -85,7 +92,7 @@ pub enum BootError {
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
     /// The command line cannot be handed on.
-    #[error("could not put the kernel's command line on the disk: {0}")]
+    #[error("could not hand on the kernel's command line: {0}")]
     Cmdline(&'static str),
     /// The text of a module cannot be handed on.
     #[error("could not put the text of a module on the disk: {0}")]
@@ -142,8 +149,8 @@ impl System {
     /// command line come to be one space apart.
     ///
     /// # Errors
-    /// [`BootError::Cmdline`] where the command line is longer than [`MAX_CMDLINE`], has
-    /// something else than visible ASCII and spaces in it, or what GRUB would change.
+    /// [`BootError::Cmdline`] where the command line is longer than [`MAX_CMDLINE`], or than
+    /// [`MAX_CMDLINE_BEHIND`] for a Linux that not only UEFI starts, has something else than visible ASCII and spaces in it, or what GRUB would change.
     pub fn new(
         artefact: Arc<Artefact>,
         cmdline: &str,
@@ -160,6 +167,10 @@ impl System {
             ));
         }
         let protocol = artefact.manifest().boot.protocol;
+        let behind = firmware != Firmware::Uefi && protocol == Protocol::Linux;
+        if behind && cmdline.len() > MAX_CMDLINE_BEHIND {
+            return Err(BootError::Cmdline(TOO_LONG_BEHIND));
+        }
         let tender = matches!(protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt);
         if firmware != Firmware::Uefi && !tender && cmdline.contains(CHANGED_BY_GRUB) {
             return Err(BootError::Cmdline(HANDS_ON));
@@ -208,6 +219,15 @@ impl System {
     #[must_use]
     pub fn devices(&self) -> &[Device] {
         &self.beside.devices
+    }
+
+    /// That the Lunikernel is what it was when its digest was found to be this.
+    pub(crate) fn check_again(
+        &self,
+        digest: &Digest,
+        progress: &dyn Progress,
+    ) -> Result<(), BootError> {
+        Ok(self.artefact.check_again(digest, progress)?)
     }
 
     /// An entry of the Lunikernel.

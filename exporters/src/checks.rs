@@ -106,11 +106,15 @@ pub struct Guest {
     /// The drivers that are built into its kernel or are modules in its initramfs, by the
     /// names of modules; `None` where nobody looked.
     pub drivers: Option<BTreeSet<String>>,
+    /// The release of its kernel, where its initramfs has modules of others alone.
+    pub without: Option<String>,
 }
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// It cannot even be made.
+    Never,
     /// It cannot work: the export is not made unless somebody insists.
     Refuse,
     /// It may not work as meant.
@@ -152,7 +156,7 @@ pub fn check(guest: &Guest, target: Target, firmware: Firmware) -> Vec<Finding> 
     match &guest.drivers {
         Some(drivers) => drivers::check(drivers, guest.devices, target, &mut say),
         None if guest.protocol == Protocol::Linux => {
-            drivers::unknown(guest.devices, target, &mut say);
+            drivers::unknown(guest, target, &mut say);
         }
         // What others than Linux have, nothing says.
         None => {}

@@ -9,6 +9,8 @@
 mod error;
 mod files;
 mod format;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -30,6 +32,7 @@ use crate::error::WriteError;
 use crate::identity::Identity;
 use crate::kvm::{self, Machine};
 use crate::manifest::{self, DiskEntry, ExportManifest, FileEntry};
+use crate::output::replaceable;
 use crate::qcow2::{self, Clusters};
 use crate::sink::Stream;
 use crate::{gce, raw, vdi, vhd, vhdx, vmdk};
@@ -149,6 +152,9 @@ impl Export<'_> {
         let name = kvm::checked(&self.system.about().name)?;
         let identity = Identity::of(self.artefact.sha256);
         let mut files = Files::new(folder, progress);
+        let last = manifest_name(name);
+        // It is written last, and what is in its way is there from the beginning.
+        replaceable(&files.path(&last))?;
         let mut map = None;
         if self.formats.iter().any(|format| format.has_disk()) {
             let disk = self.disk(&identity)?;
@@ -189,7 +195,9 @@ impl Export<'_> {
             "an export has the files that it is said to have"
         );
         let text = manifest.to_canonical()?;
-        let files = files.settle(&manifest_name(name), &text)?;
+        let files = files.settle(&last, &text)?;
+        // Its entries were read piece by piece, and none of them was proven on the way.
+        self.system.check_again(&self.artefact, progress)?;
         Ok(Made { manifest, files })
     }
 

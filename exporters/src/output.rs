@@ -227,7 +227,12 @@ impl Sink for Output {
     fn skip(&mut self, count: u64) -> io::Result<()> {
         if count > 0 {
             self.at = (self.at.checked_add(count)).ok_or(io::ErrorKind::FileTooLarge)?;
-            self.file.seek(SeekFrom::Start(self.at))?;
+            // What is beyond all files of a file system, it calls no place at all.
+            let sought = self.file.seek(SeekFrom::Start(self.at));
+            sought.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidInput => io::ErrorKind::FileTooLarge.into(),
+                _ => error,
+            })?;
         }
         Ok(())
     }
@@ -323,6 +328,10 @@ mod tests {
         let mut output = Output::create(&path, Existing::Refuse).unwrap();
         output.write_all(b"begin").unwrap();
         let failed = output.skip(i64::MAX as u64 - 5).map(|()| output.commit());
+        if let Err(error) = &failed {
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+            assert!(crate::error::hint_for(error).is_some());
+        }
         assert!(!matches!(failed, Ok(Ok(()))));
         assert_eq!(names(folder.path()), [] as [&str; 0]);
         let nowhere = folder.path().join("missing/disk.raw");

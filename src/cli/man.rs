@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // Its flattened copy has the options that are the same for every verb.
     let mut command = super::command().disable_help_subcommand(true);
     command.build();
-    fs_err::create_dir_all(&args.folder).map_err(|error| {
+    lunikernel_cache::mask::create_folder(&args.folder).map_err(|error| {
         let message = format!("could not make the folder {}", args.folder.display());
         let exit = match error.kind() {
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Exit::BadInput,

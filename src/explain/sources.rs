@@ -103,8 +103,11 @@ impl Explain for GitError {
         match self {
             Self::Fetch(error) => error.exit(),
             Self::Cache(_) => Exit::Failed,
-            Self::Address { .. } | Self::Rev { .. } | Self::Content { .. } => Exit::BadInput,
-            Self::Git { .. } | Self::Changed { .. } => Exit::Unavailable,
+            Self::Address { .. }
+            | Self::Rev { .. }
+            | Self::Content { .. }
+            | Self::Submodule { .. } => Exit::BadInput,
+            Self::Git { .. } | Self::Changed { .. } | Self::Dropped { .. } => Exit::Unavailable,
         }
     }
 }
@@ -142,6 +145,7 @@ impl Explain for OciError {
             | Self::NoImage { .. }
             | Self::Layout { .. }
             | Self::Lacks { .. }
+            | Self::NotInLayout { .. }
             | Self::Document { .. }
             | Self::Choice { .. }
             | Self::Cache(_) => false,
@@ -155,6 +159,7 @@ impl Explain for OciError {
             | Self::NoImage { .. }
             | Self::Layout { .. }
             | Self::Lacks { .. }
+            | Self::NotInLayout { .. }
             | Self::Document { .. }
             | Self::Choice { .. } => Exit::BadInput,
             Self::Cache(_) => Exit::Failed,
@@ -272,6 +277,7 @@ impl Explain for LockError {
             | Self::Syntax { .. }
             | Self::NothingToUpdate { .. }
             | Self::Overlaid { .. }
+            | Self::Links { .. }
             | Self::Artefact(_)
             | Self::Asked { .. }
             | Self::Io { .. }
@@ -282,9 +288,10 @@ impl Explain for LockError {
     fn exit(&self) -> Exit {
         match self {
             Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
-            Self::Syntax { .. } | Self::NothingToUpdate { .. } | Self::Overlaid { .. } => {
-                Exit::BadInput
-            }
+            Self::Syntax { .. }
+            | Self::NothingToUpdate { .. }
+            | Self::Overlaid { .. }
+            | Self::Links { .. } => Exit::BadInput,
             Self::Artefact(error) => error.exit(),
             Self::Source { source, .. } => source.exit(),
             Self::Asked { .. } | Self::Io { .. } | Self::Cache(_) => Exit::Failed,

@@ -130,7 +130,7 @@ fn an_image_that_podman_built_unpacks_as_podman_unpacks_it() {
     let other = "{layout: image.tar, image: \"localhost/other:1\"}";
     site.want(other);
     let told = [
-        "0 images in `localhost/other:1`",
+        "has no image `localhost/other:1`",
         "it has `localhost/made:1`",
     ];
     ends(&site.run("cache", &["lock"]), 3, &told);

@@ -35,7 +35,7 @@ pub(crate) fn probe() -> &'static [u8] {
         let output = Command::new("cc")
             .args(["-static-pie", "-fPIE", "-O1", "-w", "-o"])
             .arg(&program)
-            .args(["probe.c", "around.c", "network.c"].map(|file| suite.join(file)))
+            .args(["probe.c", "around.c", "network.c", "owners.c"].map(|file| suite.join(file)))
             .output()
             .expect("the suite needs a C compiler: `apt-get install gcc libc6-dev`");
         assert!(

@@ -32,6 +32,7 @@ mod bench;
 mod engines;
 mod escapes;
 mod full;
+mod given;
 mod isolation;
 mod kept;
 mod killed;

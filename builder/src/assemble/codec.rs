@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// The most memory that a decompressor may take for its window, in bytes. xz's
 /// largest preset takes 64 MiB, and a zstd of level 19 at most 8.
@@ -49,6 +50,10 @@ impl Codec {
             (b"\x28\xb5\x2f\xfd", Self::Zstd),
             (b"BZh", Self::Bzip2),
         ];
+        // A frame of zstd that is not for the decoder (RFC 8878 §3.1.2).
+        if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = bytes {
+            return Self::Zstd;
+        }
         magics
             .into_iter()
             .find(|(magic, _)| bytes.starts_with(magic))
@@ -66,10 +71,7 @@ impl Codec {
                 false,
                 MAX_WINDOW >> 10,
             )),
-            Self::Zstd => Box::new(Frames {
-                state: State::Between(Box::new(inner)),
-                one: true,
-            }),
+            Self::Zstd => Box::new(Frames::new(inner, true)),
             Self::Bzip2 => Box::new(bzip2::bufread::BzDecoder::new(inner)),
         }
     }
@@ -87,10 +89,7 @@ impl Codec {
                 true,
                 MAX_WINDOW >> 10,
             )),
-            Self::Zstd => Box::new(Frames {
-                state: State::Between(Box::new(inner)),
-                one: false,
-            }),
+            Self::Zstd => Box::new(Frames::new(inner, false)),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(inner)),
         }
     }
@@ -103,18 +102,60 @@ pub fn gunzip<R: BufRead>(inner: R) -> BufReader<flate2::bufread::MultiGzDecoder
     BufReader::with_capacity(256 << 10, flate2::bufread::MultiGzDecoder::new(inner))
 }
 
-/// The frames of a zstd file, one behind the other. Their checksums are not compared:
-/// whatever is decompressed here was compared with its SHA-256 when it was stored.
+/// The frames of a zstd file, one behind the other. Those that are not for the decoder
+/// (RFC 8878 §3.1.2) are passed over: `pzstd` and the layers of some containers have them.
+/// Checksums are not compared: whatever is decompressed here was compared with its
+/// SHA-256 when it was stored.
 struct Frames<R: BufRead> {
-    state: State<R>,
+    inner: R,
+    decoder: Box<FrameDecoder>,
+    state: State,
     /// Whether only the first is read.
     one: bool,
 }
 
-enum State<R: BufRead> {
-    Between(Box<R>),
-    Within(Box<StreamingDecoder<R, FrameDecoder>>),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Between,
+    Within,
     Done,
+}
+
+impl<R: BufRead> Frames<R> {
+    fn new(inner: R, one: bool) -> Self {
+        let mut decoder = Box::new(FrameDecoder::new());
+        decoder.set_max_window_size(u64::from(MAX_WINDOW));
+        Self {
+            inner,
+            decoder,
+            state: State::Between,
+            one,
+        }
+    }
+
+    /// Goes to the beginning of the next frame that is decompressed, if there is one.
+    fn next(&mut self) -> io::Result<State> {
+        let invalid = |error: FrameDecoderError| io::Error::new(io::ErrorKind::InvalidData, error);
+        loop {
+            if self.inner.fill_buf()?.is_empty() {
+                return Ok(State::Done);
+            }
+            match self.decoder.init(&mut self.inner) {
+                Ok(()) => return Ok(State::Within),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let length = u64::from(length);
+                    let skipped = io::copy(&mut self.inner.by_ref().take(length), &mut io::sink())?;
+                    if skipped < length {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(invalid(error)),
+            }
+        }
+    }
 }
 
 impl<R: BufRead> Read for Frames<R> {
@@ -123,29 +164,77 @@ impl<R: BufRead> Read for Frames<R> {
             return Ok(0);
         }
         loop {
-            match std::mem::replace(&mut self.state, State::Done) {
+            match self.state {
                 State::Done => return Ok(0),
-                State::Between(mut inner) => {
-                    if inner.fill_buf()?.is_empty() {
-                        return Ok(0);
-                    }
-                    let decoder =
-                        StreamingDecoder::new_with_max_window_size(*inner, u64::from(MAX_WINDOW))
-                            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-                    self.state = State::Within(Box::new(decoder));
+                State::Between => {
+                    // After an error there is nothing more.
+                    self.state = State::Done;
+                    self.state = self.next()?;
                 }
-                State::Within(mut decoder) => {
-                    let count = decoder.read(buffer)?;
+                State::Within => {
+                    while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                        let blocks = BlockDecodingStrategy::UptoBlocks(1);
+                        let decoded = self.decoder.decode_blocks(&mut self.inner, blocks);
+                        decoded.map_err(io::Error::other)?;
+                    }
+                    let count = self.decoder.read(buffer)?;
                     if count > 0 {
-                        self.state = State::Within(decoder);
                         return Ok(count);
                     }
-                    if self.one {
-                        return Ok(0);
-                    }
-                    self.state = State::Between(Box::new(decoder.into_inner()));
+                    self.state = match self.one {
+                        true => State::Done,
+                        false => State::Between,
+                    };
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zstd(content: &[u8]) -> Vec<u8> {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        ruzstd::encoding::compress_to_vec(content, level)
+    }
+
+    fn skippable(kind: u8, length: u32, content: &[u8]) -> Vec<u8> {
+        let magic = [0x50 + kind, 0x2a, 0x4d, 0x18];
+        [magic.as_slice(), &length.to_le_bytes(), content].concat()
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let codec = Codec::of_magic(bytes);
+        codec.reader(bytes).read_to_end(&mut out).map(|_| out)
+    }
+
+    #[test]
+    fn frames_that_are_not_for_the_decoder_are_passed_over() {
+        let (one, two) = (zstd(b"one, "), zstd(b"two"));
+        let (head, tail) = (skippable(0, 4, b"size"), skippable(15, 0, b""));
+        let all = [&head, &tail, &one, &head, &two, &tail, &head].map(|part| part.as_slice());
+        let all = all.concat();
+        assert_eq!(Codec::of_magic(&all), Codec::Zstd);
+        assert_eq!(read(&all).unwrap(), b"one, two");
+        let mut first = Vec::new();
+        let mut rest = all.as_slice();
+        let codec = Codec::Zstd;
+        codec.first(&mut rest).read_to_end(&mut first).unwrap();
+        assert_eq!(first, b"one, ");
+        assert!(rest.starts_with(&head), "{rest:?}");
+        assert_eq!(read(&head).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_frame_that_is_shorter_than_it_says_is_an_error() {
+        for length in [5, u32::MAX] {
+            let cut = [zstd(b"one"), skippable(1, length, b"size")].concat();
+            assert!(read(&cut).is_err(), "{length}");
+        }
+        let foreign = [zstd(b"one"), b"\x60\x2a\x4d\x18\0\0\0\0".to_vec()].concat();
+        assert!(read(&foreign).is_err());
     }
 }

@@ -270,6 +270,7 @@ fn read_control(name: &str, member: &ar::Member, reader: impl Read) -> Result<Co
         total: MAX_CONTROL,
         members: 10_000,
         devices: false,
+        twice: false,
     };
     let root = tarball::read(reader, limits, &mut |content, size| {
         let mut content = HashingReader::new(content);

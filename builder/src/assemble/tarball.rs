@@ -247,7 +247,8 @@ impl Reading<'_, '_> {
             return Ok(());
         }
         let number = self.seen.len();
-        if self.seen.insert(path.clone(), number).is_some() {
+        let is_new = self.seen.insert(path.clone(), number).is_none();
+        if !is_new && !self.gives_way(&path, kind) {
             return Err(refused(&name, "there is another member of that name"));
         }
         self.require_real_folders(&path, &name)?;
@@ -279,8 +280,26 @@ impl Reading<'_, '_> {
         };
         if !owners.is_root(node.uid, node.gid) {
             self.owners.insert(path.clone(), owners);
+        } else {
+            self.owners.remove(&path);
         }
         self.into.insert_as(&name, &path, node)
+    }
+
+    /// Whether what is at `path` gives way to a later member of that name: what is no folder
+    /// and has no other names to what is none, and a folder to a folder.
+    fn gives_way(&self, path: &str, to: EntryType) -> bool {
+        let to_folder = to == EntryType::Directory;
+        self.into.takes_twice()
+            && self
+                .into
+                .root()
+                .get(path)
+                .is_some_and(|node| match node.kind {
+                    NodeKind::Folder => to_folder,
+                    NodeKind::File { link: Some(_), .. } => false,
+                    _ => !to_folder,
+                })
     }
 
     /// Refuses a member below a symbolic link, which would end up elsewhere.

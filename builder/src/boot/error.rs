@@ -154,8 +154,8 @@ impl BootError {
                     .to_owned(),
             ),
             Self::Deadline { last, .. } if last.is_empty() => Some(
-                "see by `luni inspect` that the kernel's command line has `console=ttyS0`; else give it \
-                 longer with `--timeout`"
+                "see that it has enough memory (`--memory`), and of a Linux, by `luni inspect`, that its \
+                 command line has `console=ttyS0`; else give it longer with `--timeout`"
                     .to_owned(),
             ),
             Self::Deadline { .. } => {

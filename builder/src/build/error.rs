@@ -147,6 +147,19 @@ pub enum BuildError {
         /// What it is.
         found: &'static str,
     },
+    /// Something in a file is named that is no archive.
+    #[error(
+        "there is no `{reference}`: `{name}` is {found}: expected a folder or an archive ({})",
+        Format::ALL
+    )]
+    NotAnArchive {
+        /// What the recipe names.
+        reference: String,
+        /// The part of that which is a file.
+        name: String,
+        /// What it is.
+        found: &'static str,
+    },
     /// What is booted, goes with it or lists packages is no file.
     #[error("`{reference}` is no file, and {wanted}")]
     NotAFile {
@@ -175,11 +188,25 @@ pub enum BuildError {
         /// Its size in bytes.
         size: u64,
     },
-    /// A folder of the recipe's own has a link, which the zip cannot hold.
-    #[error("{path} is a symbolic link, which a Lunikernel cannot carry among the recipe's files")]
+    /// A folder of the recipe's own has a link that the zip cannot hold.
+    #[error("the link {path} cannot be carried among the recipe's files: {why}")]
     LinkInFiles {
-        /// The entry that it would be.
+        /// Its path beside the recipe.
         path: String,
+        /// Why not.
+        why: String,
+    },
+    /// What is named is a link, or leads through one, that cannot be followed.
+    #[error("`{reference}` cannot be used: `{link}` is a link to `{target}`, which {why}")]
+    Link {
+        /// What the recipe names.
+        reference: String,
+        /// The link.
+        link: String,
+        /// What is written in it.
+        target: String,
+        /// What is wrong.
+        why: &'static str,
     },
     /// There is no such step.
     #[error("the recipe has no step `{name}`: it has {}", listed(steps))]
@@ -237,6 +264,9 @@ pub enum BuildError {
     Json(#[source] serde_json::Error),
 }
 
+/// What a file is called that looks like no archive at all.
+pub(super) const A_FILE: &str = "a file, and no archive that is read";
+
 /// A command that a build runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command<'e> {
@@ -268,8 +298,7 @@ fn instead(name: &str, path: &str, there: &[String], of_step: bool) -> String {
     let about = match of_step {
         true => format!("a step keeps only what its `outputs` list; see what `{name}` makes there"),
         false => format!(
-            "paths are relative to the top of the source, without links among their folders; \
-             another version of `{name}` may have it elsewhere"
+            "paths are relative to the top of the source; another version of `{name}` may have it elsewhere"
         ),
     };
     if there.is_empty() {
@@ -336,6 +365,12 @@ impl BuildError {
             Self::NotAFile { reference, .. } => {
                 Some(format!("name the file in it: `{reference}/PATH`"))
             }
+            Self::NotAnArchive { found, .. } if *found != A_FILE => Some(
+                "unpack it beside the recipe and name the folder as a `file` source, or pack it as \
+                 one of these"
+                    .to_owned(),
+            ),
+            Self::NotAnArchive { name, .. } => Some(format!("the file itself is `{name}`")),
             Self::NotARoot { .. } => Some(
                 "an archive that lies in another one is `NAME/PATH`: `iso/boot/rootfs.gz`"
                     .to_owned(),
@@ -356,13 +391,22 @@ impl BuildError {
                 quoted(recipe)
             )),
             Self::LinkInFiles { .. } => {
-                Some("make links with `symlink:` in `rootfs.files`".to_owned())
+                Some("take it out of the folder, or make it with `symlink:` in `rootfs.files`".to_owned())
             }
+            Self::Link { .. } => Some(
+                "links are followed within their source; a link itself is made with `symlink:` in \
+                 `rootfs.files`"
+                    .to_owned(),
+            ),
             Self::BadResult { .. } => {
                 Some("find and remove what is damaged with `luni cache verify --repair`".to_owned())
             }
+            Self::Layer { .. } => Some(
+                "what was laid down before has something else there: leave one of the two out, or \
+                 name only a part of it, `NAME/PATH`"
+                    .to_owned(),
+            ),
             Self::Tree(_)
-            | Self::Layer { .. }
             | Self::NoSuchMaterial { .. }
             | Self::KernelTooLarge { .. }
             | Self::Threads(_)

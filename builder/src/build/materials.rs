@@ -2,14 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use lunikernel_cache::tree::Entry;
-use lunikernel_cache::{Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
+use lunikernel_cache::{CacheError, Digest, Node, NodeKind, Rootfs, RootfsError, Tree};
 
+use super::error::A_FILE;
+use super::extensions::lay_behind;
+use super::follow::{Led, Place, follow};
 use super::{BuildError, Builder, StepReport, licence};
 use crate::assemble::layers;
 use crate::lock::{LockedRecipe, LockedSource};
-use crate::recipe::Source;
+use crate::recipe::{Source, TczInstall};
 
 /// What a name in a recipe stands for.
 #[derive(Debug, Clone)]
@@ -27,6 +31,8 @@ pub(super) struct Materials<'b> {
     by_name: BTreeMap<String, Material>,
     /// Those of the names that are of steps.
     steps: BTreeSet<String>,
+    /// Those of the names that are of extensions of TinyCore to be merged.
+    extensions: BTreeSet<String>,
     /// What is in the archives that were asked about; `None` for a file that is none.
     archives: RefCell<BTreeMap<Digest, Option<Rootfs>>>,
     licences: BTreeMap<Digest, String>,
@@ -40,6 +46,7 @@ impl<'b> Materials<'b> {
             builder,
             by_name: BTreeMap::new(),
             steps: BTreeSet::new(),
+            extensions: BTreeSet::new(),
             archives: RefCell::default(),
             licences: BTreeMap::new(),
             scripts: Vec::new(),
@@ -140,22 +147,31 @@ impl<'b> Materials<'b> {
     ) -> Result<Option<Material>, BuildError> {
         if let Material::Entry(Entry::File { digest, .. }) = material {
             return match self.archive(name, digest)? {
-                None => Ok(None),
+                None => Err(BuildError::NotAnArchive {
+                    reference: format!("{name}/{path}"),
+                    name: name.to_owned(),
+                    found: self.kind_of(digest)?,
+                }),
                 Some(root) => self.part(name, &Material::Rootfs(root), path),
             };
         }
-        if let Some(part) = material.part(path) {
-            return Ok(Some(part));
+        let in_archive = matches!(material, Material::Rootfs(_));
+        let led = follow(path, in_archive, |at| material.place(at));
+        let led = led.map_err(|flaw| BuildError::Link {
+            reference: format!("{name}/{path}"),
+            link: format!("{name}/{}", flaw.link),
+            target: flaw.target,
+            why: flaw.why,
+        })?;
+        match led {
+            Led::To(at) if at.is_empty() => Ok(Some(material.clone())),
+            Led::To(at) => Ok(material.part(&at)),
+            Led::Below { file, path } => match material.part(&file) {
+                Some(archive) => self.part(&format!("{name}/{file}"), &archive, &path),
+                None => Ok(None),
+            },
+            Led::Nowhere => Ok(None),
         }
-        for (at, _) in path.match_indices('/') {
-            let (Some(above), Some(below)) = (path.get(..at), path.get(at + 1..)) else {
-                continue;
-            };
-            if let Some(file @ Material::Entry(Entry::File { .. })) = material.part(above) {
-                return self.part(&format!("{name}/{above}"), &file, below);
-            }
-        }
-        Ok(None)
     }
 
     /// What is in the archive `digest`, which the recipe calls `name`.
@@ -166,6 +182,19 @@ impl<'b> Materials<'b> {
         let root = self.builder.unpack_archive(name, digest)?;
         self.archives.borrow_mut().insert(*digest, root.clone());
         Ok(root)
+    }
+
+    /// What a file is that is no archive that is read.
+    fn kind_of(&self, digest: &Digest) -> Result<&'static str, BuildError> {
+        let mut magic = Vec::new();
+        let file = self.builder.cache.blobs().open(digest)?;
+        let read = file.take(6).read_to_end(&mut magic);
+        read.map_err(CacheError::io("look at a file in the cache"))?;
+        Ok(match magic.as_slice() {
+            [b'P', b'K', 3, 4, ..] => "a zip archive, which is not read",
+            [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c] => "a 7z archive, which is not read",
+            _ => A_FILE,
+        })
     }
 
     /// The licence of the package with that digest, as an SPDX expression.
@@ -182,7 +211,11 @@ impl<'b> Materials<'b> {
                 name: reference.clone(),
                 found,
             })?;
-            root.overlay(&layer).map_err(|source| BuildError::Layer {
+            let laid = match self.extensions.contains(reference) {
+                true => lay_behind(&mut root, &layer),
+                false => root.overlay(&layer),
+            };
+            laid.map_err(|source| BuildError::Layer {
                 name: reference.clone(),
                 source,
             })?;
@@ -246,6 +279,26 @@ fn lay(root: &mut Rootfs, above: &str, tree: &Tree) -> Result<(), RootfsError> {
 }
 
 impl Material {
+    /// What is at `path`, for the way along it.
+    fn place(&self, path: &str) -> Option<Place> {
+        Some(match self {
+            Self::Entry(Entry::Folder(tree)) => match tree.get(path)? {
+                Entry::Folder(_) => Place::Folder,
+                Entry::File { .. } => Place::File,
+                Entry::Symlink { target } => Place::Link(target.clone()),
+            },
+            Self::Entry(_) => return None,
+            Self::Rootfs(root) => match &root.get(path)?.kind {
+                NodeKind::Folder => Place::Folder,
+                NodeKind::File { .. } => Place::File,
+                NodeKind::Symlink { target } => Place::Link(target.clone()),
+                NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. } | NodeKind::Fifo => {
+                    Place::Special
+                }
+            },
+        })
+    }
+
     /// The file or folder at `path` in it.
     fn part(&self, path: &str) -> Option<Self> {
         match self {
@@ -302,7 +355,12 @@ impl Builder {
                     Material::Entry(Entry::Folder(Tree::load(self.cache.blobs(), &git.tree)?))
                 }
                 LockedSource::Oci(oci) => Material::Rootfs(self.image(name, oci)?),
-                LockedSource::Tcz(tczs) => Material::Rootfs(self.extensions(name, tczs)?),
+                LockedSource::Tcz(tczs) => {
+                    if tczs.request.install == TczInstall::Merge {
+                        materials.extensions.insert(name.clone());
+                    }
+                    Material::Rootfs(self.extensions(name, tczs)?)
+                }
                 LockedSource::File(_) => {
                     let Some(Source::File(path)) = locked.recipe().sources.get(name) else {
                         continue;

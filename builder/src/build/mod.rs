@@ -9,6 +9,7 @@ mod compose;
 mod enter;
 mod error;
 mod extensions;
+mod follow;
 mod images;
 mod licence;
 mod listed;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lunikernel_cache::artefact::Artefact;
-use lunikernel_cache::{Cache, Digest, Progress};
+use lunikernel_cache::{Cache, Digest, Progress, Sha256};
 use serde::Serialize;
 
 pub use alpine::AlpineError;
@@ -39,7 +40,7 @@ pub use recall::Recall;
 pub(crate) use sbom::purl;
 pub use steps::StepReport;
 
-use crate::fetch::Fetcher;
+use crate::fetch::{Attempt, Fetcher, Missing, Want};
 use crate::flavour::{self, Flavour};
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::plan::{EncodedAction, artefact_action};
@@ -177,18 +178,27 @@ impl Builder {
             },
             self.snapshots.as_deref(),
         )?;
-        wants.extend(krate::wants(&self.fetcher, locked.lock()).await);
+        let (crates, refused) = krate::wants(&self.fetcher, locked.lock()).await;
+        let refused = refused.iter().flat_map(|attempt| {
+            let each = |want: &Want| (want.sha256, attempt.clone());
+            crates.iter().map(each)
+        });
+        let refused: Vec<(Sha256, Attempt)> = taken.refused.into_iter().chain(refused).collect();
+        wants.extend(crates);
         let (report, mut missing) = self.fetcher.fetch_what_there_is(&wants).await?;
-        let mut fetched = report.fetched + taken;
+        self.tell(refused, &mut missing);
+        let mut fetched = report.fetched + taken.count;
         for (name, source) in &locked.lock().sources {
             // All of a tree is looked for: what is not whole may have its top folder.
             if let LockedSource::Git(locked) = source {
                 match git::fetch(&self.fetcher, locked).await {
                     Ok(new) => fetched += usize::from(new),
                     Err(error) => {
-                        missing.push(error.missing(locked).map_err(|source| BuildError::Git {
-                            source_name: name.clone(),
-                            source,
+                        missing.push(error.missing(name, locked).map_err(|source| {
+                            BuildError::Git {
+                                source_name: name.clone(),
+                                source,
+                            }
                         })?);
                     }
                 }
@@ -209,6 +219,21 @@ impl Builder {
             tokio::task::block_in_place(|| self.run_again(locked, step, pinned))?;
         }
         Ok(fetched + steps.len())
+    }
+
+    /// Says why a place gave nothing: with the input where nobody else had it either, so
+    /// that the error says it, or else in a note.
+    fn tell(&self, refused: Vec<(Sha256, Attempt)>, missing: &mut [Missing]) {
+        let mut told = BTreeSet::new();
+        for (sha256, attempt) in refused {
+            match missing.iter_mut().find(|it| it.sha256 == sha256) {
+                Some(missing) => missing.attempts.insert(0, attempt),
+                None if told.insert(attempt.to_string()) => {
+                    self.progress.note(&attempt.to_string());
+                }
+                None => {}
+            }
+        }
     }
 
     /// The action that stands for the whole build.

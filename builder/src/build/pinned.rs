@@ -10,7 +10,8 @@ use lunikernel_cache::{Digest, Tree};
 use super::materials::Material;
 use super::steps::plan;
 use super::{BuildError, Builder};
-use crate::fetch::{Answer, Attempt, FetchError, Missing, trees};
+use crate::fetch::trees::{self, FromMirrors};
+use crate::fetch::{Answer, Attempt, FetchError, Missing};
 use crate::lock::{LockFile, LockedRecipe, LockedStep, Update, asked, kept, named};
 use crate::plan::{FixedOutput, Network};
 use crate::recipe::{ReadRecipe, Recipe, Step};
@@ -112,7 +113,10 @@ impl Builder {
                 continue;
             };
             if !trees::is_cached(&self.cache, &pinned.outputs)
-                && !trees::from_mirrors(&self.fetcher, &pinned.outputs, &what(step)).await?
+                && !matches!(
+                    trees::from_mirrors(&self.fetcher, &pinned.outputs, &what(step)).await?,
+                    FromMirrors::All
+                )
             {
                 missing.push((step, *pinned));
             }

@@ -7,7 +7,7 @@ use lunikernel_cache::{Digest, Sha256};
 use super::materials::Materials;
 use super::system::System;
 use super::{BuildError, Builder, sbom};
-use crate::lock::{LockedRecipe, LockedSource};
+use crate::lock::{LINKS, Links, LockedRecipe, LockedSource};
 
 impl Builder {
     /// Makes the artefact and says what its digest is.
@@ -36,8 +36,13 @@ impl Builder {
             EntrySource::of_blob(blobs, LOCK, lock)?,
             EntrySource::of_blob(blobs, SBOM, sbom)?,
         ]);
+        let mut links = Links::default();
         for (path, entry) in locked.files() {
-            self.own_file(&format!("{FILES}{path}"), entry, &mut entries)?;
+            self.own_file(path, entry, &mut entries, &mut links)?;
+        }
+        if let Some(list) = links.to_json().map_err(BuildError::Json)? {
+            let list = blobs.put(&list)?;
+            entries.push(EntrySource::of_blob(blobs, LINKS, list)?);
         }
         let sealed = artefact::seal(blobs, manifest, &entries, self.progress.as_ref())?;
         Ok(sealed.digest)
@@ -46,13 +51,15 @@ impl Builder {
     /// Adds a file or folder of the recipe's own, so that the zip alone can be rebuilt.
     fn own_file(
         &self,
-        name: &str,
+        path: &str,
         entry: &Entry,
         entries: &mut Vec<EntrySource>,
+        links: &mut Links,
     ) -> Result<(), BuildError> {
         match entry {
             Entry::File { digest, executable } => {
-                let source = EntrySource::of_blob(self.cache.blobs(), name, *digest)?;
+                let name = format!("{FILES}{path}");
+                let source = EntrySource::of_blob(self.cache.blobs(), &name, *digest)?;
                 entries.push(if *executable {
                     source.executable()
                 } else {
@@ -61,11 +68,16 @@ impl Builder {
                 Ok(())
             }
             Entry::Folder(tree) => tree.entries().try_for_each(|(part, entry)| {
-                self.own_file(&format!("{name}/{part}"), entry, entries)
+                self.own_file(&format!("{path}/{part}"), entry, entries, links)
             }),
-            Entry::Symlink { .. } => Err(BuildError::LinkInFiles {
-                path: name.to_owned(),
-            }),
+            Entry::Symlink { target } => {
+                links
+                    .add(path, target)
+                    .map_err(|why| BuildError::LinkInFiles {
+                        path: path.to_owned(),
+                        why,
+                    })
+            }
         }
     }
 }

@@ -45,9 +45,10 @@ pub enum Answer {
     WrongBytes(Digest),
     /// It is a local file that cannot be read, or an address that cannot be used.
     Unusable(String),
-    /// It is a repository out of which a commit cannot be had.
+    /// It is a repository out of which a commit cannot be had, or a registry that does not
+    /// say where it has something.
     Repository {
-        /// What git says.
+        /// What git says, or what is wrong with the registry.
         why: String,
         /// What the user can do about it.
         hint: Option<String>,

@@ -3,7 +3,7 @@
 use lunikernel_cache::{Cache, Digest, Tree, reapi};
 use prost::Message as _;
 
-use super::{FetchError, Fetcher, Want};
+use super::{Attempt, FetchError, Fetcher, Want};
 use crate::source::file::has_files;
 
 /// Whether all of a tree is in the cache.
@@ -11,8 +11,18 @@ pub(crate) fn is_cached(cache: &Cache, tree: &Digest) -> bool {
     Tree::load(cache.blobs(), tree).is_ok_and(|tree| has_files(cache.blobs(), &tree))
 }
 
-/// Fetches a tree, called `name`, from hashed mirrors, level by level. False where there
-/// are no mirrors or they do not have all of it.
+/// Whether mirrors had all of a tree.
+pub(crate) enum FromMirrors {
+    All,
+    /// They did not, if there are any: what they answered about the first parts that they
+    /// lack, each with the name of the part.
+    Lacking(Vec<Attempt>),
+}
+
+/// Of so many parts of a tree it is told that mirrors lack them.
+const TOLD: usize = 3;
+
+/// Fetches a tree, called `name`, from hashed mirrors, level by level.
 ///
 /// # Errors
 /// [`FetchError`] where anything but a mirror fails.
@@ -20,9 +30,9 @@ pub(crate) async fn from_mirrors(
     fetcher: &Fetcher,
     tree: &Digest,
     name: &str,
-) -> Result<bool, FetchError> {
+) -> Result<FromMirrors, FetchError> {
     if fetcher.options().mirrors.is_empty() {
-        return Ok(false);
+        return Ok(FromMirrors::Lacking(Vec::new()));
     }
     let want = |digest: &Digest| Want {
         name: format!("part {} of {name}", digest.sha256.hex()),
@@ -33,14 +43,14 @@ pub(crate) async fn from_mirrors(
     let mut level = vec![*tree];
     while !level.is_empty() {
         let wants: Vec<Want> = level.iter().map(want).collect();
-        if !reached(fetcher.fetch(&wants).await)? {
-            return Ok(false);
+        if let lacking @ FromMirrors::Lacking(_) = reached(fetcher.fetch(&wants).await)? {
+            return Ok(lacking);
         }
         let mut below = Vec::new();
         for digest in &level {
             let bytes = fetcher.cache().blobs().read(digest)?;
             let Ok(folder) = reapi::Directory::decode(bytes.as_slice()) else {
-                return Ok(false);
+                return Ok(FromMirrors::Lacking(Vec::new()));
             };
             let digests = folder.directories.iter().map(|inner| inner.digest.as_ref());
             below.extend(digests.flatten().filter_map(Digest::from_reapi));
@@ -54,10 +64,19 @@ pub(crate) async fn from_mirrors(
     reached(fetcher.fetch(&wants).await)
 }
 
-fn reached<T>(result: Result<T, FetchError>) -> Result<bool, FetchError> {
+fn reached<T>(result: Result<T, FetchError>) -> Result<FromMirrors, FetchError> {
     match result {
-        Ok(_) => Ok(true),
-        Err(FetchError::Unavailable(_) | FetchError::Offline(_)) => Ok(false),
+        Ok(_) => Ok(FromMirrors::All),
+        Err(FetchError::Unavailable(missing) | FetchError::Offline(missing)) => {
+            let attempts = missing.into_iter().take(TOLD).flat_map(|part| {
+                let name = part.name;
+                part.attempts.into_iter().map(move |attempt| Attempt {
+                    place: format!("{}: {name}", attempt.place),
+                    ..attempt
+                })
+            });
+            Ok(FromMirrors::Lacking(attempts.collect()))
+        }
         Err(error) => Err(error),
     }
 }

@@ -40,10 +40,12 @@ pub enum InputsTarError {
         actual: Digest,
     },
     /// The lock in it names something that is not in it.
-    #[error("the lock in {} names {missing}, which is not in it", path.display())]
+    #[error("the lock in {} names {}{missing}, which is not in it", path.display(), of(what.as_deref()))]
     Incomplete {
         /// The archive.
         path: PathBuf,
+        /// Which input that belongs to, where it can be told.
+        what: Option<String>,
         /// What is missing.
         missing: Digest,
     },
@@ -66,6 +68,11 @@ pub enum InputsTarError {
     /// The store failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
+}
+
+/// What is missing, in front of its digest.
+fn of(what: Option<&str>) -> String {
+    what.map_or_else(String::new, |what| format!("{what}, "))
 }
 
 impl InputsTarError {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lunikernel_cache::checkout::{MAX_DEPTH, check_out};
 use lunikernel_cache::tree::{Entry, is_name};
-use lunikernel_cache::{Cache, CacheError, Digest, Progress, Tree};
+use lunikernel_cache::{BlobStore, Cache, CacheError, Digest, Progress, Tree};
 
 use super::{InputsTar, InputsTarError, LOCK, RECIPE};
 use crate::lock::{LockFile, LockedSource};
@@ -36,11 +36,11 @@ impl InputsTar {
         self.take_into(cache, progress)?;
         let blobs = cache.blobs();
         let needed = with_own_files(&lock, blobs).map_err(|error| match error {
-            CacheError::Missing { digest } => self.incomplete(digest),
+            CacheError::Missing { digest } => self.incomplete(&lock, blobs, digest),
             other => other.into(),
         })?;
         if let Some(missing) = needed.iter().find(|digest| !blobs.contains(digest)) {
-            return Err(self.incomplete(*missing));
+            return Err(self.incomplete(&lock, blobs, *missing));
         }
         // There is one archive for each lock. What it needs is sorted: both may be millions.
         let is_extra = |digest: &Digest| needed.binary_search(digest).is_err();
@@ -83,12 +83,54 @@ impl InputsTar {
         Ok(at.join(RECIPE))
     }
 
-    fn incomplete(&self, missing: Digest) -> InputsTarError {
+    fn incomplete(&self, lock: &LockFile, blobs: &BlobStore, missing: Digest) -> InputsTarError {
         InputsTarError::Incomplete {
             path: self.path().to_owned(),
+            what: whose(lock, blobs, &missing),
             missing,
         }
     }
+}
+
+/// What in `lock` has this digest, as people call it.
+fn whose(lock: &LockFile, blobs: &BlobStore, digest: &Digest) -> Option<String> {
+    // Of a tree whose folders are not all there, it is one of those.
+    let in_tree = |tree: &Digest| match Tree::load(blobs, tree) {
+        Ok(tree) => tree.digests().contains(digest),
+        Err(CacheError::Missing { digest: missing }) => missing == *digest,
+        Err(_) => false,
+    };
+    let of_source = |(name, source): (&String, &LockedSource)| {
+        let package = |version: &(&str, &str)| format!("{} {} of", version.0, version.1);
+        let packages = source.packages();
+        let part = match source {
+            LockedSource::Git(git) => in_tree(&git.tree).then(|| "part of".to_owned()),
+            LockedSource::File(file) if file.kind == FileKind::Folder => {
+                in_tree(&file.digest).then(|| "part of".to_owned())
+            }
+            LockedSource::Oci(oci) => {
+                let mut parts = oci.parts().into_iter();
+                let part = parts.find(|(_, part)| part == digest);
+                part.map(|(name, _)| format!("{name} of"))
+            }
+            LockedSource::Tcz(tczs) => {
+                let mut extensions = tczs.extensions.iter();
+                let extension = extensions.find(|it| it.digest() == *digest);
+                extension.map(|it| format!("{} of", it.name))
+            }
+            other => {
+                let at = other.digests().iter().position(|it| it == digest);
+                at.map(|at| packages.get(at).map_or_else(String::new, package))
+            }
+        };
+        part.map(|part| format!("{part} source `{name}`").trim_start().to_owned())
+    };
+    let of_step = || {
+        let mut steps = lock.steps.iter();
+        let step = steps.find(|(_, step)| in_tree(&step.outputs));
+        step.map(|(name, _)| format!("part of what step `{name}` made"))
+    };
+    lock.sources.iter().find_map(of_source).or_else(of_step)
 }
 
 fn own_file(source: &LockedSource) -> Option<&crate::source::file::LockedFile> {

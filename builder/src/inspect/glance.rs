@@ -19,7 +19,7 @@ use lunikernel_cache::artefact::{Artefact, INITRAMFS};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
-use super::{InspectError, MAX_UNPACKED};
+use super::{InspectError, MAX_UNPACKED, kernel_version};
 use crate::assemble::cpio::{CpioReader, ReadError, read_gzip};
 use crate::overlay::{History, MAX_PATHS, PATHS};
 
@@ -33,11 +33,11 @@ const ENDINGS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 /// What every gzip member begins with, and the fewest bytes that one has.
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 const SMALLEST: u64 = 18;
-/// The largest member whose size is believed, in bytes. It is said modulo 2^32, which
-/// programs and libraries come nowhere near from a sixteenth of that.
-const LARGEST: u64 = 256 << 20;
 /// The most that deflate makes of one byte.
 const MAX_RATIO: u64 = 1032;
+/// The largest member whose size is believed, in bytes. It is said modulo 2^32, and zeros
+/// come to more than that from here on.
+const LARGEST: u64 = (u32::MAX as u64) / MAX_RATIO;
 
 /// What was found out about an initramfs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub struct Glance {
     /// built into its kernel, by the names of modules; `None` where it does not list the
     /// latter, as a driver that is missing otherwise may be in the kernel.
     pub drivers: Option<BTreeSet<String>>,
+    /// The release of its kernel, where there are modules of others alone: those do not
+    /// count.
+    pub without: Option<String>,
 }
 
 /// Looks into the initramfs of `artefact`. Where the drivers that are modules are `enough`,
@@ -62,18 +65,21 @@ pub fn glance(
     artefact: &Artefact,
     enough: impl Fn(&BTreeSet<String>) -> bool,
 ) -> Result<Glance, InspectError> {
-    let size = artefact.entry(INITRAMFS)?.remaining();
-    let initramfs = Initramfs { artefact, size };
+    let initramfs = Initramfs::of(artefact)?;
     let members = initramfs.members().unwrap_or_default();
     let found = (initramfs.unpacked(&members)).zip(initramfs.drivers(&members, enough));
-    let (unpacked, drivers) = match found {
+    let (unpacked, found) = match found {
         Some(found) => found,
         None => initramfs.read_all().map_err(|source| {
             let artefact = artefact.label().to_owned();
             InspectError::Initramfs { artefact, source }
         })?,
     };
-    Ok(Glance { unpacked, drivers })
+    Ok(Glance {
+        unpacked,
+        drivers: found.drivers,
+        without: initramfs.release.filter(|_| found.others_alone),
+    })
 }
 
 /// An initramfs in its zip.
@@ -81,9 +87,29 @@ struct Initramfs<'a> {
     artefact: &'a Artefact,
     /// In bytes, packed.
     size: u64,
+    /// That of its kernel, where it says one.
+    release: Option<String>,
 }
 
-impl Initramfs<'_> {
+/// What is known of drivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    drivers: Option<BTreeSet<String>>,
+    /// Whether there are modules of other releases, and none of the kernel's.
+    others_alone: bool,
+}
+
+impl<'a> Initramfs<'a> {
+    fn of(artefact: &'a Artefact) -> Result<Self, InspectError> {
+        let version = kernel_version(artefact)?;
+        let release = version.and_then(|it| it.split(' ').next().map(str::to_owned));
+        Ok(Self {
+            artefact,
+            size: artefact.entry(INITRAMFS)?.remaining(),
+            release: release.filter(|it| !it.is_empty()),
+        })
+    }
+
     /// Where its gzip members are, the last one first; none where nobody says. Only what was
     /// built from a lock has one in front of those of overlays, with one archive in it: that
     /// of others may be several.
@@ -127,16 +153,26 @@ impl Initramfs<'_> {
         &self,
         members: &[Range<u64>],
         enough: impl Fn(&BTreeSet<String>) -> bool,
-    ) -> Option<Option<BTreeSet<String>>> {
-        let Listed {
-            mut modules,
-            mut lists,
-        } = self.listed()?;
+    ) -> Option<Found> {
+        let (mut modules, mut lists) = (BTreeSet::new(), BTreeSet::new());
+        let mut folders = Folders::default();
+        for path in self.listed()?.0 {
+            if folders.count(&path, self.release.as_deref()) {
+                modules.extend(module(&path));
+                if path.ends_with(LIST) {
+                    lists.insert(path);
+                }
+            }
+        }
+        let found = |drivers| Found {
+            drivers,
+            others_alone: folders.others && !folders.own,
+        };
         if lists.is_empty() {
-            return Some(None);
+            return Some(found(None));
         }
         if enough(&modules) {
-            return Some(Some(modules));
+            return Some(found(Some(modules)));
         }
         let (mut left, mut limit) = (MAX_LISTS, MAX_UNPACKED);
         // From the last one on, as what comes later is written over what was there.
@@ -153,7 +189,7 @@ impl Initramfs<'_> {
             }
             limit = limit.saturating_sub(reader.offset());
         }
-        lists.is_empty().then_some(Some(modules))
+        lists.is_empty().then(|| found(Some(modules)))
     }
 
     fn listed(&self) -> Option<Listed> {
@@ -167,12 +203,12 @@ impl Initramfs<'_> {
     }
 
     /// Reads all of it.
-    fn read_all(&self) -> Result<(u64, Option<BTreeSet<String>>), ReadError> {
+    fn read_all(&self) -> Result<(u64, Found), ReadError> {
         let mut reader = self.read(0..self.size, MAX_UNPACKED);
         let (mut modules, mut lists) = (BTreeSet::new(), BTreeMap::new());
-        let mut left = MAX_LISTS;
+        let (mut left, mut folders) = (MAX_LISTS, Folders::default());
         while let Some(header) = reader.next_header()? {
-            if !is_of_modules(&header.path) {
+            if !folders.count(&header.path, self.release.as_deref()) {
                 continue;
             }
             if header.path.ends_with(LIST)
@@ -188,7 +224,11 @@ impl Initramfs<'_> {
             modules.extend(built_in.filter_map(module));
             modules
         });
-        Ok((reader.offset(), drivers))
+        let found = Found {
+            drivers,
+            others_alone: folders.others && !folders.own,
+        };
+        Ok((reader.offset(), found))
     }
 
     /// Reads the archives in a part of it, at most `limit` bytes of them.
@@ -226,13 +266,10 @@ impl Read for Part<'_> {
     }
 }
 
-/// What a list of paths says: its values matter to nobody here.
+/// What of a list of paths is where kernels have their modules. Its values matter to nobody
+/// here.
 #[derive(Default)]
-struct Listed {
-    modules: BTreeSet<String>,
-    /// The paths of lists of built-in drivers.
-    lists: BTreeSet<String>,
-}
+struct Listed(Vec<String>);
 
 impl<'de> Deserialize<'de> for Listed {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -247,11 +284,8 @@ impl<'de> Deserialize<'de> for Listed {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed, A::Error> {
                 let mut listed = Listed::default();
                 while let Some((path, IgnoredAny)) = map.next_entry::<String, _>()? {
-                    if is_of_modules(&path) {
-                        listed.modules.extend(module(&path));
-                        if path.ends_with(LIST) {
-                            listed.lists.insert(path);
-                        }
+                    if in_modules(&path).is_some() {
+                        listed.0.push(path);
                     }
                 }
                 Ok(listed)
@@ -269,9 +303,36 @@ fn read_list(reader: &mut impl Read, left: &mut u64) -> Option<String> {
     Some(list)
 }
 
-/// Whether it is where kernels have their modules.
-fn is_of_modules(path: &str) -> bool {
-    path.split('/').any(|part| part == "modules")
+/// Where kernels have their modules, in a folder for each release.
+const FOLDERS: [&str; 3] = ["lib/modules/", "usr/lib/modules/", "usr/local/lib/modules/"];
+
+/// What of `path` is behind where kernels have their modules.
+fn in_modules(path: &str) -> Option<&str> {
+    FOLDERS.iter().find_map(|folder| path.strip_prefix(folder))
+}
+
+/// Of which releases there are modules.
+#[derive(Debug, Default)]
+struct Folders {
+    own: bool,
+    others: bool,
+}
+
+impl Folders {
+    /// Whether what is at `path` is for a kernel of `release`: in the folder of that, or in
+    /// none of any release; in that of any where nobody knows the kernel's.
+    fn count(&mut self, path: &str, release: Option<&str>) -> bool {
+        let Some(inside) = in_modules(path) else {
+            return false;
+        };
+        let Some((folder, _)) = inside.split_once('/') else {
+            return true;
+        };
+        let is_own = release.is_none_or(|own| own == folder);
+        self.own |= is_own;
+        self.others |= !is_own;
+        is_own
+    }
 }
 
 /// The name of the module in the file at `path`, as the kernel writes names.

@@ -80,6 +80,14 @@ pub enum LockError {
         /// The Lunikernel.
         artefact: String,
     },
+    /// The list of links of the Lunikernel that the recipe should come from is wrong.
+    #[error("the entry `files.links.json` of {artefact} is wrong: {flaw}")]
+    Links {
+        /// The Lunikernel.
+        artefact: String,
+        /// What is wrong with it.
+        flaw: String,
+    },
     /// The Lunikernel that the recipe should come from cannot be read.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
@@ -174,7 +182,7 @@ impl LockError {
                 "build or verify its base, which `luni inspect {}` names, and lay the overlay over that again",
                 quoted(std::path::Path::new(artefact))
             )),
-            Self::Asked { .. } | Self::Io { .. } => None,
+            Self::Asked { .. } | Self::Io { .. } | Self::Links { .. } => None,
             Self::Source { source, .. } => source.hint(),
             Self::Artefact(error) => error.hint(),
             Self::Cache(error) => error.hint(),

@@ -8,6 +8,7 @@ use fs_err as fs;
 use lunikernel_cache::artefact::{Artefact, FILES, LOCK, RECIPE};
 
 use super::error::LockError;
+use super::links::Links;
 use crate::overlay::HISTORY;
 use crate::recipe::FILE_NAME;
 
@@ -32,14 +33,25 @@ pub fn unseal(artefact: &Artefact, folder: &Path) -> Result<PathBuf, LockError> 
             write(artefact, name, &folder.join(path), entry.executable)?;
         }
     }
+    // Last, so that nothing is written through one.
+    for (path, target) in Links::of(artefact)? {
+        let link = folder.join(path);
+        if let Some(above) = link.parent() {
+            fs::create_dir_all(above).map_err(failed)?;
+        }
+        fs::os::unix::fs::symlink(target, link).map_err(failed)?;
+    }
     Ok(recipe)
 }
 
-fn write(artefact: &Artefact, name: &str, to: &Path, executable: bool) -> Result<(), LockError> {
-    let failed = |source| LockError::Io {
+fn failed(source: io::Error) -> LockError {
+    LockError::Io {
         attempted: "take the recipe out of the Lunikernel",
         source,
-    };
+    }
+}
+
+fn write(artefact: &Artefact, name: &str, to: &Path, executable: bool) -> Result<(), LockError> {
     let mut entry = artefact.entry(name)?;
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
@@ -48,4 +60,83 @@ fn write(artefact: &Artefact, name: &str, to: &Path, executable: bool) -> Result
     io::copy(&mut entry, &mut file).map_err(failed)?;
     let mode = if executable { 0o755 } else { 0o644 };
     fs::set_permissions(to, PermissionsExt::from_mode(mode)).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use lunikernel_cache::artefact::{
+        Boot, EntrySource, INITRAMFS, KERNEL, Manifest, Protocol, seal,
+    };
+    use lunikernel_cache::{Cache, Digest, Silent};
+
+    use super::*;
+    use crate::lock::LINKS;
+
+    /// What becomes of a zip with two files and this list of links.
+    fn unsealed(links: &str) -> Result<tempfile::TempDir, LockError> {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::open(home.path()).unwrap();
+        let blobs = cache.blobs();
+        let put = |name: &str, bytes: &[u8]| {
+            EntrySource::of_blob(blobs, name, blobs.put(bytes).unwrap()).unwrap()
+        };
+        let entries = [
+            put(KERNEL, b"kernel"),
+            put(INITRAMFS, b"\x1f\x8b\x08"),
+            put(RECIPE, b"recipe"),
+            put(LOCK, b"lock"),
+            put("files/d/one", b"one"),
+            put("files/d/e/two", b"two"),
+            put(LINKS, links.as_bytes()),
+        ];
+        let boot = Boot {
+            protocol: Protocol::Linux,
+            cmdline: String::new(),
+            min_memory_mib: 64,
+        };
+        let manifest = Manifest {
+            recipe: Some(Digest::of(b"recipe")),
+            lock: Some(Digest::of(b"lock")),
+            ..Manifest::new("x", "1", "debian", "x86_64", boot)
+        };
+        let sealed = seal(blobs, manifest, &entries, &Silent).unwrap();
+        let artefact = Artefact::open(&blobs.path(&sealed.digest.sha256)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        unseal(&artefact, folder.path()).map(|_| folder)
+    }
+
+    fn list(links: &str) -> String {
+        format!("{{\"format\":\"lunikernel-links/1\",\"links\":{{{links}}}}}")
+    }
+
+    #[test]
+    fn links_come_back() {
+        let folder = unsealed(&list("\"d/e/up\":\"../one\",\"other/x\":\"../d\"")).unwrap();
+        let read = |path: &str| fs::read(folder.path().join(path)).unwrap();
+        assert_eq!(read("d/e/up"), b"one");
+        assert_eq!(read("other/x/e/two"), b"two");
+    }
+
+    #[test]
+    fn a_list_that_leads_elsewhere_is_refused() {
+        for (links, why) in [
+            ("\"d/x\":\"/etc\"", "leads out"),
+            ("\"d/x\":\"../../etc\"", "leads out"),
+            ("\"d/x\":\"\"", "leads out"),
+            ("\"../x\":\"d\"", "cannot be the name"),
+            ("\"d/e\":\"..\"", "would be in the link `d/e`"),
+            ("\"a\":\"d\",\"a/b\":\"c\"", "would be in the link `a`"),
+            ("\"d/one\":\"e\"", "is a file as well"),
+            ("\"b\":\"d\",\"a\":\"d\"", "canonical"),
+            ("", "lists nothing"),
+        ] {
+            let error = unsealed(&list(links)).unwrap_err().to_string();
+            assert!(error.contains(why), "{links}: {error}");
+        }
+        let error = unsealed("{}").unwrap_err();
+        assert!(matches!(error, LockError::Links { .. }), "{error}");
+        // Not even the recipe is written over.
+        let error = unsealed(&list("\"recipe.yaml\":\"d\""));
+        assert!(matches!(error, Err(LockError::Io { .. })), "{error:?}");
+    }
 }

@@ -8,7 +8,7 @@
 use std::io::{BufReader, Read as _};
 
 use lunikernel_cache::artefact::{self, Artefact, Derived, EntrySource};
-use lunikernel_cache::{BlobStore, CacheError, Digest, NodeKind, Progress, Rootfs};
+use lunikernel_cache::{BlobStore, CacheError, Digest, NodeKind, PrivateStore, Progress, Rootfs};
 use tar::{Builder, EntryType, Header};
 
 use super::content::Content;
@@ -28,15 +28,17 @@ const LIMITS: Limits = Limits {
     total: 4 << 30,
     members: 100_000,
     devices: false,
+    twice: false,
 };
 
 /// Lays `contents` over the disk of `base`.
 pub(super) fn prepare<'a>(
     base: &'a Artefact,
     contents: Vec<(String, Content)>,
-    blobs: &'a BlobStore,
+    store: PrivateStore,
     progress: &dyn Progress,
 ) -> Result<Prepared<'a>, OverlayError> {
+    let blobs = store.blobs();
     for (label, content) in &contents {
         refuse_links(label, content)?;
     }
@@ -45,7 +47,6 @@ pub(super) fn prepare<'a>(
     // What the disk has comes first, as if it were an overlay of nothing.
     let own = Content {
         root: before.clone(),
-        implied: Default::default(),
         removed: Vec::new(),
         digest: checked.digest,
     };
@@ -76,11 +77,12 @@ pub(super) fn prepare<'a>(
             content: artefact::Content::Blob,
         })
     };
+    let entries = vec![derived(BLOCK, disk)?, derived(HISTORY, history)?];
     Ok(Prepared {
         base,
-        blobs,
+        store,
         manifest: base.manifest().clone(),
-        entries: vec![derived(BLOCK, disk)?, derived(HISTORY, history)?],
+        entries,
         overlaid,
         changes,
     })

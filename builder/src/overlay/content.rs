@@ -35,8 +35,6 @@ pub(super) const MAX_NAMES: u64 = 32 << 20;
 pub struct Content {
     /// What is laid over the base.
     pub(super) root: Rootfs,
-    /// Folders that the overlay does not list itself; they come with what is in them.
-    pub(super) implied: BTreeSet<String>,
     /// What is removed from the base, sorted.
     pub(super) removed: Vec<String>,
     /// Digest of the canonical form.
@@ -188,7 +186,7 @@ impl Collector {
                 });
             }
         }
-        if self.items.contains_key(cpio::TRAILER) {
+        if self.items.contains_key(cpio::TRAILER) || folders.contains(cpio::TRAILER) {
             return Err(OverlayError::Trailer {
                 overlay: label.to_owned(),
             });
@@ -199,7 +197,6 @@ impl Collector {
     /// All that was collected. `label` is what errors call the overlay.
     pub(super) fn finish(self, label: &str, blobs: &BlobStore) -> Result<Content, OverlayError> {
         self.check(label)?;
-        let listed: BTreeSet<String> = self.items.keys().cloned().collect();
         let (mut root, mut removed) = (Rootfs::new(), Vec::new());
         let mut canonical = Rootfs::new();
         for (path, item) in self.items {
@@ -215,14 +212,11 @@ impl Collector {
             put(&mut canonical, label, &path, node.clone())?;
             put(&mut root, label, &path, node)?;
         }
-        let implied = root.nodes().map(|(path, _)| path.to_owned());
-        let implied = implied.filter(|path| !listed.contains(path)).collect();
         let mut form = HashingWriter::new(io::sink());
         cpio::write(&canonical, blobs, SOURCE_DATE_EPOCH, &mut form)?;
         removed.sort();
         Ok(Content {
             root,
-            implied,
             removed,
             digest: form.finish().1,
         })

@@ -8,7 +8,7 @@ use lunikernel_cache::{CacheError, RootfsError};
 use super::content::MAX_NAMES;
 use super::folder::FolderError;
 use super::zip::ZipError;
-use crate::assemble::cpio::{ReadError, TRAILER, WriteError};
+use crate::assemble::cpio::{PATH_MAX, ReadError, TRAILER, WriteError};
 use crate::assemble::tarball::TarError;
 
 /// A Lunikernel could not be overlaid.
@@ -167,6 +167,18 @@ pub enum OverlayError {
         /// The other.
         two: String,
     },
+    /// A path is longer than Linux takes, by the links that it leads through.
+    #[error(
+        "the overlay {overlay} cannot be laid over the base: links among the folders of `{path}` make its path one of {length} bytes, expected at most {}", PATH_MAX - 1
+    )]
+    LongPath {
+        /// The overlay.
+        overlay: String,
+        /// The path in the overlay.
+        path: String,
+        /// The length of the path in the base, in bytes.
+        length: usize,
+    },
     /// Something cannot be where it should.
     #[error("the overlay {overlay} cannot be laid over the base")]
     Lay {
@@ -254,6 +266,7 @@ impl OverlayError {
             Self::Clash { .. } => {
                 "remove the folder with an empty file `.wh.NAME` beside it, if that is meant"
             }
+            Self::LongPath { .. } => "put it into a folder that is not so deep",
             Self::SamePlace { .. } => "leave one of them out",
             Self::Nothing => {
                 "look into the overlay; the files that should be laid over `/` belong at its top"
@@ -276,9 +289,11 @@ impl OverlayError {
         }
         !matches!(
             self,
-            Self::Artefact(ArtefactError::Io { .. })
+            Self::Artefact(ArtefactError::Io { .. } | ArtefactError::Changed { .. })
                 | Self::Zip(ZipError::Io { .. } | ZipError::Cache(_))
-                | Self::Folder(FolderError::Io { .. } | FolderError::Cache(_))
+                | Self::Folder(
+                    FolderError::Io { .. } | FolderError::Changed { .. } | FolderError::Cache(_)
+                )
                 | Self::Write(WriteError::Cache(_) | WriteError::Io { .. })
                 | Self::Derive(_)
                 | Self::Cache(_)

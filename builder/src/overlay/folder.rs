@@ -1,12 +1,13 @@
 //! Reading an overlay from a folder.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use lunikernel_cache::regular::Stamp;
 use lunikernel_cache::{BlobStore, CacheError, Task};
 use rustix::fs::OFlags;
 use walkdir::WalkDir;
@@ -47,6 +48,14 @@ pub enum FolderError {
         /// How much there may be.
         limit: u64,
     },
+    /// Somebody writes to it.
+    #[error("the overlay {folder} is refused: `{path}` changed while it was read")]
+    Changed {
+        /// The folder.
+        folder: String,
+        /// What changed.
+        path: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -60,6 +69,9 @@ impl FolderError {
             Self::TooLarge { .. } => Some("raise the limit with `--max-size SIZE`".to_owned()),
             Self::Cache(error) => error.hint(),
             Self::Refused { hint, .. } => Some((*hint).to_owned()),
+            Self::Changed { .. } => {
+                Some("try again when nothing writes to it, or with a copy of it".to_owned())
+            }
             Self::Io { .. } => None,
         }
     }
@@ -69,6 +81,11 @@ const RENAME: &str =
     "give it another name: parts of at most 255 bytes, 4095 in all, in UTF-8 (`mv`, or `convmv`)";
 const RELINK: &str = "make the link again, to a path in UTF-8: `ln -sfn TARGET LINK`";
 const LEAVE_OUT: &str = "leave it out: devices, pipes and sockets are made when the machine boots";
+
+/// The largest file that an initramfs can hold, and a zip without its extensions too.
+const MAX_FILE: u64 = u32::MAX as u64;
+const TOO_LARGE: &str = "is too large for an initramfs: expected less than 4 GiB";
+const BRING_OTHERWISE: &str = "leave it out, and bring it on a disk, or in parts";
 
 /// Collects what is in the folder at `top`, itself left out.
 pub(super) fn read(
@@ -84,7 +101,7 @@ pub(super) fn read(
         source,
     };
     let mut left = limits.size;
-    let mut links: BTreeMap<(u64, u64), String> = BTreeMap::new();
+    let mut links: BTreeMap<(u64, u64), (String, Stamp)> = BTreeMap::new();
     // Sorted, so that the first name of a file does not depend on the file system.
     let walk = WalkDir::new(top).min_depth(1).sort_by_file_name();
     for found in walk {
@@ -119,6 +136,15 @@ pub(super) fn read(
                 .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(found.path());
             let file = file.map_err(failed)?;
+            let changed = || FolderError::Changed {
+                folder: label.clone(),
+                path: shown.clone(),
+            };
+            let metadata = file.metadata().map_err(failed)?;
+            if !metadata.is_file() {
+                return Err(changed());
+            }
+            mode = Some(metadata.permissions().mode() & 0o7777);
             let too_large = || FolderError::TooLarge {
                 folder: label.clone(),
                 limit: limits.size,
@@ -127,15 +153,25 @@ pub(super) fn read(
             if metadata.len() > left {
                 return Err(too_large());
             }
+            if metadata.len() > MAX_FILE {
+                return Err(refused(TOO_LARGE, BRING_OTHERWISE));
+            }
             // It may grow. One byte more than may be shows that it is too much.
-            let mut content = io::Read::take(file, left.saturating_add(1));
-            let received = receive(blobs, &mut content)?;
+            let most = left.min(MAX_FILE) + 1;
+            let received = steady(&file, |file| Ok(receive(blobs, &mut file.take(most))));
+            let (received, stamp) = received.map_err(failed)?.ok_or_else(changed)?;
+            let received = received?;
             left = left.checked_sub(received.size()).ok_or_else(too_large)?;
             let stored = received.keep()?;
             task.advance(stored.digest.size);
             if metadata.nlink() > 1 {
                 let inode = (metadata.dev(), metadata.ino());
-                link = Some(links.entry(inode).or_insert_with(|| path.clone()).clone());
+                let (first, then) = links.entry(inode).or_insert_with(|| (path.clone(), stamp));
+                // Else the names of one file would have several contents.
+                if *then != stamp {
+                    return Err(changed());
+                }
+                link = Some(first.clone());
             }
             Kind::File(stored)
         } else {
@@ -144,4 +180,15 @@ pub(super) fn read(
         into.add(path, Item { mode, kind, link });
     }
     Ok(())
+}
+
+/// What `read` makes of an open file, and its stamp then; `None` where somebody wrote to it
+/// meanwhile.
+pub(super) fn steady<T>(
+    file: &fs::File,
+    read: impl FnOnce(&fs::File) -> io::Result<T>,
+) -> io::Result<Option<(T, Stamp)>> {
+    let before = Stamp::of(file)?;
+    let it = read(file)?;
+    Ok((Stamp::of(file)? == before).then_some((it, before)))
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::OverlayError;
 use super::content::{Content, MAX_NAMES};
 use super::paths::Paths;
+use crate::assemble::cpio::PATH_MAX;
 
 /// What overlays do to a base. Paths are real ones, sorted, without a leading slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -55,8 +56,7 @@ pub(super) fn lay(base: Paths, overlays: &[(String, Content)]) -> Result<Laid, O
         }
         let mut landed: BTreeMap<String, &str> = BTreeMap::new();
         for (path, node) in content.root.nodes() {
-            let is_implied = content.implied.contains(path);
-            let Some(at) = laying.put(label, path, node, is_implied)? else {
+            let Some(at) = laying.put(label, path, node)? else {
                 continue;
             };
             if let Some(other) = landed.insert(at, path) {
@@ -106,7 +106,6 @@ impl Laying {
         label: &str,
         path: &str,
         node: &Node,
-        is_implied: bool,
     ) -> Result<Option<String>, OverlayError> {
         let clash = |at: &str, found: &NodeKind| OverlayError::Clash {
             overlay: label.to_owned(),
@@ -124,14 +123,9 @@ impl Laying {
         }
         let is_folder = matches!(node.kind, NodeKind::Folder);
         match there {
-            Some(NodeKind::Folder) if is_folder => {
-                // Of a folder of the base nothing changes; one of an earlier overlay
-                // takes the mode that this one says.
-                if self.root.get(&at).is_some() && !self.base.is_folder(&at) && !is_implied {
-                    self.insert(label, &at, node)?;
-                }
-                return Ok(None);
-            }
+            // Nothing changes, whoever brought it: the content of an overlay does not say
+            // whether a folder on the way was listed, and runs can be split.
+            Some(NodeKind::Folder) if is_folder => return Ok(None),
             Some(NodeKind::Symlink { .. }) if is_folder && self.now.folder(&at).is_some() => {
                 return Ok(None);
             }
@@ -143,11 +137,24 @@ impl Laying {
             self.gone.insert(at.clone());
         }
         self.now.put(&at, &node.kind);
-        self.insert(label, &at, node)?;
+        self.insert(label, path, &at, node)?;
         Ok(Some(at))
     }
 
-    fn insert(&mut self, label: &str, at: &str, node: &Node) -> Result<(), OverlayError> {
+    fn insert(
+        &mut self,
+        label: &str,
+        path: &str,
+        at: &str,
+        node: &Node,
+    ) -> Result<(), OverlayError> {
+        if at.len() >= PATH_MAX {
+            return Err(OverlayError::LongPath {
+                overlay: label.to_owned(),
+                path: path.to_owned(),
+                length: at.len(),
+            });
+        }
         self.names += EACH + at.len() as u64;
         if self.names > MAX_NAMES {
             return Err(OverlayError::TooManyPaths {

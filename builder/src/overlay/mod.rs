@@ -27,7 +27,7 @@ use lunikernel_cache::artefact::{
     self, Artefact, Checked, Crc32Writer, Derived, EntrySource, EntrySums, INITRAMFS, Manifest,
     Overlay,
 };
-use lunikernel_cache::{BlobStore, CacheError, Digest, Progress};
+use lunikernel_cache::{BlobStore, CacheError, Digest, PrivateStore, Progress};
 
 pub use block::BLOCK;
 pub use content::Content;
@@ -71,7 +71,8 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Prepared<'a> {
     base: &'a Artefact,
-    blobs: &'a BlobStore,
+    /// All that is in it and not in the base.
+    store: PrivateStore,
     manifest: Manifest,
     entries: Vec<Derived>,
     overlaid: Overlaid,
@@ -79,7 +80,8 @@ pub struct Prepared<'a> {
 }
 
 /// Reads `overlays`, each a zip or a folder, proves `base`, and lays them over it.
-/// Nothing is written but blobs of the store.
+/// Nothing is written but to a store beside `blobs`, which goes with what is returned: what
+/// is refused leaves nothing behind.
 ///
 /// # Errors
 /// [`OverlayError`] where something is wrong with one of them, or they do not fit.
@@ -87,7 +89,7 @@ pub fn prepare<'a>(
     base: &'a Artefact,
     overlays: &[PathBuf],
     limits: &Limits,
-    blobs: &'a BlobStore,
+    blobs: &BlobStore,
     progress: &dyn Progress,
 ) -> Result<Prepared<'a>, OverlayError> {
     if base.manifest().overlay == (Overlay::None {}) {
@@ -95,6 +97,8 @@ pub fn prepare<'a>(
             artefact: base.label().to_owned(),
         });
     }
+    let store = blobs.private()?;
+    let blobs = store.blobs();
     let contents = overlays
         .iter()
         .map(|path| {
@@ -103,7 +107,7 @@ pub fn prepare<'a>(
         })
         .collect::<Result<Vec<_>, OverlayError>>()?;
     if let Overlay::Block { .. } = base.manifest().overlay {
-        return block::prepare(base, contents, blobs, progress);
+        return block::prepare(base, contents, store, progress);
     }
     let (checked, sums) = base.check_keeping(INITRAMFS, progress)?;
     let laid = lay::lay(paths_of(base, progress)?, &contents)?;
@@ -122,7 +126,7 @@ pub fn prepare<'a>(
     task.finish("");
     Ok(Prepared {
         base,
-        blobs,
+        store,
         manifest: base.manifest().clone(),
         entries,
         overlaid,
@@ -196,21 +200,24 @@ impl Prepared<'_> {
     /// Writes the result to `out`, in one pass, and says what its identity is.
     ///
     /// # Errors
-    /// [`OverlayError::Derive`]; what was written until then is to be thrown away.
+    /// [`OverlayError::Derive`], and [`OverlayError::Artefact`] where the base changed
+    /// meanwhile; what was written until then is to be thrown away.
     pub fn write(
         &self,
         out: &mut dyn Write,
         progress: &dyn Progress,
     ) -> Result<Digest, OverlayError> {
         let manifest = self.manifest.clone();
-        Ok(artefact::derive(
+        let digest = artefact::derive(
             self.base,
             manifest,
             &self.entries,
-            self.blobs,
+            self.store.blobs(),
             out,
             progress,
-        )?)
+        )?;
+        self.base.check_again(&self.overlaid.base, progress)?;
+        Ok(digest)
     }
 }
 

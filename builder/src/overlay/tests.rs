@@ -329,6 +329,57 @@ fn overlays_are_laid_over_each_other_in_order() {
 }
 
 #[test]
+fn a_folder_that_is_there_keeps_its_mode_whoever_brought_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    let base = bench.base(&[]);
+    let first = bench.overlay("1", &[("scratch/a", "1"), ("plain/a", "1")]);
+    let second = bench.overlay("2", &[("scratch/b", "2"), ("plain/b", "2")]);
+    let set = |top: &Path, folder: &str, mode| {
+        fs::set_permissions(top.join(folder), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    set(&first, "scratch", 0o1777);
+    set(&first, "plain", 0o755);
+    set(&second, "scratch", 0o755);
+    set(&second, "plain", 0o700);
+    let at_once = bench.lay(&base, &[first.clone(), second.clone()]).unwrap();
+    let unpacked = unpack(&at_once.artefact);
+    has(&unpacked, "scratch", 0o1777, "");
+    has(&unpacked, "plain", 0o755, "");
+    let once = bench.lay(&base, &[first]).unwrap();
+    let twice = bench.lay(&once.artefact, &[second]).unwrap();
+    assert_eq!(unpack(&twice.artefact), unpacked);
+}
+
+#[test]
+fn a_base_that_changes_meanwhile_is_what_is_told_of() {
+    use std::os::unix::fs::FileExt as _;
+    let bench = Bench::new();
+    let sealed = bench.base(&[("etc/motd", bench.file(0o644, "old"))]);
+    let path = bench.folder.path().join("base.zip");
+    fs::copy(sealed.label(), &path).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let base = Artefact::open(&path).unwrap();
+    let overlay = bench.overlay("it", &[("etc/motd", "new")]);
+    let limits = Limits::default();
+    let prepared = prepare(&base, &[overlay], &limits, bench.cache.blobs(), &Silent).unwrap();
+    let zip = fs::read(&path).unwrap();
+    // The name in its header, and its content.
+    let header = zip.windows(12).position(|it| it == b"kernelkernel");
+    let at = header.unwrap() + KERNEL.len();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.file().write_all_at(b"KERNEL", at as u64).unwrap();
+    let error = prepared.write(&mut Vec::new(), &Silent).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("base.zip") && told.contains("`kernel`"),
+        "{told}"
+    );
+    let hint = error.hint().unwrap();
+    assert!(!hint.contains("cache verify"), "{hint}");
+}
+
+#[test]
 fn hard_links_of_a_folder_stay_names_of_one_file() {
     let bench = Bench::new();
     let base = bench.base(&[]);

@@ -22,6 +22,12 @@ pub mod property {
     /// How many processes and threads there may be at once.
     pub const PROCESSES: &str = "luni-processes";
 
+    /// Whether commands find the owners that they gave to files: [`OWNERS_KEPT`], or not
+    /// there. What comes out has none in either case.
+    pub const OWNERS: &str = "luni-owners";
+    /// The value of [`OWNERS`].
+    pub const OWNERS_KEPT: &str = "kept";
+
     /// The value of [`FIXED_OUTPUT`] while a lock is being made.
     pub const TO_BE_LOCKED: &str = "to-be-locked";
 }
@@ -94,6 +100,15 @@ impl Platform {
         // REAPI: sorted by name.
         properties.sort_unstable();
         Self { properties }
+    }
+
+    /// The same, where commands find the owners that they gave to files.
+    #[must_use]
+    pub fn keeping_owners(mut self) -> Self {
+        let kept = property::OWNERS_KEPT.to_owned();
+        self.properties.push((property::OWNERS, kept));
+        self.properties.sort_unstable();
+        self
     }
 
     pub(super) fn to_reapi(&self) -> reapi::Platform {

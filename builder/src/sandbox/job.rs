@@ -33,6 +33,8 @@ pub(super) struct Job {
     pub(super) processes: u64,
     /// Whether it may use the network.
     pub(super) network: bool,
+    /// Whether it is remembered whom its command gives files to.
+    pub(super) keeps_owners: bool,
 }
 
 impl Job {
@@ -63,6 +65,7 @@ impl Job {
                 .map_err(bad)?
                 .unwrap_or(DEFAULT_PROCESSES),
             network: network(&message, &command).map_err(bad)?,
+            keeps_owners: keeps_owners(&message, &command).map_err(bad)?,
             env: command
                 .environment_variables
                 .into_iter()
@@ -179,6 +182,19 @@ fn network(action: &reapi::Action, command: &reapi::Command) -> Result<bool, Str
         Some(other) => Err(format!(
             "its platform property `{}` is `{other}`; expected `on` or `off`",
             properties::NETWORK
+        )),
+    }
+}
+
+/// Whether owners are remembered.
+fn keeps_owners(action: &reapi::Action, command: &reapi::Command) -> Result<bool, String> {
+    match text(action, command, properties::OWNERS) {
+        None => Ok(false),
+        Some(properties::OWNERS_KEPT) => Ok(true),
+        Some(other) => Err(format!(
+            "its platform property `{}` is `{other}`; expected `{}`",
+            properties::OWNERS,
+            properties::OWNERS_KEPT
         )),
     }
 }

@@ -139,6 +139,11 @@ fn read(
     let reader = Reader { store };
     let (folder, name) = open_parent(&top, &full).map_err(io)?;
     let (kind, digest) = match reader.entry(&folder, &name, path, MAX_DEPTH)? {
+        Entry::Folder(tree) if tree.is_empty() => {
+            return Err(FileError::Empty {
+                path: path.to_owned(),
+            });
+        }
         Entry::Folder(tree) => (FileKind::Folder, reader.put_tree(&tree)?),
         Entry::File { digest, executable } if executable => (FileKind::Executable, digest),
         Entry::File { digest, .. } => (FileKind::File, digest),
@@ -164,6 +169,20 @@ fn open_parent(top: &Path, full: &Path) -> io::Result<(OwnedFd, CString)> {
         folder = rustix::fs::openat(&folder, part, FOLDER, Mode::empty())?;
     }
     Err(io::ErrorKind::NotFound.into())
+}
+
+/// Whether a link with this target, `above` folders below the top, stays below it.
+pub(crate) fn stays_inside(target: &str, mut above: usize) -> bool {
+    !target.starts_with('/')
+        && target.split('/').all(|part| {
+            let next = match part {
+                "" | "." => Some(above),
+                ".." => above.checked_sub(1),
+                _ => Some(above + 1),
+            };
+            above = next.unwrap_or(above);
+            next.is_some()
+        })
 }
 
 fn unfit(path: &str, why: &'static str) -> FileError {
@@ -241,6 +260,10 @@ impl Reader<'_> {
             };
             let inner = format!("{path}/{name}");
             let entry = self.entry(folder, raw, &inner, depth)?;
+            // Neither git nor a zip would bring it to whoever builds the recipe elsewhere.
+            if matches!(&entry, Entry::Folder(tree) if tree.is_empty()) {
+                continue;
+            }
             tree.insert(name, entry)
                 .map_err(|_| unfit(&inner, "has a name that no tree can hold"))?;
         }
@@ -256,16 +279,8 @@ impl Reader<'_> {
         let Some(text) = target.to_str() else {
             return Err(unfit(path, "links to a name that is not UTF-8"));
         };
-        let mut above = level.saturating_sub(1);
-        if text.starts_with('/') {
+        if !stays_inside(text, level.saturating_sub(1)) {
             return Err(leads_out());
-        }
-        for part in text.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => above = above.checked_sub(1).ok_or_else(leads_out)?,
-                _ => above += 1,
-            }
         }
         Ok(Entry::Symlink {
             target: text.to_owned(),
@@ -340,6 +355,12 @@ pub enum FileError {
         /// Where it leads.
         target: PathBuf,
     },
+    /// It is a folder without files.
+    #[error("`{path}` is a folder in which there is no file")]
+    Empty {
+        /// The path.
+        path: String,
+    },
     /// It is something that cannot be kept.
     #[error("`{path}` {why}")]
     Unfit {
@@ -386,6 +407,9 @@ impl FileError {
             Self::LeadsOut { .. } => {
                 Some("copy what it links to into the recipe's folder".to_owned())
             }
+            Self::Empty { .. } => Some(
+                "empty folders are not kept; `folder: true` in `rootfs.files` makes one".to_owned(),
+            ),
             Self::Unfit { .. } => Some("take it out of the folder".to_owned()),
             Self::Changed { .. } => Some("lock it anew with `luni lock`".to_owned()),
             Self::Io { .. } => None,

@@ -17,7 +17,8 @@ use url::Url;
 
 use lunikernel_cache::{CacheError, Digest, Sha256};
 
-use crate::fetch::{Answer, Attempt, FetchError, Fetcher, Missing, blocking, trees};
+use crate::fetch::trees::{self, FromMirrors};
+use crate::fetch::{Answer, Attempt, FetchError, Fetcher, Missing, blocking};
 use crate::recipe::GitSource;
 use content::Checkout;
 use repository::Address;
@@ -74,20 +75,22 @@ pub async fn fetch(fetcher: &Fetcher, locked: &LockedGit) -> Result<bool, GitErr
     let key = Sha256::of(format!("git {}", locked.tree.sha256).as_bytes());
     let _lock = blocking(move || cache.lock(&key)).await?;
     let cache = fetcher.cache().clone();
-    if blocking(move || Ok::<_, FetchError>(trees::is_cached(&cache, &tree))).await?
-        || trees::from_mirrors(fetcher, &locked.tree, &locked.url).await?
-    {
+    if blocking(move || Ok::<_, FetchError>(trees::is_cached(&cache, &tree))).await? {
         return Ok(true);
     }
+    let lacking = match trees::from_mirrors(fetcher, &locked.tree, &locked.url).await? {
+        FromMirrors::All => return Ok(true),
+        FromMirrors::Lacking(attempts) => attempts,
+    };
     if fetcher.options().only_mirrors {
         return Err(GitError::Fetch(FetchError::Unavailable(vec![
-            locked.missing(Vec::new()),
+            locked.missing(lacking),
         ])));
     }
     let address = Address::parse(&locked.url)?;
     if !address.is_local() && fetcher.options().offline {
         return Err(GitError::Fetch(FetchError::Offline(vec![
-            locked.missing(Vec::new()),
+            locked.missing(lacking),
         ])));
     }
     let commit = git2::Oid::from_str(&locked.commit).map_err(|_| GitError::Rev {
@@ -149,6 +152,26 @@ pub enum GitError {
         /// What is wrong with it.
         why: String,
     },
+    /// The repository does not have the commit any more that was locked.
+    #[error("{url} has the commit {commit} no more, which `{rev}` was when it was locked")]
+    Dropped {
+        /// The repository.
+        url: String,
+        /// The commit.
+        commit: String,
+        /// The branch or tag.
+        rev: String,
+    },
+    /// A submodule is somewhere where it cannot be fetched from.
+    #[error("the submodule `{path}` of {url} cannot be had: {source}")]
+    Submodule {
+        /// The repository that it is in.
+        url: String,
+        /// Where it is there.
+        path: String,
+        /// What is wrong with its address.
+        source: Box<GitError>,
+    },
     /// Git failed.
     #[error("could not {attempted} {url}: {}", source.message())]
     Git {
@@ -204,22 +227,32 @@ impl LockedGit {
 }
 
 impl GitError {
-    /// `locked` as an input that could not be had, where this error of [`fetch`] means
+    /// `locked`, the source `source_name`, as an input that could not be had, where this error of [`fetch`] means
     /// that; otherwise the error, after which nothing else is worth trying.
     ///
     /// # Errors
     /// The error itself.
-    pub fn missing(self, locked: &LockedGit) -> Result<Missing, Self> {
+    pub fn missing(self, source_name: &str, locked: &LockedGit) -> Result<Missing, Self> {
         let answer = match self {
             Self::Fetch(FetchError::Unavailable(missing) | FetchError::Offline(missing)) => {
                 let attempts = missing.into_iter().flat_map(|part| part.attempts);
                 return Ok(locked.missing(attempts.collect()));
             }
             Self::Changed { actual, .. } => Answer::WrongBytes(actual),
-            Self::Git { .. } | Self::Rev { .. } | Self::Content { .. } => Answer::Repository {
+            Self::Dropped { .. } => Answer::Repository {
                 why: self.to_string(),
-                hint: self.hint(),
+                hint: Some(format!(
+                    "name a mirror that still has it with `--mirror URL`, or pin what `{}` is now \
+                     with `luni lock --update {source_name}`",
+                    locked.rev
+                )),
             },
+            Self::Git { .. } | Self::Rev { .. } | Self::Content { .. } | Self::Submodule { .. } => {
+                Answer::Repository {
+                    why: self.to_string(),
+                    hint: self.hint(),
+                }
+            }
             Self::Address { .. } | Self::Fetch(_) | Self::Cache(_) => return Err(self),
         };
         Ok(locked.missing(vec![Attempt {
@@ -237,9 +270,18 @@ impl GitError {
                 "write `https://HOST/PATH`, `http://HOST/PATH`, `file:///PATH` or an absolute path"
                     .to_owned(),
             ),
-            Self::Rev { .. } => Some(
-                "`rev` is a branch, a tag, or a commit as 40 hexadecimal digits; `git ls-remote URL` \
-                 lists what there is"
+            Self::Rev { url, .. } => Some(format!(
+                "`rev` is a branch, a tag, or a commit as 40 hexadecimal digits; `git ls-remote \
+                 {url}` lists what there is"
+            )),
+            Self::Dropped { .. } => Some(
+                "name a mirror that still has it with `--mirror URL`, or lock it anew with \
+                 `luni lock --update`"
+                    .to_owned(),
+            ),
+            Self::Submodule { .. } => Some(
+                "fetched are only `https:`, `http:` and, from a repository on this machine, \
+                 `file:`: name a copy of the repository whose .gitmodules has such an address"
                     .to_owned(),
             ),
             Self::Git { source, url, .. } => match source.code() {
@@ -250,7 +292,12 @@ impl GitError {
                     "the repository, or what came of it, is damaged: try again, look at it with \
                      `git fsck`, or name another one than {url}"
                 )),
-                _ => Some("check the address with `git ls-remote URL`".to_owned()),
+                _ if source.message().contains("object format") => Some(
+                    "repositories that name their objects by SHA-256 (`git init \
+                     --object-format=sha256`) are not read: name one that does by SHA-1"
+                        .to_owned(),
+                ),
+                _ => Some(format!("check the address with `git ls-remote {url}`")),
             },
             Self::Content { .. } => Some("name a commit without it".to_owned()),
             Self::Changed { .. } => Some("lock it anew with `luni lock --update`".to_owned()),

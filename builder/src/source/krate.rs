@@ -4,12 +4,14 @@
 //! (`$CARGO_HOME/config.toml`, source replacement included). The registry's index says
 //! what SHA-256 a version has; nothing in a lock says where it was.
 
+mod replaced;
+
 use lunikernel_cache::{Digest, Sha256};
 use serde::{Deserialize, Serialize};
 use tame_index::IndexUrl;
 use url::Url;
 
-use crate::fetch::{FetchError, Fetcher, Want};
+use crate::fetch::{Answer, Attempt, FetchError, Fetcher, Want};
 use crate::lock::{LockFile, LockedSource};
 use crate::recipe::CrateSource;
 
@@ -86,8 +88,8 @@ pub async fn lock(fetcher: &Fetcher, source: &CrateSource) -> Result<LockedCrate
 }
 
 /// What has to be fetched for the crates of a lock, and where this machine's registry has
-/// it. Where the registry does not say, mirrors are still asked, and a note says why.
-pub async fn wants(fetcher: &Fetcher, lock: &LockFile) -> Vec<Want> {
+/// it. Where the registry does not say, mirrors are still asked, and the attempt says why.
+pub async fn wants(fetcher: &Fetcher, lock: &LockFile) -> (Vec<Want>, Option<Attempt>) {
     let crates = lock.sources.values().filter_map(|source| match source {
         LockedSource::Crate(locked) => Some(locked),
         _ => None,
@@ -97,15 +99,23 @@ pub async fn wants(fetcher: &Fetcher, lock: &LockFile) -> Vec<Want> {
         .filter(|locked| !blobs.contains(&locked.digest()))
         .collect();
     if missing.is_empty() {
-        return Vec::new();
+        return (Vec::new(), None);
     }
+    let mut refused = None;
     let registry = async { template(fetcher, &index_address()?).await };
     let template = match fetcher.options().only_mirrors || fetcher.options().offline {
         true => None,
         false => match registry.await {
             Ok(template) => Some(template),
             Err(error) => {
-                fetcher.progress().note(&error.to_string());
+                refused = Some(Attempt {
+                    place: "the registry".to_owned(),
+                    answer: Answer::Repository {
+                        why: error.to_string(),
+                        hint: error.hint(),
+                    },
+                    tries: 1,
+                });
                 None
             }
         },
@@ -121,7 +131,7 @@ pub async fn wants(fetcher: &Fetcher, lock: &LockFile) -> Vec<Want> {
             places: place.into_iter().collect(),
         }
     };
-    missing.into_iter().map(want).collect()
+    (missing.into_iter().map(want).collect(), refused)
 }
 
 /// Whether that can be a crate's name, as `cargo` has it.
@@ -146,17 +156,35 @@ fn file_name(name: &str, version: &str) -> String {
 
 /// The address of the index that `cargo` would read, with a slash at its end.
 fn index_address() -> Result<Url, CrateError> {
-    // What lies in the folder where somebody happens to be does not count.
-    let root = Some(tame_index::PathBuf::from("/"));
-    let index = IndexUrl::crates_io(root, None, Some(DEFAULTS_OF));
-    let index = index.map_err(|error| CrateError::Config(error.to_string()))?;
-    let unusable = |why: &str| CrateError::Config(format!("{} {why}", index.as_str()));
-    let text = index
-        .as_str()
+    let address = match replacement()? {
+        Some(address) => address,
+        None => {
+            // What lies in the folder where somebody happens to be does not count.
+            let root = Some(tame_index::PathBuf::from("/"));
+            let index = IndexUrl::crates_io(root, None, Some(DEFAULTS_OF));
+            let index = index.map_err(|error| CrateError::Config(error.to_string()))?;
+            index.as_str().to_owned()
+        }
+    };
+    let unusable = |why: &str| CrateError::Config(format!("{address} {why}"));
+    let text = address
         .strip_prefix("sparse+")
         .ok_or_else(|| unusable("is not read by HTTP"))?;
     let text = format!("{}/", text.trim_end_matches('/'));
     Url::parse(&text).map_err(|_| unusable("is no address"))
+}
+
+/// The address of what cargo's configuration puts in the place of the usual registry.
+fn replacement() -> Result<Option<String>, CrateError> {
+    let home = tame_index::utils::cargo_home();
+    let home = home.map_err(|error| CrateError::Config(error.to_string()))?;
+    let file = home.join("config.toml");
+    let wrong = |why: String| CrateError::Config(format!("{file}: {why}"));
+    match fs_err::read_to_string(&file) {
+        Ok(text) => replaced::registry(&text).map_err(wrong),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(wrong(error.to_string())),
+    }
 }
 
 #[derive(Deserialize)]

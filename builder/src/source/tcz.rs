@@ -5,6 +5,8 @@
 //! when it is locked, which finds what was damaged on the way and no more; from then
 //! on its SHA-256 counts.
 
+mod load_order;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 

@@ -9,6 +9,7 @@ use super::compare::{Difference, Found};
 use super::evidence::{Sign, signs};
 use super::moment::Span;
 use super::{Conditions, Variation, hint};
+use crate::lock::LINKS;
 use crate::sandbox::Facet;
 
 /// Why builds differ.
@@ -260,7 +261,8 @@ pub(super) fn suspects(
 /// The cause where all rounds agree with one another, and not with what was expected.
 pub(super) fn of_expected(difference: Difference) -> Cause {
     let of_inputs = matches!(difference.entry.as_str(), "recipe.yaml" | "recipe.lock")
-        || difference.entry.starts_with("files/");
+        || difference.entry.starts_with("files/")
+        || difference.entry == LINKS;
     let hint = if of_inputs {
         "it was made from another recipe or lock: verify the Lunikernel itself, which carries both"
     } else if matches!(&difference.found, Found::Value { pointer, .. } if pointer.contains("luni"))

@@ -11,6 +11,8 @@ use lunikernel_cache::artefact::{
 };
 use lunikernel_cache::regular::open_regular;
 
+use crate::lock::LINKS;
+
 mod ar;
 mod bytes;
 mod content;
@@ -174,7 +176,7 @@ fn rank(name: &str) -> u8 {
     match name {
         RECIPE => 0,
         LOCK => 1,
-        name if name.starts_with(FILES) => 2,
+        name if name.starts_with(FILES) || name == LINKS => 2,
         INITRAMFS => 3,
         MANIFEST => 5,
         _ => 4,

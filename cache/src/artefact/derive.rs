@@ -146,6 +146,7 @@ struct Copy<'a> {
 impl Copy<'_> {
     fn base(&mut self, base: &Artefact, out: &mut dyn Write) -> Result<(), DeriveError> {
         let (mut content, label) = base.content(&self.entry.name)?;
+        let expected = content.crc32;
         let unreadable = |source| {
             DeriveError::Base(ArtefactError::Io {
                 attempted: "read",
@@ -153,7 +154,17 @@ impl Copy<'_> {
                 source,
             })
         };
-        self.pass(&mut content, out, unreadable)
+        self.pass(&mut content, out, unreadable)?;
+        // Nothing of another source is in it so far.
+        let actual = self.crc32.clone().finalize();
+        if expected == actual {
+            return Ok(());
+        }
+        Err(DeriveError::Base(ArtefactError::Entry {
+            artefact: label.to_owned(),
+            entry: self.entry.name.clone(),
+            flaw: EntryFlaw::Crc { expected, actual },
+        }))
     }
 
     fn blob(

@@ -47,6 +47,12 @@ pub enum ArtefactError {
         /// What is wrong.
         flaw: ManifestError,
     },
+    /// It is no longer what it was when it was checked.
+    #[error("{artefact} changed while it was read")]
+    Changed {
+        /// The file.
+        artefact: String,
+    },
     /// There is no such entry.
     #[error("{artefact} has no entry `{entry}`")]
     NoEntry {
@@ -247,7 +253,7 @@ impl ArtefactError {
             Self::Io { .. } => None,
             Self::Zip { flaw, .. } => match flaw {
                 ZipFlaw::NoFile => Some("name the zip that `luni build` wrote".to_owned()),
-                ZipFlaw::Changed(_) => None,
+                ZipFlaw::Changed(_) => Some(UNCHANGED.to_owned()),
                 ZipFlaw::NoManifest => Some(
                     "name a zip that `luni build` wrote; what belongs at `/` is laid over one with `luni overlay`".to_owned(),
                 ),
@@ -263,10 +269,12 @@ impl ArtefactError {
                 _ => Some(PLAIN_ZIP.to_owned()),
             },
             Self::Manifest { flaw, .. } => flaw.hint(),
+            Self::Changed { .. } => Some(UNCHANGED.to_owned()),
             Self::NoEntry { .. } => None,
         }
     }
 }
 
+const UNCHANGED: &str = "try again when nothing writes to it, or with a copy of it";
 const PLAIN_ZIP: &str =
     "a Lunikernel is never packed or changed with a zip program: make one with `luni build`";

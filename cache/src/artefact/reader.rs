@@ -8,7 +8,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::regular::open_regular;
+use crate::regular::{Stamp, open_regular};
 
 use super::error::{ArtefactError, EntryFlaw, ZipFlaw};
 use super::layout::Placed;
@@ -32,6 +32,8 @@ pub struct Artefact {
     /// What errors call it: its path.
     label: String,
     size: u64,
+    /// Of its file before anything was read.
+    stamp: Option<Stamp>,
     /// In the order of the zip, which is sorted but for the manifest in front.
     placed: Vec<Placed>,
     manifest: Manifest,
@@ -169,6 +171,34 @@ impl Artefact {
         verify::skim(self)
     }
 
+    /// That it is what [`Artefact::check`] found, `digest`, still: whoever read entries
+    /// piece by piece calls it at the end. Where nothing was done to its file since it was
+    /// opened, this takes no time; else every byte is read again.
+    ///
+    /// # Errors
+    /// [`ArtefactError::Changed`] where it is not, and [`ArtefactError::Io`].
+    pub fn check_again(
+        &self,
+        digest: &Digest,
+        progress: &dyn Progress,
+    ) -> Result<(), ArtefactError> {
+        let now = self.source.stamp().map_err(|source| ArtefactError::Io {
+            attempted: "look at",
+            artefact: self.label.clone(),
+            source,
+        })?;
+        if now == self.stamp {
+            return Ok(());
+        }
+        match self.check(progress) {
+            Ok(checked) if checked.digest == *digest => Ok(()),
+            Err(error @ ArtefactError::Io { .. }) => Err(error),
+            _ => Err(ArtefactError::Changed {
+                artefact: self.label.clone(),
+            }),
+        }
+    }
+
     /// Every entry but the manifest and those that `without` names, as it is.
     pub(super) fn kept_entries(
         &self,
@@ -193,17 +223,24 @@ impl Artefact {
             source: self.source.as_ref(),
             at: placed.content_at(),
             end: placed.end(),
+            crc32: placed.crc32,
         };
         Ok((content, &self.label))
     }
 
     fn read(source: Box<dyn ReadAt>, size: u64, label: String) -> Result<Self, ArtefactError> {
+        let stamp = source.stamp().map_err(|source| ArtefactError::Io {
+            attempted: "look at",
+            artefact: label.clone(),
+            source,
+        })?;
         let placed = directory::read(source.as_ref(), size, &label)?;
         let (manifest, manifest_sha256) = read_manifest(source.as_ref(), &placed, &label)?;
         let artefact = Self {
             source,
             label,
             size,
+            stamp,
             placed,
             manifest,
             manifest_sha256,
@@ -273,6 +310,8 @@ pub(super) struct Content<'a> {
     source: &'a dyn ReadAt,
     at: u64,
     end: u64,
+    /// What it should have.
+    pub(super) crc32: u32,
 }
 
 impl Read for Content<'_> {

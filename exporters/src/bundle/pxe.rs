@@ -3,6 +3,8 @@
 
 use lunikernel_cache::artefact::{INITRAMFS, KERNEL, Protocol};
 
+use crate::boot::{BootError, MAX_CMDLINE_BEHIND, TOO_LONG_BEHIND};
+
 use super::{BundleError, Files, Guest, Kind};
 
 const SCRIPT: &str = "boot.ipxe";
@@ -22,6 +24,9 @@ pub(super) fn files(guest: &Guest<'_>) -> Result<Files, BundleError> {
     let mut files = Files::default();
     let mut script = "#!ipxe\n".to_owned();
     let cmdline = kept(system.cmdline())?;
+    if linux && cmdline.len() > MAX_CMDLINE_BEHIND {
+        return Err(BootError::Cmdline(TOO_LONG_BEHIND).into());
+    }
     let initramfs = guest.initramfs()?.filter(|_| linux);
     if linux {
         files.put(KERNEL, system.entry(KERNEL)?);

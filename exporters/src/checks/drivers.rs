@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lunikernel_cache::artefact::Devices;
 
-use super::{Severity, Target};
+use super::{Guest, Severity, Target};
 
 /// The drivers that a target has devices for, one of which is enough: networks, and disks.
 fn wanted(target: Target) -> Option<[&'static [&'static str]; 2]> {
@@ -44,21 +44,27 @@ fn wishes(
 }
 
 /// Says that nobody can tell, which must not look as if all were well.
-pub(super) fn unknown(
-    devices: Devices,
-    target: Target,
-    say: &mut impl FnMut(Severity, String, &str),
-) {
-    for (what, names) in wishes(devices, target) {
+pub(super) fn unknown(guest: &Guest, target: Target, say: &mut impl FnMut(Severity, String, &str)) {
+    let (why, remedy) = match &guest.without {
+        Some(release) => (
+            format!("its kernel is {release}, and its initramfs has modules of others alone"),
+            "lay the modules of its own kernel over it, or try it on one machine first",
+        ),
+        None => (
+            "its initramfs has no modules.builtin".to_owned(),
+            "put the kernel's modules.builtin into the folder of its modules, or try it on one \
+             machine first",
+        ),
+    };
+    for (what, names) in wishes(guest.devices, target) {
         let names = names.join(" or ");
         say(
             Severity::Warn,
             format!(
                 "it wants a {what}, and nothing tells whether its kernel has a driver for one \
-                 there, {names}: its initramfs has no modules.builtin"
+                 there, {names}: {why}"
             ),
-            "put the kernel's modules.builtin into the folder of its modules, or try it on one \
-             machine first",
+            remedy,
         );
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn check(
     firmware: Firmware,
     say: &mut impl FnMut(Severity, String, &str),
 ) {
-    use Severity::Refuse;
+    use Severity::{Never, Refuse};
     let cloud = matches!(target, Target::Azure | Target::Gce | Target::Ec2);
     match target {
         Target::Tender => return tender(guest, say),
@@ -26,18 +26,18 @@ pub(super) fn check(
     }
     match guest.protocol {
         Protocol::Solo5Hvt | Protocol::Solo5Spt => say(
-            Refuse,
+            Never,
             "it is run by a tender of Solo5's, and no firmware can start it from a disk".to_owned(),
             TO_BUNDLE,
         ),
         Protocol::XenPvh => say(
-            Refuse,
+            Never,
             "it is started by PVH, where the hypervisor loads the kernel and no disk boots"
                 .to_owned(),
             "export it with `--to xen`, or run it with `luni run`",
         ),
         Protocol::Solo5Muen => say(
-            Refuse,
+            Never,
             "it is a subject of a system made with Muen, and nothing else starts it".to_owned(),
             "integrate it with Muen, or build it for the virtio target",
         ),
@@ -64,9 +64,9 @@ pub(super) fn check(
             if firmware != Firmware::Bios =>
         {
             say(
-                Refuse,
+                Never,
                 "it is started by Multiboot, which needs a BIOS".to_owned(),
-                "export it with `--firmware bios`",
+                "export it with `--firmware bios`, to a disk or disc: `--to raw`, `--to iso`",
             );
         }
         Protocol::Solo5Virtio if guest.devices.block => say(
@@ -94,7 +94,7 @@ pub(super) fn check(
 fn tender(guest: &Guest, say: &mut impl FnMut(Severity, String, &str)) {
     if !matches!(guest.protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt) {
         say(
-            Severity::Refuse,
+            Severity::Never,
             "it is run by no tender of Solo5's".to_owned(),
             "export it to a disk, with `--to raw`",
         );
@@ -108,10 +108,10 @@ fn monitor(
     target: Target,
     say: &mut impl FnMut(Severity, String, &str),
 ) {
-    use Severity::Refuse;
+    use Severity::Never;
     match guest.protocol {
         Protocol::Linux if guest.arch != "x86_64" => say(
-            Refuse,
+            Never,
             format!(
                 "kernels for {} cannot be brought into the form that {name} loads",
                 guest.arch
@@ -125,17 +125,17 @@ fn monitor(
         ),
         Protocol::Linux | Protocol::XenPvh => {}
         Protocol::Solo5Hvt | Protocol::Solo5Spt => say(
-            Refuse,
+            Never,
             format!("it is run by a tender of Solo5's, and not by {name}"),
             TO_BUNDLE,
         ),
         Protocol::Solo5Muen => say(
-            Refuse,
+            Never,
             "it is a subject of a system made with Muen, and nothing else starts it".to_owned(),
             "integrate it with Muen, or build it for the virtio target",
         ),
         Protocol::Multiboot | Protocol::Multiboot2 | Protocol::Solo5Virtio => say(
-            Refuse,
+            Never,
             format!("it is started by Multiboot, and {name} starts Linux and by PVH alone"),
             "export it with `--to kvm`",
         ),
@@ -162,5 +162,5 @@ fn network(guest: &Guest, say: &mut impl FnMut(Severity, String, &str)) {
             "integrate it with Muen, or build it for the virtio target",
         ),
     };
-    say(Severity::Refuse, problem.to_owned(), remedy);
+    say(Severity::Never, problem.to_owned(), remedy);
 }

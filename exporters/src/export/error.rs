@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use lunikernel_cache::artefact::ArtefactError;
+
 use crate::boot::BootError;
 use crate::bundle::BundleError;
 use crate::disc::DiscError;
@@ -122,6 +124,7 @@ impl ExportError {
             Self::Output(error) => matches!(error, OutputError::NotAFile { .. }),
             Self::Write { source, .. } => matches!(source, WriteError::Size { .. }),
             Self::Bundle(error) => error.is_of_the_request(),
+            Self::Boot(BootError::Artefact(ArtefactError::Changed { .. })) => false,
             Self::Read(_) => false,
             _ => true,
         }

@@ -16,6 +16,9 @@ use crate::failure::Failure;
 pub(super) struct Finding {
     formats: Vec<&'static str>,
     refused: bool,
+    /// Whether it stays refused where somebody insists.
+    #[serde(skip)]
+    never: bool,
     problem: String,
     remedy: String,
 }
@@ -35,28 +38,30 @@ pub(super) fn of(guest: &Guest, formats: &BTreeSet<Format>, firmware: Firmware) 
                 Some(known) => known.formats.push(format.name()),
                 None => found.push(Finding {
                     formats: vec![format.name()],
-                    refused: said.severity == Severity::Refuse,
+                    refused: matches!(said.severity, Severity::Never | Severity::Refuse),
+                    never: said.severity == Severity::Never,
                     problem: said.problem,
                     remedy: said.remedy,
                 }),
             }
         }
     }
-    found.sort_by_key(|it| !it.refused);
+    found.sort_by_key(|it| (!it.never, !it.refused));
     found
 }
 
 /// Tells of `found`.
 ///
 /// # Errors
-/// Where something cannot work and nobody insists.
+/// Where something cannot be made, or cannot work and nobody insists.
 pub(super) fn tell(
     found: &[Finding],
     artefact: &Artefact,
     force: bool,
     context: &Context,
 ) -> Result<(), Failure> {
-    let refused = found.iter().find(|it| it.refused && !force);
+    let is_refused = |it: &Finding| it.never || it.refused && !force;
+    let refused = found.iter().find(|it| is_refused(it));
     for finding in found {
         if refused.is_some_and(|it| std::ptr::eq(it, finding)) {
             continue;
@@ -65,7 +70,7 @@ pub(super) fn tell(
             problem, remedy, ..
         } = finding;
         let formats = finding.formats.join(", ");
-        let what = match finding.refused && !force {
+        let what = match is_refused(finding) {
             true => "refused",
             false => "warning",
         };
@@ -77,11 +82,15 @@ pub(super) fn tell(
             formats,
             problem,
             remedy,
+            never,
             ..
         }) => {
             let (label, formats) = (artefact.label(), formats.join(", "));
             let message = format!("could not export {label} to {formats}: {problem}");
-            let hint = format!("{remedy}; `--force` makes it nevertheless");
+            let hint = match never {
+                true => remedy.clone(),
+                false => format!("{remedy}; `--force` makes it nevertheless"),
+            };
             Err(Failure::new(Exit::BadInput, message).with_hint(hint))
         }
     }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use fs_err as fs;
+use lunikernel_cache::mask;
 use rustix::fs::{Access, access};
 
 use crate::cli::workshop::quoted;
@@ -50,7 +51,7 @@ impl<'a> Folder<'a> {
 
     /// Makes it for `work`. Where that fails, what was made for it is removed again.
     pub(super) fn with<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-        let made = fs::create_dir_all(self.path).map_err(|error| {
+        let made = mask::create_folder(self.path).map_err(|error| {
             let message = format!("could not create the folder {}", self.path.display());
             Failure::new(Exit::Failed, message).caused_by(&error)
         });

@@ -45,6 +45,7 @@ pub(super) fn of(artefact: &Artefact, system: &System, found: Option<Glance>) ->
         min_memory_mib: manifest.boot.min_memory_mib,
         devices: manifest.devices,
         initramfs: packed.map(|packed| (packed, found.as_ref().map(|it| it.unpacked))),
+        without: found.as_ref().and_then(|it| it.without.clone()),
         overlaid: manifest.entries.contains_key(HISTORY),
         drivers: found.and_then(|it| it.drivers),
     }

@@ -265,6 +265,17 @@ impl Layers<'_> {
         Ok(())
     }
 
+    /// Whose, by name, the files of `package` are that it has in the root, by path.
+    pub fn named_by<'p>(
+        &self,
+        package: &'p Package,
+    ) -> impl Iterator<Item = (String, &'p OwnerNames)> {
+        package.owners.iter().filter_map(|(path, names)| {
+            let real = self.root.locate(path)?;
+            (self.named.get(&real) == Some(names)).then_some((real, names))
+        })
+    }
+
     /// Writes the same into the database of what is installed.
     pub fn record_owners(&mut self, numbers: &Numbers<'_>) {
         let first = self.installed.len().saturating_sub(self.packages.len());

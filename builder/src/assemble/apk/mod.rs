@@ -160,6 +160,7 @@ fn read_control(package: &str, tar: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, 
         total: MAX_CONTROL_UNPACKED,
         members: 1000,
         devices: false,
+        twice: false,
     };
     let mut contents = BTreeMap::new();
     let root = tarball::read(tar, limits, &mut |content, size| {

@@ -102,6 +102,11 @@ impl<'k, 'f> Collector<'k, 'f> {
         })
     }
 
+    /// Whether a later member may take the place of an earlier one.
+    pub(crate) fn takes_twice(&self) -> bool {
+        self.limits.twice
+    }
+
     /// Takes note of the names that `node` at `path` will add to the root.
     pub(crate) fn count_names(
         &mut self,

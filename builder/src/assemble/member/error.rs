@@ -60,8 +60,8 @@ impl MemberError {
             Self::Cache(error) => error.hint(),
             Self::Content { .. } => Some(DAMAGED.to_owned()),
             Self::Refused { .. } | Self::Place { .. } => Some(
-                "no honest tool packs such a member; find out where the archive comes from before \
-                 using it"
+                "archives do not usually have such a member: find out where this one comes from, or \
+                 pack its content anew"
                     .to_owned(),
             ),
             Self::Bomb { .. } => None,

@@ -23,6 +23,9 @@ pub struct Limits {
     pub members: u64,
     /// Whether device nodes and named pipes may be among them.
     pub devices: bool,
+    /// Whether a later member may take the place of an earlier one of its name, as `tar -r`
+    /// leaves them and unpacking has it. Packages have each name once.
+    pub twice: bool,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             total: 8 << 30,
             members: 500_000,
             devices: false,
+            twice: false,
         }
     }
 }

@@ -132,6 +132,7 @@ pub(crate) fn read(
             .total
             .min(FREE_SIZE.max(size.saturating_mul(MAX_RATIO))),
         devices: true,
+        twice: true,
         ..usual
     };
     let format = sniff(file)?;

@@ -437,3 +437,67 @@ fn cpio_member(name: &str, mode: u32, inode: u32, links: u32, content: &[u8]) ->
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes
 }
+
+/// `tar -r` leaves the old member in front of the new one, and unpacking takes the last.
+#[test]
+fn of_two_members_of_one_name_the_last_counts() {
+    use tar::EntryType as Kind;
+    let read = |members: &[(Kind, &str, u32, &str)]| {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (kind, path, mode, text) in members {
+            let mut header = tar::Header::new_ustar();
+            header.set_path(path).unwrap();
+            header.set_entry_type(*kind);
+            header.set_mode(*mode);
+            header.set_uid(0);
+            header.set_gid(0);
+            let content = match kind {
+                Kind::Symlink | Kind::Link => {
+                    header.set_link_name(text).unwrap();
+                    ""
+                }
+                _ => text,
+            };
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            tar.append(&header, content.as_bytes()).unwrap();
+        }
+        fuzz(&tar.into_inner().unwrap()).map(Option::unwrap)
+    };
+    let root = read(&[
+        (Kind::Regular, "a", 0o644, "old"),
+        (Kind::Regular, "l", 0o644, "old"),
+        (Kind::Directory, "d", 0o755, ""),
+        (Kind::Regular, "d/x", 0o644, "x"),
+        (Kind::Regular, "a", 0o600, "new"),
+        (Kind::Symlink, "l", 0o777, "a"),
+        (Kind::Directory, "d", 0o700, ""),
+    ])
+    .unwrap();
+    assert_eq!(root.get("a"), Some(&Node::file(0o600, Digest::of(b"new"))));
+    assert_eq!(root.get("l"), Some(&Node::symlink("a")));
+    assert_eq!(root.get("d"), Some(&Node::folder(0o700)));
+    assert!(root.get("d/x").is_some());
+    // What another file is another name of, and what is not of its kind, stays.
+    for members in [
+        [
+            (Kind::Regular, "a", 0o644, "old"),
+            (Kind::Link, "b", 0o644, "a"),
+            (Kind::Regular, "a", 0o644, "new"),
+        ],
+        [
+            (Kind::Directory, "a", 0o755, ""),
+            (Kind::Regular, "a/x", 0o644, "x"),
+            (Kind::Regular, "a", 0o644, "new"),
+        ],
+        [
+            (Kind::Regular, "b", 0o644, "x"),
+            (Kind::Regular, "a", 0o644, "new"),
+            (Kind::Directory, "a", 0o755, ""),
+        ],
+    ] {
+        let error = read(&members).unwrap_err();
+        let text = format!("{error:?}");
+        assert!(text.contains("another member of that name"), "{text}");
+    }
+}

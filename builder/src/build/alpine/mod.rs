@@ -4,6 +4,7 @@
 mod database;
 mod difference;
 mod kept;
+mod metadata;
 mod owners;
 mod scripts;
 mod shadow;
@@ -99,8 +100,7 @@ impl AlpineError {
                     .to_owned(),
             ),
             Self::Script { .. } | Self::Left { .. } => Some(
-                "scripts run without network, without changing owners to others than the base and \
-                 the packages know, and without devices; `scripts: skip` leaves all of them out"
+                "scripts run without network and devices, and as no other user than root; `scripts: skip` leaves all of them out"
                     .to_owned(),
             ),
         }

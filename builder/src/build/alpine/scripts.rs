@@ -14,17 +14,20 @@ use lunikernel_cache::{BlobStore, Rootfs, Tree};
 
 use super::database::Before;
 use super::triggers::Folders;
-use super::{AlpineError, difference, owners, shadow};
+use super::{AlpineError, difference, metadata, owners, shadow};
 use crate::assemble::apk::{Checksum, Layers, Package};
 use crate::build::{BuildError, Builder, StepReport};
 use crate::lock::LockedRecipe;
-use crate::plan::{Network, StepInputs, step_action};
+use crate::plan::{Invocation, Network, StepInputs, step_action};
 use crate::recipe::Step;
 
 /// Where in `/build` scripts lie while they run, and programs that stand in for others.
 pub(super) const EXEC: &str = ".luni";
 /// What our own part of a run leaves in `/build`.
 pub(super) const REPORT: &str = ".luni-report";
+/// The file in [`EXEC`] with the commands that set owners and modes, as [`metadata::laid_out`]
+/// makes it. Scripts have names with a point.
+const METADATA: &str = "metadata";
 /// What a line of the log begins with that says which script failed.
 const FAILED: &str = "luni: failed: ";
 /// Where apk looks for programs.
@@ -41,6 +44,8 @@ pub(super) struct Run {
     file: String,
     content: Vec<u8>,
     arguments: Vec<String>,
+    /// Commands of ours that come before it.
+    before: String,
 }
 
 /// The scripts that installing runs, in order: those of each package, then the triggers of
@@ -51,15 +56,23 @@ pub(super) fn plan(
     blobs: &BlobStore,
 ) -> Result<Vec<Run>, BuildError> {
     let mut runs = Vec::new();
+    // Between both scripts apk lays the files out, for users that the first one made.
+    let mut claims = String::new();
     for package in &layers.packages {
         for script in [".pre-install", ".post-install"] {
+            if script == ".post-install" {
+                claims.push_str(&metadata::claims(layers, package));
+            }
             if let Some(digest) = package.scripts.get(script) {
                 let content = blobs.read(digest)?;
                 let arguments = vec![package.info.version.clone()];
-                runs.push(run(package, script, content, arguments));
+                let before = std::mem::take(&mut claims);
+                let run = run(package, script, content, arguments);
+                runs.push(Run { before, ..run });
             }
         }
     }
+    let installed = runs.len();
     let folders = Folders::of(layers);
     for (checksum, globs) in &before.triggers {
         let arguments = folders.of_installed(globs);
@@ -77,6 +90,7 @@ pub(super) fn plan(
             file: format!("{label}.trigger"),
             content: content.to_vec(),
             arguments,
+            before: String::new(),
         });
     }
     for package in &layers.packages {
@@ -86,6 +100,10 @@ pub(super) fn plan(
         {
             runs.push(run(package, ".trigger", blobs.read(digest)?, arguments));
         }
+    }
+    // Of packages without scripts that come after the last one with some.
+    if let Some(trigger) = runs.get_mut(installed) {
+        trigger.before = claims;
     }
     Ok(runs)
 }
@@ -109,6 +127,7 @@ fn run(package: &Package, script: &str, content: Vec<u8>, arguments: Vec<String>
         file: format!("{}-{}{script}", info.name, info.version),
         content,
         arguments,
+        before: String::new(),
     }
 }
 
@@ -142,11 +161,21 @@ impl Builder {
             let digest = self.cache.blobs().put(&run.content)?;
             programs.insert(&run.file, program(digest))?;
         }
+        let digest = self
+            .cache
+            .blobs()
+            .put(metadata::laid_out(root).as_bytes())?;
+        programs.insert(METADATA, program(digest))?;
         let (step, mut inputs) = layout(source, runs, &tree)?;
         inputs
             .build
             .insert(EXEC.to_owned(), Entry::Folder(programs));
-        let action = step_action(&step, locked.recipe().arch, inputs, Network::Off)?.encode();
+        let action = step_action(&step, locked.recipe().arch, inputs, Network::Off)?;
+        let action = Invocation {
+            platform: action.platform.keeping_owners(),
+            ..action
+        }
+        .encode();
         let (result, ran) = match self.known(&step, &action)? {
             Some(result) => (result, None),
             None => {
@@ -184,13 +213,17 @@ fn program(digest: lunikernel_cache::Digest) -> Entry {
     }
 }
 
+/// Whether what has that name at `/` stays as it is, out of the scripts' sight.
+pub(super) fn is_hidden(name: &str) -> bool {
+    ["build", EXEC, REPORT].contains(&name) || MOUNT_POINTS.contains(&name)
+}
+
 /// The step that runs them, and what it sees.
 fn layout(source: &str, runs: &[Run], tree: &Tree) -> Result<(Step, StepInputs), BuildError> {
     let mut inputs = StepInputs::default();
     let mut outputs = vec![REPORT.to_owned()];
     for (name, entry) in tree.entries() {
-        // These stay as they are, out of the scripts' sight.
-        if ["build", EXEC, REPORT].contains(&name) || MOUNT_POINTS.contains(&name) {
+        if is_hidden(name) {
             continue;
         }
         let target = format!("build/{name}");
@@ -220,10 +253,23 @@ fn layout(source: &str, runs: &[Run], tree: &Tree) -> Result<(Step, StepInputs),
     Ok((step, inputs))
 }
 
-/// The commands that run one script after the other, each in `/` as apk does, and then
-/// list what has which mode.
+/// The commands that run one script after the other, each in `/` as apk does. Before them
+/// they give each file its owner and its mode, and write down which inode it is; after them,
+/// what has which mode and owner.
 fn driver(runs: &[Run], outputs: &[String]) -> String {
-    let mut text = format!(": > /build/{REPORT}\ncd /\n");
+    let folders: Vec<String> = outputs
+        .iter()
+        .filter(|output| *output != REPORT)
+        .map(|output| quote(&format!("/build/{output}")))
+        .collect();
+    let (folders, report) = (folders.join(" "), format!("/build/{REPORT}"));
+    // Where busybox is, its links may be what scripts are about to make.
+    let mut text = format!(
+        ": > {report}\nbox=\nif [ -x /bin/busybox ]; then box=/bin/busybox; fi\n\
+         . /build/{EXEC}/{METADATA}\n\
+         $box find {folders} -exec $box stat -c 'was %i %n' '{{}}' + >> {report}\n\
+         cd /\n"
+    );
     for run in runs {
         let mut line = quote(&format!("/build/{EXEC}/{}", run.file));
         for argument in &run.arguments {
@@ -232,26 +278,26 @@ fn driver(runs: &[Run], outputs: &[String]) -> String {
         }
         let failed = quote(&format!("{FAILED}{}", run.what));
         let script = quote(&format!("script {}", run.what));
-        let _ = writeln!(text, "echo {script} >> /build/{REPORT}");
+        text.push_str(&run.before);
+        let _ = writeln!(text, "echo {script} >> {report}");
         let _ = writeln!(text, "{line} || {{ code=$?; echo {failed}; exit $code; }}");
     }
-    // From here on nothing that is written down is a script's.
-    let _ = writeln!(text, "echo 'script ' >> /build/{REPORT}\ncd /build");
-    let folders: Vec<String> = outputs
-        .iter()
-        .filter(|output| *output != REPORT)
-        .map(|output| quote(output))
-        .collect();
+    // From here on nothing that is written down is a script's. What its owner may not read
+    // could not be taken along either.
     let _ = writeln!(
         text,
-        "find {} '(' -type f -o -type d ')' -exec stat -c 'mode %a %n' '{{}}' + >> {REPORT}",
-        folders.join(" ")
+        "echo 'script ' >> {report}\n\
+         look=\"$box stat -c\"; line='is %a %u:%g %i %n'\n\
+         $look \"$line\" / >> {report}\n\
+         $box find {folders} -type d ! -perm -700 -exec $look \"$line\" '{{}}' ';' \
+         -exec $box chmod u+rwx '{{}}' ';' -o -exec $look \"$line\" '{{}}' + >> {report}\n\
+         $box find {folders} -type f ! -perm -600 -exec $box chmod u+rw '{{}}' +"
     );
     text
 }
 
 /// One word for a shell, whatever is in it: POSIX XCU §2.2.2.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
@@ -338,6 +384,7 @@ mod tests {
             file: format!("{package}{script}"),
             content: Vec::new(),
             arguments: Vec::new(),
+            before: String::new(),
         };
         let runs = [
             run("b 1", ".pre-install"),

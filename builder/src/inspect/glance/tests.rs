@@ -41,13 +41,17 @@ impl Lab {
 
     /// A Lunikernel with these entries, built from a lock or not.
     fn sealed(&self, is_built: bool, entries: &[(&str, &[u8])]) -> Artefact {
+        self.sealed_with(b"kernel", is_built, entries)
+    }
+
+    fn sealed_with(&self, kernel: &[u8], is_built: bool, entries: &[(&str, &[u8])]) -> Artefact {
         let blobs = self.cache.blobs();
         let of = |name: &str, bytes: &[u8]| {
             let digest = blobs.put(bytes).unwrap();
             EntrySource::of_blob(blobs, name, digest).unwrap()
         };
         let mut sources: Vec<EntrySource> = entries.iter().map(|it| of(it.0, it.1)).collect();
-        sources.push(of(KERNEL, b"kernel"));
+        sources.push(of(KERNEL, kernel));
         let from = is_built.then(|| [of(RECIPE, b"recipe"), of(LOCK, b"lock")]);
         let manifest = Manifest {
             format: Format::V1,
@@ -103,11 +107,10 @@ fn unpacked(packed: &[u8]) -> u64 {
 
 /// The initramfs, and what is found without reading all of it.
 fn quick(artefact: &Artefact) -> Option<(u64, Option<Vec<String>>)> {
-    let size = artefact.entry(INITRAMFS).unwrap().remaining();
-    let initramfs = Initramfs { artefact, size };
+    let initramfs = Initramfs::of(artefact).unwrap();
     let members = initramfs.members()?;
-    let drivers = initramfs.drivers(&members, |_| false)?;
-    Some((initramfs.unpacked(&members)?, drivers.map(names)))
+    let found = initramfs.drivers(&members, |_| false)?;
+    Some((initramfs.unpacked(&members)?, found.drivers.map(names)))
 }
 
 fn names(drivers: BTreeSet<String>) -> Vec<String> {
@@ -117,17 +120,17 @@ fn names(drivers: BTreeSet<String>) -> Vec<String> {
 /// What is found, which must be what reading all of it finds.
 fn found(artefact: &Artefact) -> (u64, Option<Vec<String>>) {
     let found = glance(artefact, |_| false).unwrap();
-    let size = artefact.entry(INITRAMFS).unwrap().remaining();
-    let all = Initramfs { artefact, size }.read_all().unwrap();
-    assert_eq!((found.unpacked, found.drivers.clone()), all);
+    let (size, all) = Initramfs::of(artefact).unwrap().read_all().unwrap();
+    assert_eq!((found.unpacked, &found.drivers), (size, &all.drivers));
+    assert_eq!(found.without.is_some(), all.others_alone);
     let modules = glance(artefact, |_| true).unwrap();
-    assert_eq!(modules.unpacked, all.0);
-    assert_eq!(modules.drivers.is_some(), all.1.is_some());
+    assert_eq!(modules.unpacked, size);
+    assert_eq!(modules.drivers.is_some(), all.drivers.is_some());
     assert!(
         modules
             .drivers
             .unwrap_or_default()
-            .is_subset(&all.1.unwrap_or_default())
+            .is_subset(&all.drivers.unwrap_or_default())
     );
     (found.unpacked, found.drivers.map(names))
 }
@@ -213,6 +216,27 @@ fn nothing_is_unpacked_behind_the_last_list() {
 }
 
 #[test]
+fn a_size_is_believed_where_it_can_be_the_whole_one_alone() {
+    let lab = Lab::new();
+    // Stored, so that its own size is known.
+    let built = |size: u64| {
+        let content = lab.cache.blobs().put(&vec![b'x'; size as usize]).unwrap();
+        let mut root = Rootfs::new();
+        root.insert("it", Node::file(0o644, content)).unwrap();
+        let mut packed = GzEncoder::new(Vec::new(), Compression::none());
+        cpio::write(&root, lab.cache.blobs(), 0, &mut packed).unwrap();
+        packed.finish().unwrap()
+    };
+    let (small, large) = (built(LARGEST - 4096), built(LARGEST));
+    assert!((small.len() as u64) < LARGEST && large.len() as u64 > LARGEST);
+    const { assert!(LARGEST * MAX_RATIO < 1 << 32 && (LARGEST + 1) * MAX_RATIO >= 1 << 32) };
+    let (small, large) = (lab.built(&small), lab.built(&large));
+    assert!(quick(&small).is_some());
+    assert_eq!(quick(&large), None);
+    assert_eq!(found(&large).0, found(&small).0 + 4096);
+}
+
+#[test]
 fn overlays_count_and_the_last_list_of_a_path_is_the_one() {
     let lab = Lab::new();
     let packed = lab.packed(&[
@@ -294,6 +318,57 @@ fn what_does_not_add_up_is_read() {
         let artefact = lab.sealed(true, &[(INITRAMFS, &lie), (PATHS, &list)]);
         assert!(glance(&artefact, |_| false).is_err(), "{said}");
     }
+}
+
+/// The start of a bzImage that says it is of `version`.
+fn kernel(version: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 0x400];
+    bytes[0x202..0x206].copy_from_slice(b"HdrS");
+    bytes[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
+    bytes[0x300..0x300 + version.len()].copy_from_slice(version);
+    bytes
+}
+
+#[test]
+fn modules_of_another_release_are_none() {
+    let lab = Lab::new();
+    let of = |kernel: &[u8], files: &[&str]| {
+        let files: Vec<_> = files
+            .iter()
+            .map(|path| (*path, "kernel/nvme.ko\n"))
+            .collect();
+        let packed = lab.packed(&files);
+        let listed = paths(&packed);
+        let quickly = [(INITRAMFS, packed.as_slice()), (PATHS, &listed)];
+        // From the list of its paths, and by reading all of it.
+        let [quick, slow] = [&quickly[..], &quickly[..1]].map(|entries| {
+            let artefact = lab.sealed_with(kernel, true, entries);
+            found(&artefact);
+            let found = glance(&artefact, |_| false).unwrap();
+            (found.drivers.map(names), found.without)
+        });
+        assert_eq!(quick, slow);
+        quick
+    };
+    let own = kernel(b"6.1 (builder@host) #1\0");
+    let list = "usr/lib/modules/6.1/modules.builtin";
+    let foreign = "lib/modules/5.10-other/kernel/virtio_net.ko";
+    let named = |names: &[&str]| Some(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+    assert_eq!(of(&own, &[list, foreign]), (named(&["nvme"]), None));
+    let elsewhere = "srv/modules/6.1/kernel/virtio_net.ko";
+    assert_eq!(of(&own, &[list, elsewhere]), (named(&["nvme"]), None));
+    let module = "lib/modules/6.1/kernel/virtio-net.ko";
+    let both = named(&["nvme", "virtio_net"]);
+    assert_eq!(of(&own, &[list, foreign, module]), (both.clone(), None));
+    let others = ["lib/modules/5.10-other/modules.builtin", foreign];
+    assert_eq!(of(&own, &others), (None, Some("6.1".to_owned())));
+    // A list beside the folders is of the one kernel there is.
+    assert_eq!(
+        of(&own, &["usr/lib/modules/modules.builtin"]),
+        (named(&["nvme"]), None)
+    );
+    // Whose release nobody knows, it is of any.
+    assert_eq!(of(b"kernel", &[list, foreign]), (both, None));
 }
 
 /// A history of overlays, by the sizes of what they put behind, and whether each of them

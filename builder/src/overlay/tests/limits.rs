@@ -1,5 +1,7 @@
 //! What is too much, and that nothing stays of it.
 
+use std::collections::BTreeSet;
+
 use super::super::content::{Item, Kind, receive};
 use super::*;
 
@@ -20,6 +22,14 @@ impl Bench {
 
     fn has(&self, content: &[u8]) -> bool {
         self.cache.blobs().contains(&Digest::of(content))
+    }
+
+    /// All files of the cache.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let found = walkdir::WalkDir::new(self.cache.root()).into_iter();
+        let found = found.map(|it| it.unwrap());
+        let files = found.filter(|it| it.file_type().is_file());
+        files.map(walkdir::DirEntry::into_path).collect()
     }
 }
 
@@ -73,6 +83,29 @@ fn a_short_path_that_links_make_long_counts_as_long() {
         overlay(9000),
         Err(OverlayError::TooManyPaths { .. })
     ));
+}
+
+#[test]
+fn a_path_that_links_make_longer_than_linux_takes_is_told_of() {
+    let bench = Bench::new();
+    let deep = vec!["d".repeat(250); 16].join("/");
+    let base = bench.base(&[
+        (&deep, Node::folder(0o755)),
+        ("short", Node::symlink(&deep)),
+    ]);
+    let file = |length: usize| format!("short/{}", "f".repeat(length));
+    // The last one that fits has 4095 bytes, with the slash.
+    let fits = 4095 - deep.len() - 1;
+    let overlay = bench.overlay("fits", &[(&file(fits), "x")]);
+    bench.lay(&base, &[overlay]).map(drop).unwrap();
+    let overlay = bench.overlay("long", &[(&file(fits + 1), "x")]);
+    let error = bench.lay(&base, &[overlay]).map(drop).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("overlay /") && told.contains("of 4096 bytes"),
+        "{told}"
+    );
+    assert!(error.hint().is_some() && error.is_bad_input());
 }
 
 #[test]
@@ -136,6 +169,129 @@ fn nothing_stays_in_the_cache_of_what_is_refused() {
 }
 
 #[test]
+fn nothing_stays_in_the_cache_of_what_does_not_fit() {
+    let bench = Bench::new();
+    let base = bench.base(&[("etc/motd", bench.file(0o644, "old"))]);
+    let damaged = {
+        let mut zip = fs::read(base.label()).unwrap();
+        let header = zip.windows(12).position(|it| it == b"kernelkernel");
+        zip[header.unwrap() + KERNEL.len()] ^= 1;
+        Artefact::from_bytes(zip, "damaged").unwrap()
+    };
+    let before = bench.files();
+    let large = "l".repeat(3 << 20);
+    let flaws: [(&str, &str); 8] = [
+        (".wh.nosuch", ""),
+        ("etc", "a file"),
+        ("etc/motd/", ""),
+        ("etc/.wh..wh..opq", ""),
+        ("TRAILER!!!", "end"),
+        ("TRAILER!!!/x", "end"),
+        ("z", "a socket later"),
+        (
+            "sound",
+            "another overlay is not there, or the base is damaged",
+        ),
+    ];
+    let limits = Limits::default();
+    for (at, (path, content)) in flaws.into_iter().enumerate() {
+        let top = bench.overlay(&at.to_string(), &[("a", large.as_str()), (path, content)]);
+        let mut overlays = vec![top.clone()];
+        let lay = |base: &Artefact, overlays: &[PathBuf]| {
+            prepare(base, overlays, &limits, bench.cache.blobs(), &Silent).map(drop)
+        };
+        match path {
+            "z" => {
+                fs::remove_file(top.join("z")).unwrap();
+                drop(std::os::unix::net::UnixListener::bind(top.join("z")).unwrap());
+            }
+            "sound" => {
+                assert!(lay(&damaged, &overlays).is_err());
+                overlays.push(bench.folder.path().join("none"));
+            }
+            _ => {}
+        }
+        let refused = lay(&base, &overlays);
+        assert!(refused.is_err(), "{path}");
+        assert!(bench.files() == before, "{path}");
+    }
+    // Nor does what was laid over it, once that is written.
+    let sound = bench.overlay("sound", &[("a", large.as_str())]);
+    let prepared = prepare(&base, &[sound], &limits, bench.cache.blobs(), &Silent).unwrap();
+    assert!(bench.files() != before);
+    prepared.write(&mut Vec::new(), &Silent).unwrap();
+    drop(prepared);
+    assert!(bench.files() == before);
+}
+
+#[test]
+fn a_file_beyond_what_an_initramfs_holds_is_not_read() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().join("sparse");
+    fs::create_dir(&folder).unwrap();
+    let file = fs::File::create(folder.join("it")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let limits = Limits {
+        size: 1 << 41,
+        ..Limits::default()
+    };
+    let refused = read(&folder, &limits, bench.cache.blobs(), &Silent).unwrap_err();
+    assert!(
+        refused.to_string().contains("sparse/it` is too large"),
+        "{refused}"
+    );
+    assert!(refused.hint().is_some() && refused.is_bad_input());
+}
+
+/// Writes to a file as soon as something was read.
+#[derive(Debug)]
+struct Meddler(PathBuf);
+
+impl lunikernel_cache::Task for Meddler {
+    fn advance(&self, _amount: u64) {
+        fs::write(&self.0, "something longer").unwrap();
+    }
+
+    fn finish(self: Box<Self>, _note: &str) {}
+}
+
+#[test]
+fn names_of_a_file_that_changes_meanwhile_are_refused() {
+    let bench = Bench::new();
+    let top = bench.overlay("it", &[("a", "one"), ("m", "between")]);
+    fs::hard_link(top.join("a"), top.join("z")).unwrap();
+    let read = |meddler: &dyn lunikernel_cache::Task| {
+        let mut into = Collector::default();
+        folder::read(
+            &top,
+            &Limits::default(),
+            bench.cache.blobs(),
+            &mut into,
+            meddler,
+        )
+    };
+    let elsewhere = bench.folder.path().join("elsewhere");
+    read(&Meddler(elsewhere)).unwrap();
+    let error = read(&Meddler(top.join("z"))).unwrap_err();
+    assert!(matches!(error, FolderError::Changed { .. }), "{error}");
+    assert!(error.to_string().contains("it/z` changed"), "{error}");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let bench = Bench::new();
+    let path = bench.overlay("it", &[("a", "one")]).join("a");
+    let file = fs::File::open(&path).unwrap();
+    let steady = folder::steady(&file, |mut file| {
+        let mut text = String::new();
+        file.read_to_string(&mut text).map(|_| text)
+    });
+    assert_eq!(steady.unwrap().map(|it| it.0).as_deref(), Some("one"));
+    let torn = folder::steady(&file, |_| fs::write(&path, "something longer"));
+    assert!(torn.unwrap().is_none());
+}
+
+#[test]
 fn a_sparse_file_that_is_too_large_is_not_read() {
     let bench = Bench::new();
     let folder = bench.folder.path().join("sparse");
@@ -160,7 +316,11 @@ fn what_is_refused_in_a_folder_comes_with_a_hint() {
     let bench = Bench::new();
     let mut told = Vec::new();
     let name = |name: &'static [u8]| Path::new(std::ffi::OsStr::from_bytes(name));
-    let ways: [&dyn Fn(&Path); 4] = [
+    let ways: [&dyn Fn(&Path); 5] = [
+        &|top| {
+            fs::create_dir(top.join("TRAILER!!!")).unwrap();
+            fs::write(top.join("TRAILER!!!/x"), "x").unwrap();
+        },
         &|top| fs::write(top.join(name(b"caf\xe9")), "x").unwrap(),
         &|top| fs::os::unix::fs::symlink(name(b"caf\xe9"), top.join("link")).unwrap(),
         &|top| fs::write(top.join("TRAILER!!!"), "x").unwrap(),
@@ -179,6 +339,7 @@ fn what_is_refused_in_a_folder_comes_with_a_hint() {
         told.push((refused.to_string(), refused.hint().unwrap()));
     }
     let expected = [
+        ("which ends an initramfs", "give it another name"),
         ("a name that is not UTF-8", "give it another name"),
         ("a target that is not UTF-8", "ln -sfn"),
         ("which ends an initramfs", "give it another name"),

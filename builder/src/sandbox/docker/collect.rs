@@ -97,6 +97,7 @@ async fn fetch(
         total: *left,
         members: MAX_ENTRIES as u64,
         devices: true,
+        twice: false,
     };
     let unpacking = tokio::task::spawn_blocking(move || {
         let reader = Receiving {

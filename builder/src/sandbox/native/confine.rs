@@ -1,6 +1,7 @@
 //! The last steps before the command: what it may use, and what it may not do.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -13,7 +14,7 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, CpuS
 use super::inside::Word;
 use super::spec::{Spec, Trouble};
 use super::terminal::Terminal;
-use super::{channel, filter, trace};
+use super::{channel, filter, given, trace};
 
 /// Largest file: 64 GiB, more than any build makes and less than a disk.
 const MAX_FILE: u64 = 64 << 30;
@@ -56,6 +57,11 @@ pub(super) fn become_command(
         seccompiler::apply_filter(&program)
             .map_err(io::Error::other)
             .map_err(Trouble::at("apply the system-call filter (seccomp)"))?;
+    }
+    if spec.keeps_owners {
+        let failed = || Trouble::at("have calls that are about owners handed to pid 1 (seccomp)");
+        let listener = given::hand_over().map_err(failed())?;
+        channel::send(waiting, &Word::Owners, Some(listener.as_fd())).map_err(failed())?;
     }
     let (program, arguments) = spec
         .argv

@@ -19,6 +19,12 @@ pub(super) fn hint(attempted: &str, source: &io::Error) -> Option<String> {
                 .to_owned(),
         );
     }
+    if attempted.contains("about owners") {
+        return Some(
+            "this needs Linux 5.6 or newer, and nothing around it that is handed system calls, as some container runtimes are"
+                .to_owned(),
+        );
+    }
     attempted.contains("/proc").then(|| {
         "inside a container, start that with `--security-opt systempaths=unconfined`".to_owned()
     })

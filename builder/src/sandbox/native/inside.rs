@@ -21,6 +21,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
+use super::given::Given;
 use super::spec::{End, Mapped, Report, Spec, Trouble};
 use super::supervise::{self, Running};
 use super::terminal::Terminal;
@@ -204,6 +205,8 @@ impl Outside for Control<'_> {
 pub(super) enum Word {
     /// It can be traced, and waits to hear whether it is.
     Traceable,
+    /// Its calls that are about owners are handed over; a descriptor comes along.
+    Owners,
     /// Its program could not be executed.
     Program(i32),
     /// It could not be confined.
@@ -239,6 +242,7 @@ fn start<'a>(spec: &'a Spec, outside: &'a mut dyn Outside) -> Result<Started<'a>
     drop(theirs);
     outside.forked().map_err(Trouble::at("start the command"))?;
     let mut tracer = None;
+    let mut given = None;
     loop {
         match channel::receive(&ours).map_err(failed())? {
             None => break,
@@ -246,6 +250,7 @@ fn start<'a>(spec: &'a Spec, outside: &'a mut dyn Outside) -> Result<Started<'a>
                 tracer = trace_command(spec, outside, command)?;
                 channel::send(&ours, &tracer.is_some(), None).map_err(failed())?;
             }
+            Some((Word::Owners, listener)) => given = listener.map(Given::new),
             Some((Word::Program(errno), _)) => return Ok(Started::Not(End::CannotStart(errno))),
             Some((Word::Trouble(trouble), _)) => return Err(trouble),
         }
@@ -256,6 +261,7 @@ fn start<'a>(spec: &'a Spec, outside: &'a mut dyn Outside) -> Result<Started<'a>
         command,
         terminal,
         tracer,
+        given,
     }))
 }
 

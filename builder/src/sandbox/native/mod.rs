@@ -32,6 +32,7 @@ mod channel;
 mod confine;
 pub(super) mod contained;
 mod filter;
+mod given;
 mod hint;
 pub(super) mod home;
 mod inside;
@@ -209,6 +210,7 @@ fn spec(job: &Job, surroundings: &Surroundings, lower: PathBuf, state: PathBuf) 
         memory_mib: job.memory_mib,
         processes: job.processes,
         network: job.network,
+        keeps_owners: job.keeps_owners,
         interactive: false,
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Spec {
     pub(super) processes: u64,
     /// Whether the network is the one outside.
     pub(super) network: bool,
+    /// Whether it is remembered whom the command gives files to.
+    pub(super) keeps_owners: bool,
     /// Whether a person sits at its terminal; a descriptor of its input comes along.
     pub(super) interactive: bool,
 }

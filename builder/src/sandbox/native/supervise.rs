@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::given::Given;
 use super::inside::Outside;
 use super::spec::{End, Spec, Trouble};
 use super::terminal::Terminal;
@@ -32,6 +33,8 @@ pub(super) struct Running<'a> {
     pub(super) terminal: Option<Terminal>,
     /// What answers some of its system calls, if anything does.
     pub(super) tracer: Option<Tracer>,
+    /// Whom it gave files to, where that is remembered.
+    pub(super) given: Option<Given>,
 }
 
 /// Has ends and stops of processes wait until [`Running::watch_over`] looks for them.
@@ -146,6 +149,9 @@ impl Running<'_> {
         if let Some(terminal) = &self.terminal {
             events.push(PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN));
         }
+        if let Some(given) = &self.given {
+            events.push(PollFd::from_borrowed_fd(given.as_fd(), PollFlags::IN));
+        }
         let outside = self.outside.event();
         events.extend(outside);
         match rustix::event::poll(&mut events, Some(&pause)) {
@@ -163,6 +169,11 @@ impl Running<'_> {
             && ready.next() == Some(true)
         {
             terminal.relay()?;
+        }
+        if let Some(given) = &mut self.given
+            && ready.next() == Some(true)
+        {
+            given.attend()?;
         }
         if ready.next() == Some(true) {
             self.outside.attend()?;

@@ -203,6 +203,14 @@ fn because(why: &[String]) -> String {
     steps.concat()
 }
 
+/// Whether two folders of the address in a row are called by the same architecture.
+fn has_architecture_twice(url: &Url) -> bool {
+    let parts: Vec<&str> = url.path_segments().into_iter().flatten().collect();
+    parts
+        .windows(2)
+        .any(|pair| pair == ["x86_64", "x86_64"] || pair == ["aarch64", "aarch64"])
+}
+
 /// Some of them, for a message.
 fn several(names: &[String]) -> String {
     match names.split_at_checked(20) {
@@ -219,6 +227,10 @@ impl ApkSourceError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Fetch { source, .. } | Self::Package { source, .. } => match &**source {
+                FetchError::NotFound { url } if has_architecture_twice(url) => {
+                    "luni adds the architecture: write the address of the repository without it, \
+                     as /etc/apk/repositories has it"
+                }
                 FetchError::NotFound { .. } => {
                     "repositories of Alpine keep only the newest of each package: lock against \
                          a repository of the same day as the packages, or a mirror that keeps all"
@@ -290,5 +302,20 @@ impl ApkSourceError {
             Self::Index { .. } | Self::BaseFile { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_that_is_there_twice_is_told() {
+        let told = |url: &str| has_architecture_twice(&Url::parse(url).unwrap());
+        assert!(told(
+            "https://a.example/v3.20/main/x86_64/x86_64/APKINDEX.tar.gz"
+        ));
+        assert!(!told("https://a.example/v3.20/main/x86_64/APKINDEX.tar.gz"));
+        assert!(!told("data:x"));
     }
 }

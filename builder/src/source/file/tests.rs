@@ -78,6 +78,21 @@ fn a_file_is_its_content() {
     assert_eq!(recipe.lock("files/plain").unwrap().kind, FileKind::File);
 }
 
+/// Neither git nor a Lunikernel brings them along, so that who builds the recipe elsewhere
+/// would have another folder.
+#[test]
+fn empty_folders_are_left_out() {
+    let recipe = recipe();
+    let before = recipe.lock("files").unwrap();
+    fs::create_dir_all(recipe.at("files/empty/with/more")).unwrap();
+    fs::create_dir_all(recipe.at("files/deep/empty")).unwrap();
+    assert_eq!(recipe.lock("files").unwrap(), before);
+    let error = recipe.lock("files/empty").unwrap_err();
+    assert!(matches!(error, FileError::Empty { .. }), "{error}");
+    symlink("no matter where", recipe.at("files/empty/with/link")).unwrap();
+    assert_ne!(recipe.lock("files").unwrap(), before);
+}
+
 #[test]
 fn what_changed_is_named_and_what_is_missing_in_the_cache_is_copied_again() {
     let recipe = recipe();

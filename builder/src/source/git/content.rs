@@ -271,7 +271,12 @@ impl<'a> Checkout<'a> {
             .modules
             .get(path)
             .ok_or_else(|| here.unfit(path, "is a submodule that `.gitmodules` does not name"))?;
-        let address = here.address.submodule(url)?;
+        let address = here.address.submodule(url);
+        let address = address.map_err(|source| GitError::Submodule {
+            url: here.address.shown(),
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
         let rev = commit.to_string();
         let (_, tree) = self.level(&address, &rev, Some(commit), depth, here.nesting + 1)?;
         Ok(tree)

@@ -125,6 +125,7 @@ pub(super) fn get(
     rev: &str,
     commit: Option<Oid>,
 ) -> Result<Fetched, GitError> {
+    let pinned = commit.is_some();
     let commit = commit.or_else(|| commit_name(rev));
     if commit_name(rev).is_none() {
         let specs = names(rev);
@@ -135,16 +136,15 @@ pub(super) fn get(
             }
         }
         let fetched = download(fetcher, address, &specs, true)?;
-        let now = resolve(&fetched.0, address, rev)?;
-        match commit {
-            None => {
+        match (commit, resolve(&fetched.0, address, rev)) {
+            (None, now) => {
                 let commit =
-                    now.ok_or_else(|| address.no_such_rev(rev, "is neither a branch nor a tag"))?;
+                    now?.ok_or_else(|| address.no_such_rev(rev, "is neither a branch nor a tag"))?;
                 return Ok(fetched.at(commit));
             }
-            Some(commit) if now == Some(commit) => return Ok(fetched.at(commit)),
-            // The branch has moved on since.
-            Some(_) => {}
+            // Whatever else came of the name since: what is pinned may be among it.
+            (Some(commit), _) if has_commit(&fetched.0, commit) => return Ok(fetched.at(commit)),
+            (Some(_), _) => {}
         }
     }
     let Some(commit) = commit else {
@@ -162,6 +162,13 @@ pub(super) fn get(
     ];
     let fetched = download(fetcher, address, &everything.map(str::to_owned), false)?;
     if !has_commit(&fetched.0, commit) {
+        if pinned {
+            return Err(GitError::Dropped {
+                url: address.shown(),
+                commit: commit.to_string(),
+                rev: rev.to_owned(),
+            });
+        }
         let why = "is no commit that any of its branches or tags leads to";
         return Err(address.no_such_rev(&commit.to_string(), why));
     }

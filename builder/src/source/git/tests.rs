@@ -210,6 +210,37 @@ async fn a_lock_fetches_the_same_later_whatever_has_moved() {
     assert!(matches!(error, Err(GitError::Git { .. })), "{error:?}");
 }
 
+/// A commit that is pinned is looked for whatever its name came to mean.
+#[tokio::test]
+async fn a_lock_fetches_the_same_whatever_became_of_the_name() {
+    let site = site();
+    let locked = site.lock(&site.url(), "v1").await.unwrap();
+    let main = Repository::open(site.repos().join("main.git")).unwrap();
+    let fetches_as = async |name: &str| {
+        let later = site.empty(name, FetchOptions::default());
+        fetch(&later, &locked)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        check_content(later.cache(), &locked);
+    };
+    let second = main.find_commit(site.second).unwrap();
+    main.branch("v1", &second, false).unwrap();
+    site.lock(&site.url(), "v1").await.unwrap_err();
+    fetches_as("both a branch and a tag").await;
+
+    main.reference("refs/tags/v1", second.tree_id(), true, "")
+        .unwrap();
+    fetches_as("a branch and a tag of a tree").await;
+    let mut branch = main.find_reference("refs/heads/v1").unwrap();
+    branch.delete().unwrap();
+    site.lock(&site.url(), "v1").await.unwrap_err();
+    fetches_as("a tag of a tree").await;
+
+    let mut tag = main.find_reference("refs/tags/v1").unwrap();
+    tag.delete().unwrap();
+    fetches_as("nothing").await;
+}
+
 #[tokio::test]
 async fn a_lock_with_other_content_is_an_error() {
     let site = site();
@@ -234,6 +265,7 @@ async fn a_hashed_mirror_is_enough() {
             fs::copy(blob.path(), mirror.join(blob.file_name())).unwrap();
         }
     }
+    let by_now = locked.url.clone();
     locked.url = "https://gone.invalid/main.git".to_owned();
     let options = FetchOptions {
         mirrors: vec![Url::from_file_path(mirror.parent().unwrap()).unwrap()],
@@ -248,13 +280,47 @@ async fn a_hashed_mirror_is_enough() {
         mirrors: Vec::new(),
         ..options
     };
-    let error = fetch(&site.empty("offline", options), &locked)
+    let error = fetch(&site.empty("offline", options.clone()), &locked)
         .await
         .unwrap_err();
     assert!(
         matches!(error, GitError::Fetch(FetchError::Offline(_))),
         "{error}"
     );
+
+    // Of a mirror that lacks a part, both are named.
+    let part = Digest::of(b"int x;\n").sha256.hex();
+    fs::remove_file(mirror.join(&part)).unwrap();
+    let options = FetchOptions {
+        mirrors: vec![Url::from_file_path(mirror.parent().unwrap()).unwrap()],
+        ..options
+    };
+    let error = fetch(&site.empty("partly", options), &locked).await;
+    let error = error.unwrap_err().to_string();
+    let told = format!("part {part} of https://gone.invalid/main.git: it is not there");
+    assert!(
+        error.contains(&told) && error.contains("/mirror"),
+        "{error}"
+    );
+
+    // A commit that the repository has dropped is told with what can be done.
+    locked.url = by_now;
+    let main = Repository::open(site.repos().join("main.git")).unwrap();
+    for name in ["refs/tags/v1", "refs/tags/light", "refs/heads/main"] {
+        main.find_reference(name).unwrap().delete().unwrap();
+    }
+    let content = Content::from([("other", (b"other".as_slice(), 0o100_644))]);
+    commit(&main, &content, &[], None);
+    let objects = site.repos().join("main.git/objects");
+    let (folder, name) = locked.commit.split_at(2);
+    fs::remove_file(objects.join(folder).join(name)).unwrap();
+    let error = fetch(&site.empty("dropped", FetchOptions::default()), &locked).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, GitError::Dropped { .. }), "{error}");
+    let missing = error.missing("app", &locked).unwrap();
+    let error = FetchError::Unavailable(vec![missing]);
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("`luni lock --update app`"), "{hint}");
 }
 
 #[tokio::test]
@@ -282,6 +348,28 @@ async fn what_is_not_there_or_not_clear_is_said() {
     }
     let error = site.lock("/none/main.git", "main").await.unwrap_err();
     assert!(matches!(error, GitError::Git { .. }), "{error}");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("`git ls-remote /none/main.git`"), "{hint}");
+
+    let config = site.repos().join("main.git/config");
+    let format = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n";
+    fs::write(config, format).unwrap();
+    let error = site.lock(&site.url(), "main").await.unwrap_err();
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("SHA-256"), "{error}; {hint}");
+}
+
+#[tokio::test]
+async fn a_submodule_that_cannot_be_fetched_from_is_named() {
+    let site = site_with(&[("lib/dep", "ssh://host/dep.git")]);
+    let error = site.lock(&site.url(), "main").await.unwrap_err();
+    assert!(matches!(error, GitError::Submodule { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("`lib/dep`") && text.contains("ssh:"),
+        "{text}"
+    );
+    assert!(error.hint().unwrap().contains(".gitmodules"));
 }
 
 #[tokio::test]

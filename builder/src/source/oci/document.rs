@@ -116,6 +116,18 @@ impl Descriptor {
         INDEXES.contains(&media_type) || MANIFESTS.contains(&media_type)
     }
 
+    /// Whether what it refers to is an index.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        INDEXES.contains(&self.media_type.as_str())
+    }
+
+    /// Whether it refers to the same as `other`.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.size == other.size
+    }
+
     /// What the image is called here.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

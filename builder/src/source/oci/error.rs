@@ -21,6 +21,16 @@ pub enum OciError {
         /// The image.
         image: String,
     },
+    /// A layout has no image of that name.
+    #[error("`{layout}` has no image `{image}`; it has {}", list(.found))]
+    NotInLayout {
+        /// The layout.
+        layout: String,
+        /// The image.
+        image: String,
+        /// What there is.
+        found: Vec<String>,
+    },
     /// A layout is none, or cannot be read.
     #[error("`{layout}` cannot be read as an OCI image layout: {why}")]
     Layout {
@@ -100,7 +110,7 @@ impl OciError {
                     .to_owned()
             }
             Self::Choice { count: 0, .. } => "take an image that is made for it".to_owned(),
-            Self::Choice { .. } => "name one of them with `image`".to_owned(),
+            Self::Choice { .. } | Self::NotInLayout { .. } => "name one of them with `image`".to_owned(),
             Self::Fetch(FetchError::Failed(attempt))
                 if matches!(attempt.answer, Answer::Status { code: 401 | 403, .. }) =>
             {

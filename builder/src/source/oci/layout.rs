@@ -12,6 +12,7 @@ use url::Url;
 
 use super::document::{self, Descriptor, Document, MAX_DOCUMENT};
 use super::error::OciError;
+use crate::fetch::Answer;
 use crate::recipe::OciSource;
 
 /// How many members an archive of a layout may have.
@@ -53,6 +54,12 @@ impl Layout {
             layout.spans = Some(layout.headers().map_err(|error| layout.wrong(&error))?);
         }
         Ok(Some(layout))
+    }
+
+    /// What people call it: as the recipe names it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn wrong(&self, why: &impl ToString) -> OciError {
@@ -138,30 +145,39 @@ impl Layout {
         }
     }
 
-    /// Copies what has this digest into the store.
+    /// Copies what has this digest into the store; an answer says why it is not taken: it
+    /// is not there, or is something else.
     ///
     /// # Errors
-    /// [`OciError::Lacks`] where it is not there or is something else.
-    pub fn take(&self, digest: &Digest, blobs: &BlobStore) -> Result<(), OciError> {
-        let lacks = |why: String| OciError::Lacks {
-            layout: self.name.clone(),
-            digest: *digest,
-            why,
-        };
+    /// [`CacheError`] where the cache fails.
+    pub fn take(
+        &self,
+        digest: &Digest,
+        blobs: &BlobStore,
+    ) -> Result<Result<(), Answer>, CacheError> {
         let path = format!("blobs/sha256/{}", digest.sha256.hex());
-        let file = self.open(&path).map_err(|error| lacks(error.to_string()))?;
+        let file = match self.open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Err(Answer::NotThere));
+            }
+            Err(error) => return Ok(Err(Answer::Unusable(error.to_string()))),
+        };
         let mut writer = blobs.writer()?;
         // One byte more tells what is longer from what is not.
         let mut file = file.take(digest.size.saturating_add(1));
         io::copy(&mut file, &mut writer)
             .map_err(CacheError::io("copy a file of a layout into the cache"))?;
         if writer.written() != digest.size {
-            return Err(lacks(format!("it has {} bytes or more", writer.written())));
+            return Ok(Err(Answer::WrongSize {
+                actual: writer.written(),
+                expected: digest.size,
+            }));
         }
         let actual = writer.commit()?;
-        if actual != *digest {
-            return Err(lacks(format!("it has other bytes: {actual}")));
-        }
-        Ok(())
+        Ok(match actual == *digest {
+            true => Ok(()),
+            false => Err(Answer::WrongBytes(actual)),
+        })
     }
 }

@@ -21,12 +21,14 @@ pub use error::OciError;
 pub use layout::Layout;
 pub use reference::Reference;
 
-use crate::fetch::{FetchError, Fetcher, Want, blocking};
+use crate::fetch::{Answer, Attempt, FetchError, Fetcher, Want, blocking};
 use crate::lock::{LockedRecipe, LockedSource};
 use crate::recipe::{Arch, OciSource};
 
 /// How deep indexes may lie in each other.
 const MAX_NESTING: usize = 4;
+/// In how many indexes of a layout an image is looked for by its digest.
+const MAX_INDEXES: usize = 256;
 
 /// A container image, pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,15 +256,7 @@ impl Lock<'_> {
         };
         let mut index = layout.index()?;
         if let Some(name) = &self.source.image {
-            let all = index.clone();
-            let named = |image: &Descriptor| {
-                let hex = image.pin(MAX_DOCUMENT).map(|digest| digest.sha256.hex());
-                image.name() == Some(name) || hex.is_ok_and(|hex| *name == format!("sha256:{hex}"))
-            };
-            index.retain(named);
-            if index.is_empty() {
-                return Err(self.choice(0, &all));
-            }
+            index = self.named(layout, name, index).await?;
         }
         let chosen = self.choose(&index, true)?;
         let digest = chosen.pin(MAX_DOCUMENT).map_err(|why| OciError::Document {
@@ -270,6 +264,51 @@ impl Lock<'_> {
             why,
         })?;
         self.bring(digest.sha256, Some(digest.size), true).await
+    }
+
+    /// The images of `top` that are called `name`, or have that digest; one with that
+    /// digest may also lie in an index of `top`.
+    async fn named(
+        &self,
+        layout: &Layout,
+        name: &str,
+        top: Vec<Descriptor>,
+    ) -> Result<Vec<Descriptor>, OciError> {
+        let is_named = |image: &&Descriptor| {
+            let hex = image.pin(MAX_DOCUMENT).map(|digest| digest.sha256.hex());
+            image.name() == Some(name) || hex.is_ok_and(|hex| *name == format!("sha256:{hex}"))
+        };
+        let (mut level, mut looked_at) = (top.clone(), 0);
+        for _ in 0..=MAX_NESTING {
+            let named: Vec<Descriptor> = level.iter().filter(is_named).cloned().collect();
+            if !named.is_empty() {
+                return Ok(named);
+            }
+            let indexes = level.iter().filter(|image| image.is_index());
+            let indexes: Vec<Descriptor> = indexes.cloned().collect();
+            looked_at += indexes.len();
+            if indexes.is_empty() || !name.starts_with("sha256:") || looked_at > MAX_INDEXES {
+                break;
+            }
+            level.clear();
+            for index in indexes {
+                let wrong = |why: String| OciError::Document {
+                    what: format!("an index in {}", layout.name()),
+                    why,
+                };
+                let digest = index.pin(MAX_DOCUMENT).map_err(wrong)?;
+                self.bring(digest.sha256, Some(digest.size), true).await?;
+                let bytes = self.fetcher.cache().blobs().read(&digest)?;
+                if let Document::Index(below) = Document::parse(&bytes).map_err(wrong)? {
+                    level.extend(below);
+                }
+            }
+        }
+        Err(OciError::NotInLayout {
+            layout: layout.name().to_owned(),
+            image: name.to_owned(),
+            found: top.iter().map(describe).collect(),
+        })
     }
 
     /// The image for the platform; the first of several, unless it has to be the `only`
@@ -282,9 +321,16 @@ impl Lock<'_> {
         if fitting.is_empty() {
             let silent = images().filter(|image| image.platform().is_none());
             fitting = silent.collect();
-            if fitting.len() > 1 {
+            let others = fitting.iter().skip(1);
+            if !others.zip(&fitting).all(|(one, other)| one.is_same(other)) {
                 return Err(self.choice(fitting.len(), index));
             }
+        }
+        // Two names of one image are one image.
+        if let Some((first, others)) = fitting.split_first()
+            && others.iter().all(|other| other.is_same(first))
+        {
+            fitting.truncate(1);
         }
         match fitting.as_slice() {
             [first, ..] if !only || fitting.len() == 1 => Ok(first),
@@ -293,11 +339,6 @@ impl Lock<'_> {
     }
 
     fn choice(&self, count: usize, index: &[Descriptor]) -> OciError {
-        let describe = |image: &Descriptor| match (image.name(), image.platform()) {
-            (Some(name), _) => format!("`{}`", name.escape_debug()),
-            (None, Some(platform)) => platform,
-            (None, None) => "an image without a name".to_owned(),
-        };
         OciError::Choice {
             image: self.source.name().to_owned(),
             platform: self.platform.clone(),
@@ -322,7 +363,12 @@ impl Lock<'_> {
                     size: size.unwrap_or(0),
                 };
                 if !blobs.contains(&digest) {
-                    layout.take(&digest, blobs)?;
+                    let taken = layout.take(&digest, blobs)?;
+                    taken.map_err(|answer| OciError::Lacks {
+                        layout: layout.name().to_owned(),
+                        digest,
+                        why: answer.to_string(),
+                    })?;
                 }
                 return Ok(digest);
             }
@@ -379,13 +425,30 @@ impl Lock<'_> {
     }
 }
 
-/// Copies what the cache lacks of locked images from their layouts, and says how much
-/// that was. What a layout lacks may be on a mirror; a note says why it is not taken.
+/// An image of an index, for messages.
+fn describe(image: &Descriptor) -> String {
+    match (image.name(), image.platform()) {
+        (Some(name), _) => format!("`{}`", name.escape_debug()),
+        (None, Some(platform)) => platform,
+        (None, None) => "an image without a name".to_owned(),
+    }
+}
+
+/// What came of looking into the layouts of locked images.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// How much was copied out of them.
+    pub count: usize,
+    /// What was not, and why. A mirror may still have it.
+    pub refused: Vec<(Sha256, Attempt)>,
+}
+
+/// Copies what the cache lacks of locked images from their layouts.
 ///
 /// # Errors
 /// [`FetchError`] where the cache fails.
-pub async fn take(fetcher: &Fetcher, locked: &LockedRecipe) -> Result<usize, FetchError> {
-    let mut taken = 0;
+pub async fn take(fetcher: &Fetcher, locked: &LockedRecipe) -> Result<Taken, FetchError> {
+    let mut taken = Taken::default();
     let folder = locked.path().parent().unwrap_or_else(|| Path::new("."));
     for source in locked.lock().sources.values() {
         let LockedSource::Oci(oci) = source else {
@@ -399,27 +462,40 @@ pub async fn take(fetcher: &Fetcher, locked: &LockedRecipe) -> Result<usize, Fet
         }
         let (source, folder) = (oci.request.clone(), folder.to_owned());
         let store = blobs.clone();
-        let (count, notes) = blocking(move || {
+        let (count, refused) = blocking(move || {
             let layout = match Layout::of(&source, &folder) {
                 Ok(None) => return Ok((0, Vec::new())),
-                Ok(Some(layout)) => layout,
-                Err(error) => return Ok((0, vec![error.to_string()])),
+                Ok(Some(layout)) => Ok(layout),
+                Err(error) => Err(error.to_string()),
             };
-            let (mut count, mut notes) = (0, Vec::new());
+            let (mut count, mut refused) = (0, Vec::new());
             for digest in missing {
-                match layout.take(&digest, &store) {
-                    Ok(()) => count += 1,
-                    Err(OciError::Cache(error)) => return Err(FetchError::Cache(error)),
-                    Err(error) => notes.push(error.to_string()),
+                let answer = match &layout {
+                    Ok(layout) => layout.take(&digest, &store)?.err(),
+                    Err(why) => Some(Answer::Unusable(why.clone())),
+                };
+                match answer {
+                    None => count += 1,
+                    Some(answer) => refused.push((
+                        digest.sha256,
+                        Attempt {
+                            place: format!(
+                                "the layout `{}`",
+                                source.layout.as_deref().unwrap_or_default()
+                            ),
+                            answer,
+                            tries: 1,
+                        },
+                    )),
                 }
             }
-            Ok((count, notes))
+            Ok::<_, FetchError>((count, refused))
         })
         .await?;
-        notes.iter().for_each(|note| fetcher.progress().note(note));
-        taken += count;
+        taken.count += count;
+        taken.refused.extend(refused);
     }
-    if taken > 0 {
+    if taken.count > 0 {
         let cache = fetcher.cache().clone();
         blocking(move || cache.sync()).await?;
     }

@@ -170,3 +170,37 @@ fn what_is_no_file_is_refused() {
     let missing = Artefact::open(&folder.path().join("none")).unwrap_err();
     assert!(missing.hint().is_some());
 }
+
+#[test]
+fn what_changes_after_it_was_checked_is_noticed() {
+    use std::os::unix::fs::FileExt as _;
+    use std::time::{Duration, SystemTime};
+    let sample = Sample::new();
+    let bytes = sample.seal(&[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.zip");
+    fs_err::write(&path, &bytes).unwrap();
+    let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
+    let age = |hours: u64| {
+        let then = SystemTime::UNIX_EPOCH + Duration::from_secs(hours * 3600);
+        file.file().set_modified(then).unwrap();
+    };
+    age(1);
+    let artefact = Artefact::open(&path).unwrap();
+    let digest = artefact.check(&Silent).unwrap().digest;
+    artefact.check_again(&digest, &Silent).unwrap();
+    // Another time alone changes nothing; it is only looked at again.
+    age(2);
+    artefact.check_again(&digest, &Silent).unwrap();
+    assert!(artefact.check_again(&Digest::of(b""), &Silent).is_err());
+
+    let at = artefact.find("kernel").unwrap().content_at();
+    file.file().write_all_at(b"XXXXXXXX", at).unwrap();
+    age(3);
+    let error = artefact.check_again(&digest, &Silent).unwrap_err();
+    assert!(matches!(error, ArtefactError::Changed { .. }), "{error}");
+    assert!(error.hint().is_some());
+    // What is in memory cannot change.
+    let artefact = Artefact::from_bytes(bytes, "it").unwrap();
+    artefact.check_again(&digest, &Silent).unwrap();
+}

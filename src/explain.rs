@@ -1,6 +1,8 @@
 //! What the errors of the libraries mean on the command line: which hint, which exit
 //! code, and what else there is to show.
 
+mod sources;
+
 use std::io::ErrorKind;
 
 use lunikernel_builder::attest::AttestError;
@@ -9,17 +11,10 @@ use lunikernel_builder::build::{AlpineError, BuildError};
 use lunikernel_builder::fetch::{FetchError, Missing};
 use lunikernel_builder::inputs_tar::InputsTarError;
 use lunikernel_builder::inspect::InspectError;
-use lunikernel_builder::lock::{LockError, SourceError};
 use lunikernel_builder::mirror::MirrorError;
 use lunikernel_builder::overlay::OverlayError;
 use lunikernel_builder::recipe::{Complaint, RecipeError};
 use lunikernel_builder::sandbox::SandboxError;
-use lunikernel_builder::source::SolveError;
-use lunikernel_builder::source::apk::ApkSourceError;
-use lunikernel_builder::source::deb::DebError;
-use lunikernel_builder::source::git::GitError;
-use lunikernel_builder::source::krate::CrateError;
-use lunikernel_builder::source::oci::OciError;
 use lunikernel_builder::unikernel::ModulesError;
 use lunikernel_builder::verify::{CompareError, VerifyError};
 use lunikernel_cache::CacheError;
@@ -101,143 +96,6 @@ impl Explain for InputsTarError {
     }
 }
 
-impl Explain for DebError {
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
-
-    /// What is valid for a time looks expired, or not valid yet, where the clock is wrong.
-    fn is_gap(&self) -> bool {
-        match self {
-            Self::Expired { .. } => true,
-            Self::Release { source, .. } => source.is_untimely(),
-            Self::Fetch { source, .. } => source.is_gap(),
-            _ => false,
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Fetch { source, .. } => source.exit(),
-            // The archive was had and believed, and what the recipe asks for is not to
-            // be had from it: another day or mirror would not help.
-            Self::NoComponent { .. }
-            | Self::Request { .. }
-            | Self::Contradiction { .. }
-            | Self::NoPackage { .. }
-            | Self::Virtual { .. }
-            | Self::NoVersion { .. }
-            | Self::Solve(SolveError::Conflict(_)) => Exit::BadInput,
-            _ => Exit::Unavailable,
-        }
-    }
-}
-
-impl Explain for ApkSourceError {
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Fetch { source, .. } | Self::Package { source, .. } => source.exit(),
-            Self::Address { .. }
-            | Self::Key { .. }
-            | Self::NoKeys
-            | Self::NoBase { .. }
-            | Self::BaseArchive { .. }
-            | Self::NoArchive { .. }
-            | Self::Undecided { .. }
-            | Self::BaseFile { .. }
-            | Self::Request { .. }
-            | Self::Contradiction { .. }
-            | Self::NoPackage { .. }
-            | Self::Along { .. }
-            | Self::Solve(SolveError::Conflict(_)) => Exit::BadInput,
-            Self::Cache(_) => Exit::Failed,
-            Self::Solve(_)
-            | Self::Older { .. }
-            | Self::Withdrawn { .. }
-            | Self::Index { .. }
-            | Self::Refused { .. }
-            | Self::Signature { .. }
-            | Self::Size { .. } => Exit::Unavailable,
-        }
-    }
-}
-
-impl Explain for GitError {
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Fetch(error) => error.exit(),
-            Self::Cache(_) => Exit::Failed,
-            Self::Address { .. }
-            | Self::Rev { .. }
-            | Self::Content { .. }
-            | Self::Submodule { .. } => Exit::BadInput,
-            Self::Git { .. } | Self::Changed { .. } | Self::Dropped { .. } => Exit::Unavailable,
-        }
-    }
-}
-
-impl Explain for CrateError {
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Fetch(error) => error.exit(),
-            Self::NoCrate { .. } | Self::NoVersion { .. } => Exit::BadInput,
-            Self::Config(_) | Self::Registry { .. } => Exit::Unavailable,
-        }
-    }
-}
-
-impl Explain for LockError {
-    fn hint(&self) -> Option<String> {
-        self.hint()
-    }
-
-    fn is_gap(&self) -> bool {
-        let Self::Source { source, .. } = self else {
-            return false;
-        };
-        match source.as_ref() {
-            SourceError::Deb(error) => error.is_gap(),
-            SourceError::Fetch(error) => error.is_gap(),
-            _ => false,
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Absent { .. } | Self::Stale { .. } => Exit::Lock,
-            Self::Syntax { .. }
-            | Self::NothingToUpdate { .. }
-            | Self::Overlaid { .. }
-            | Self::Links { .. } => Exit::BadInput,
-            Self::Artefact(error) => error.exit(),
-            Self::Source { source, .. } => match source.as_ref() {
-                SourceError::Fetch(error) => error.exit(),
-                SourceError::Deb(error) => error.exit(),
-                SourceError::Apk(error) => error.exit(),
-                SourceError::Git(error) => error.exit(),
-                SourceError::Crate(error) => error.exit(),
-                SourceError::Oci(OciError::Fetch(error)) => error.exit(),
-                SourceError::Oci(_) => Exit::BadInput,
-                SourceError::File(_) => Exit::BadInput,
-                _ => Exit::Unavailable,
-            },
-            Self::Io { .. } | Self::Cache(_) => Exit::Failed,
-        }
-    }
-}
-
 impl Explain for SandboxError {
     fn hint(&self) -> Option<String> {
         self.hint()
@@ -257,6 +115,7 @@ impl Explain for BuildError {
         match self {
             Self::Sandbox(error) => error.is_gap(),
             Self::Fetch(error) => error.is_gap(),
+            Self::Lock(error) => error.is_gap(),
             _ => false,
         }
     }

@@ -56,6 +56,8 @@ pub(crate) struct Failure {
     hint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     log: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_path: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     complaints: Vec<Complaint>,
     #[serde(skip)]
@@ -70,6 +72,7 @@ impl Failure {
             causes: Vec::new(),
             hint: None,
             log: Vec::new(),
+            log_path: None,
             complaints: Vec::new(),
             exit,
         }
@@ -174,6 +177,9 @@ impl fmt::Display for Failure {
         for line in &self.log {
             writeln!(f, "  | {line}")?;
         }
+        if let Some(path) = &self.log_path {
+            writeln!(f, "  | (the whole log is {})", printable(path))?;
+        }
         match &self.hint {
             Some(hint) => writeln!(f, "hint: {}", printable(hint)),
             None => Ok(()),
@@ -183,15 +189,10 @@ impl fmt::Display for Failure {
 
 impl<E: Explain> From<E> for Failure {
     fn from(error: E) -> Self {
-        let mut log = Vec::new();
-        if let Some(end) = error.log() {
-            log.extend_from_slice(end.tail);
-            if let Some(path) = end.path {
-                log.push(format!("(the whole log is {})", path.display()));
-            }
-        }
+        let log = error.log();
         Self {
-            log,
+            log: log.map_or_else(Vec::new, |log| log.tail.to_vec()),
+            log_path: log.and_then(|log| Some(log.path?.to_string_lossy().into_owned())),
             message: error.to_string(),
             causes: chain(error.source()),
             hint: hint(&error),

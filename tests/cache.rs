@@ -135,5 +135,5 @@ fn gc_wants_a_limit() {
     assert!(text(&without.stderr).contains("--max-size"));
     let odd = luni(folder.path(), &["gc", "--max-size", "lots"]);
     assert_eq!(odd.status.code(), Some(2));
-    assert!(text(&odd.stderr).contains("`1024M` or `1G`"));
+    assert!(text(&odd.stderr).contains("`512M` or `10G`"));
 }

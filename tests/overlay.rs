@@ -316,13 +316,13 @@ fn limits_can_be_raised_and_lowered() {
     assert_eq!(code(&["it.zip"]), Some(3));
     assert_eq!(code(&["it.zip", "--max-ratio", "2000"]), Some(0));
     assert_eq!(
-        code(&["it.zip", "--max-ratio", "2000", "--max-size", "1"]),
+        code(&["it.zip", "--max-ratio", "2000", "--max-size", "1M"]),
         Some(3)
     );
     fs::create_dir(here.join("it")).unwrap();
     fs::write(here.join("it/zeros"), vec![0; 2 << 20]).unwrap();
     assert_eq!(code(&["it"]), Some(0));
-    assert_eq!(code(&["it", "--max-size", "1"]), Some(3));
+    assert_eq!(code(&["it", "--max-size", "1M"]), Some(3));
 }
 
 /// Programs and what is none, without modes: of another system, and by Python's

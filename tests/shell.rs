@@ -62,6 +62,15 @@ fn a_failed_step_shows_its_end_its_log_and_a_shell_in_its_state() {
     let expected: String = (1..=50).map(|number| format!("line {number}\n")).collect();
     assert_eq!(log, expected);
 
+    // For programs each is by itself.
+    let told = small.run("build", &["--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let error = &told["error"];
+    let last = error["log"].as_array().unwrap().last().unwrap();
+    assert_eq!(last, "line 50");
+    let path = error["log_path"].as_str().unwrap();
+    assert_eq!(fs::read_to_string(path).unwrap(), log);
+
     // The command of the hint, as a person would copy it.
     let (_, command) = text.rsplit_once("luni shell ").unwrap();
     let (arguments, _) = command.split_once('`').unwrap();

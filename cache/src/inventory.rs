@@ -26,16 +26,19 @@ pub enum Kind {
     Failed,
     /// A download under way.
     Partial,
+    /// What was found out about this machine until it is started anew.
+    Probe,
 }
 
 impl Kind {
     /// Every kind, in the order in which they are listed.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Blob,
         Self::Result,
         Self::Checkout,
         Self::Failed,
         Self::Partial,
+        Self::Probe,
     ];
 
     /// The folder of the cache in which things of this kind are.
@@ -47,6 +50,7 @@ impl Kind {
             Self::Checkout => "roots-v1",
             Self::Failed => "failed-v1",
             Self::Partial => "partial",
+            Self::Probe => "kvm-probe-v1",
         }
     }
 
@@ -59,6 +63,7 @@ impl Kind {
             Self::Checkout => "checkouts",
             Self::Failed => "failed states",
             Self::Partial => "partial downloads",
+            Self::Probe => "probes of the machine",
         }
     }
 

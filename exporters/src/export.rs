@@ -121,6 +121,19 @@ impl Exported {
     }
 }
 
+/// What the files of an export of a Lunikernel called `name` are called, but for its
+/// manifest ([`manifest_name`]).
+#[must_use]
+pub fn announced(name: &str, formats: &BTreeSet<Format>) -> BTreeSet<String> {
+    formats.iter().flat_map(|it| it.files(name)).collect()
+}
+
+/// What the manifest of an export of a Lunikernel called `name` is called.
+#[must_use]
+pub fn manifest_name(name: &str) -> String {
+    format!("{name}.export.json")
+}
+
 impl Export<'_> {
     /// Writes everything into `folder`, and names it: [`Export::make`], [`Made::claim`],
     /// [`Claimed::name`].
@@ -139,7 +152,7 @@ impl Export<'_> {
         let name = kvm::checked(&self.system.about().name)?;
         let identity = Identity::of(self.artefact.sha256);
         let mut files = Files::new(folder, progress);
-        let last = format!("{name}.export.json");
+        let last = manifest_name(name);
         // It is written last, and what is in its way is there from the beginning.
         replaceable(&files.path(&last))?;
         let mut map = None;
@@ -177,6 +190,10 @@ impl Export<'_> {
             }
         }
         let manifest = self.manifest(map.as_ref(), &files)?;
+        debug_assert!(
+            files.entries().keys().eq(&announced(name, &self.formats)),
+            "an export has the files that it is said to have"
+        );
         let text = manifest.to_canonical()?;
         let files = files.settle(&last, &text)?;
         // Its entries were read piece by piece, and none of them was proven on the way.

@@ -9,7 +9,8 @@ use lunikernel_cache::{Digest, Silent};
 use serde_json::json;
 
 use super::Context;
-use super::output;
+use super::output::{Output, lossy};
+use super::reads::Reads;
 use super::workshop::{self, NetworkSteps, RecipeArg, quoted, size};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -33,17 +34,20 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    if let Some(path) = &args.output {
-        keeps(&args.recipe, path)?;
-    }
+    let reads = Reads::default()
+        .and_recipe(&args.recipe)
+        .and_mirrors(context)?;
+    let output =
+        |path: &Path| Output::new(path, "name another file to write with `-o FILE`", &reads);
+    let named = args.output.as_deref().map(output).transpose()?;
     let cache = context.cache()?;
     let given = given(args)?;
     let locked = args.recipe.open(&cache)?;
-    let path = match &args.output {
-        Some(path) => path.clone(),
-        None => PathBuf::from(Built::file_name(&locked)),
+    let output = match named {
+        Some(named) => named,
+        None => output(Path::new(&Built::file_name(&locked)))?,
     };
-    keeps(&args.recipe, &path)?;
+    let path = output.path();
     let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
     builder.network_steps = args.network.allowed(&args.recipe);
     let built = context
@@ -55,10 +59,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         &cache,
         locked.lock().kept(cache.blobs()).into_iter().chain(made),
     )?;
-    output::copy_whole(&cache.blobs().path(&built.artefact.sha256), &path)?;
+    output.copy_whole(&cache.blobs().path(&built.artefact.sha256))?;
     if context.json() {
         let mut answer = json!(built);
-        answer["file"] = json!(output::lossy(&path));
+        answer["file"] = json!(lossy(path));
         if let Some(given) = given {
             answer["as_given"] = json!(given == built.artefact);
         }
@@ -70,7 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             path.display()
         ))?;
     }
-    context.say(&summary(args, &locked, &built, &path, given));
+    context.say(&summary(args, &locked, &built, path, given));
     Ok(Exit::Ok)
 }
 
@@ -81,23 +85,6 @@ fn given(args: &Args) -> Result<Option<Digest>, Failure> {
         .map(|artefact| artefact.check(&Silent))
         .transpose()?;
     Ok(checked.map(|checked| checked.digest))
-}
-
-/// Refuses what cannot be written, and to write over what is built from: who compares
-/// the two wants both.
-fn keeps(recipe: &RecipeArg, path: &Path) -> Result<(), Failure> {
-    output::writable(path)?;
-    let real = |path: &Path| fs_err::canonicalize(path).ok();
-    let from = recipe.path();
-    if real(path).is_none_or(|there| real(&from) != Some(there)) {
-        return Ok(());
-    }
-    let message = format!(
-        "{} would be replaced, and it is what is built from",
-        path.display()
-    );
-    Err(Failure::new(Exit::BadInput, message)
-        .with_hint("name another file to write with `-o FILE`"))
 }
 
 /// A step that failed can be entered, by a command that only this verb knows whole.
@@ -150,6 +137,8 @@ fn summary(
         format!("  sha256  {}", built.artefact.sha256.hex()),
         format!("  file    {file}, {}", size(built.artefact.size)),
         match (built.inputs, built.fetched) {
+            // Nobody has looked where they are.
+            (inputs, _) if built.cached => format!("  inputs  {inputs}"),
             (inputs, 0) => format!("  inputs  {inputs}, all in the cache"),
             (inputs, fetched) => {
                 let cached = inputs.saturating_sub(fetched);
@@ -176,9 +165,13 @@ fn summary(
         .iter()
         .find_map(|test| test.http.as_ref())
         .map_or(String::new(), |http| format!(" --net {}", http.port));
+    let tender = match &recipe.boot.tender {
+        Some(_) => " --own-tender",
+        None => "",
+    };
     let luni = workshop::program();
     lines.push("next:".to_owned());
-    lines.push(format!("  {luni} run {file}{net}"));
+    lines.push(format!("  {luni} run {file}{net}{tender}"));
     lines.push(format!("  {luni} inspect {file}"));
     lines.push(format!(
         "  {}",

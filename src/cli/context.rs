@@ -12,6 +12,7 @@ use lunikernel_cache::{Cache, Progress};
 use serde::Serialize;
 use url::Url;
 
+use super::environment::variable;
 use super::sandbox::{Engine, SandboxChoice};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -76,7 +77,7 @@ impl Context {
         if let Some(choice) = self.options.sandbox {
             return Ok(choice);
         }
-        match std::env::var("LUNI_SANDBOX").unwrap_or_default().as_str() {
+        match variable("LUNI_SANDBOX")?.unwrap_or_default().as_str() {
             "" | "auto" => Ok(SandboxChoice::Auto),
             "native" => Ok(SandboxChoice::Native),
             "docker" => Ok(SandboxChoice::Docker),
@@ -133,7 +134,7 @@ impl Context {
         if !self.options.mirror.is_empty() {
             return Ok(self.options.mirror.clone());
         }
-        let named = std::env::var("LUNI_MIRRORS").unwrap_or_default();
+        let named = variable("LUNI_MIRRORS")?.unwrap_or_default();
         named
             .split_whitespace()
             .map(|text| {
@@ -151,7 +152,7 @@ impl Context {
     /// How long nothing may come from a server before it is given up, where
     /// `LUNI_IDLE_TIMEOUT` says so.
     pub(crate) fn idle_timeout(&self) -> Result<Option<Duration>, Failure> {
-        let named = std::env::var("LUNI_IDLE_TIMEOUT").unwrap_or_default();
+        let named = variable("LUNI_IDLE_TIMEOUT")?.unwrap_or_default();
         if named.is_empty() {
             return Ok(None);
         }
@@ -168,7 +169,7 @@ impl Context {
     /// What is shown to mirrors that want to know who asks, where `LUNI_MIRROR_AUTH` says
     /// so. Never an option: other users see the options of a program that runs.
     pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
-        let named = std::env::var("LUNI_MIRROR_AUTH").unwrap_or_default();
+        let named = variable("LUNI_MIRROR_AUTH")?.unwrap_or_default();
         Credentials::parse(&named).map_err(|error| {
             Failure::new(Exit::Usage, format!("in LUNI_MIRROR_AUTH {error}")).with_hint(
                 "write `https://HOST/PATH=bearer:TOKEN` or `https://HOST/PATH=basic:USER:PASSWORD`, \

@@ -19,8 +19,8 @@ use crate::failure::Failure;
 /// same, 10 that they differ.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The one: a Lunikernel, the first digits (at least 8) of the SHA-256 of one in the
-    /// cache, or any file
+    /// The one: a Lunikernel or any file, its address, or the first digits (at least 8) of
+    /// the SHA-256 of one in the cache
     #[arg(value_name = "LEFT")]
     left: PathBuf,
 

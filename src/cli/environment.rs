@@ -1,6 +1,13 @@
 //! The variables of the environment that `luni` reads. `docs/environment.md` says more of
 //! each; a test keeps both complete.
 
+use std::env::VarError;
+
+use url::Url;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
 /// Each variable, and what it is for.
 pub(crate) const VARIABLES: [(&str, &str); 10] = [
     ("LUNI_CACHE", "the cache's folder, as --cache"),
@@ -38,6 +45,33 @@ pub(crate) const VARIABLES: [(&str, &str); 10] = [
         "where the cache is without LUNI_CACHE: its folder lunikernel",
     ),
 ];
+
+/// What the variable `name` is set to; nothing is the same as not set.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            let message = format!("what {name} is set to is not UTF-8");
+            Err(Failure::new(Exit::Usage, message)
+                .with_hint("set it to something else; `docs/environment.md` says what it is for"))
+        }
+    }
+}
+
+/// The address of an archive of snapshots, where `LUNI_SNAPSHOT_URL` names one.
+pub(crate) fn snapshots() -> Result<Option<String>, Failure> {
+    let Some(named) = variable("LUNI_SNAPSHOT_URL")? else {
+        return Ok(None);
+    };
+    let fits = |url: Url| matches!(url.scheme(), "file" | "http" | "https");
+    if Url::parse(&named).is_ok_and(fits) && named.contains("@SNAPSHOTID@") {
+        return Ok(Some(named));
+    }
+    let message = format!("`{named}` in LUNI_SNAPSHOT_URL is no archive of snapshots");
+    Err(Failure::new(Exit::Usage, message)
+        .with_hint("write `https://HOST/archive/@ARCHIVE@/@SNAPSHOTID@/`"))
+}
 
 #[cfg(test)]
 mod tests {

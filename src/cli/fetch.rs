@@ -1,9 +1,10 @@
 //! `luni fetch`: get every input that a lock names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Context;
-use super::output;
+use super::output::{Output, lossy};
+use super::reads::Reads;
 use super::workshop::{self, NetworkSteps, RecipeArg, counted, size};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -31,9 +32,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    if let Some(path) = &args.archive {
-        output::writable(path)?;
-    }
+    let archive = match &args.archive {
+        Some(path) => {
+            let reads = Reads::default().and_recipe(&args.recipe);
+            let reads = reads.and_mirrors(context)?;
+            Some(Output::new(
+                path,
+                "name another file to write with `--archive FILE`",
+                &reads,
+            )?)
+        }
+        None => None,
+    };
     let cache = context.cache()?;
     let locked = args.recipe.open(&cache)?;
     let mut builder = workshop::builder(context, cache.clone(), Surroundings::default())?;
@@ -46,10 +56,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         counted(inputs)
     ));
     let mut answer = json!({ "inputs": inputs, "fetched": fetched });
-    if let Some(path) = &args.archive {
-        let written = write(path, &locked, &cache, context)?;
+    if let Some(archive) = &archive {
+        let written = write(archive, &locked, &cache, context)?;
+        let path = archive.path();
         answer["archive"] =
-            json!({ "file": output::lossy(path), "sha256": written.sha256, "size": written.size });
+            json!({ "file": lossy(path), "sha256": written.sha256, "size": written.size });
         if !context.json() {
             context.print(&format!("{}  {}\n", written.sha256.hex(), path.display()))?;
         }
@@ -66,17 +77,24 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn write(
-    path: &Path,
+    archive: &Output,
     locked: &LockedRecipe,
     cache: &Cache,
     context: &Context,
 ) -> Result<Digest, Failure> {
     let blobs = mirror::with_own_files(locked.lock(), cache.blobs())?;
     let texts = (locked.recipe_text(), locked.lock_text());
-    output::write_by(path, |out| {
+    archive.write_by(|out| {
         let mut out = HashingWriter::new(out);
         let progress = context.progress();
-        inputs_tar::write(&mut out, path, texts, &blobs, cache.blobs(), &*progress)?;
+        inputs_tar::write(
+            &mut out,
+            archive.path(),
+            texts,
+            &blobs,
+            cache.blobs(),
+            &*progress,
+        )?;
         Ok::<_, Failure>(out.finish().1)
     })
 }

@@ -10,8 +10,8 @@ use lunikernel_builder::inspect::inspect;
 /// Show what is in a Lunikernel; check all of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
-    /// cache
+    /// The Lunikernel: a zip, its address (file, http or https), or the first digits (at
+    /// least 8) of the SHA-256 of one in the cache
     #[arg(value_name = "LUNIKERNEL")]
     file: PathBuf,
 }

@@ -15,6 +15,8 @@ use lunikernel_cache::Cache;
 use serde::Serialize;
 
 use super::Context;
+use super::output::Output;
+use super::reads::Reads;
 use super::workshop::{self, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -113,9 +115,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let recipe = args.recipe.read()?;
     paint::show(&recipe.warnings);
     let path = LockedRecipe::lock_path(&recipe.path);
-    let old = match LockFile::read(&path) {
-        Ok((lock, _)) => Some(lock),
-        Err(LockError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => None,
+    let reads = Reads::default().and_files_of(&recipe);
+    let hint = "call what the recipe reads something else";
+    reads.keep(&path, hint)?;
+    let (old, old_text) = match LockFile::read(&path) {
+        Ok((lock, text)) => (Some(lock), Some(text)),
+        Err(LockError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => (None, None),
         Err(error) => return Err(error.into()),
     };
     let update = match &args.update {
@@ -170,14 +175,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .map(|(name, _)| name.as_str())
         .collect();
     let changes = changes(&old, &lock);
-    super::output::write_whole(&path, lock.render()?.as_bytes())?;
+    let text = lock.render()?;
+    let written = old_text.is_none_or(|old| old != text);
+    if written {
+        Output::new(&path, hint, &reads)?.write_whole(text.as_bytes())?;
+    }
     args.recipe.pin(&cache, lock.kept(cache.blobs()))?;
 
     for change in &changes {
         context.say(&change.to_string());
     }
     context.say(&match changes.len() {
-        0 => format!("{} is current; nothing changed", path.display()),
+        0 if !written => format!("{} is current; nothing changed", path.display()),
+        // Somebody has edited it.
+        0 => format!(
+            "wrote {}: it says the same, as locks are written",
+            path.display()
+        ),
         1 => format!("wrote {}: 1 change", path.display()),
         many => format!("wrote {}: {many} changes", path.display()),
     });

@@ -1,13 +1,16 @@
 //! `luni man`: manual pages.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
 use clap_mangen::Man;
 use serde_json::json;
 
+use super::Context;
 use super::environment::VARIABLES;
-use super::{Context, output};
+use super::output::{Output, lossy};
+use super::reads::Reads;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -27,11 +30,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     command.build();
     lunikernel_cache::mask::create_folder(&args.folder).map_err(|error| {
         let message = format!("could not make the folder {}", args.folder.display());
-        Failure::new(Exit::Failed, message).caused_by(&error)
+        let exit = match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Exit::BadInput,
+            _ => Exit::Failed,
+        };
+        let hint = "name a folder that you may write to, such as `luni man ./man`";
+        Failure::new(exit, message)
+            .caused_by(&error)
+            .with_hint(hint)
     })?;
     write(&args.folder, &command, &mut written)?;
     if context.json() {
-        let (folder, pages) = (output::lossy(&args.folder), &written);
+        let (folder, pages) = (lossy(&args.folder), &written);
         context.print_json(&json!({ "folder": folder, "pages": pages }))?;
     }
     context.say(&format!(
@@ -47,7 +57,7 @@ fn write(folder: &Path, command: &Command, written: &mut Vec<String>) -> Result<
     let man = Man::new(command.clone());
     let path = folder.join(man.get_filename());
     let is_first = written.is_empty();
-    output::write_by(&path, |file| {
+    Output::new(path, "name another folder", &Reads::default())?.write_by(|file| {
         man.render(&mut &mut *file).map_err(unwritten)?;
         match is_first {
             true => file.write_all(environment().as_bytes()).map_err(unwritten),

@@ -19,11 +19,13 @@ mod man;
 mod new;
 mod output;
 mod overlay;
+mod reads;
 mod run;
 mod sandbox;
 mod schema;
 mod shell;
 mod signals;
+mod size;
 mod verify;
 mod workshop;
 
@@ -63,9 +65,7 @@ pub(crate) enum Verb {
     Run(run::Args),
     Cache(cache::Args),
     Doctor(doctor::Args),
-    #[command(hide = true)]
     Completions(completions::Args),
-    #[command(hide = true)]
     Man(man::Args),
 }
 

@@ -2,53 +2,104 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use lunikernel_cache::new_file::folder_of;
 use lunikernel_cache::{Existing, NewFile};
 use serde::Serializer;
 
+use super::reads::Reads;
 use super::workshop::quoted;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Writes `bytes` to `path`.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    place(path, |file| file.write_all(bytes))
-}
+/// A file that is to be written, which can be as far as that shows beforehand, and is
+/// nothing that is read for it. Made before any work, which else were for nothing.
+#[derive(Debug)]
+pub(crate) struct Output(PathBuf);
 
-/// Writes to `path` what `write` makes, and passes on what it says. Where it fails, its
-/// own error is what went wrong.
-pub(crate) fn write_by<T, E: Into<Failure>>(
-    path: &Path,
-    write: impl FnOnce(&mut dyn std::io::Write) -> Result<T, E>,
-) -> Result<T, Failure> {
-    let mut made = None;
-    let placed = place(path, |file| match made.insert(write(file)) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(ErrorKind::Other.into()),
-    });
-    match (made, placed) {
-        (Some(Err(error)), _) => Err(error.into()),
-        (_, Err(failure)) => Err(failure),
-        (Some(Ok(made)), Ok(())) => Ok(made),
-        (None, Ok(())) => Err(Failure::new(Exit::Failed, "nothing was written")),
+impl Output {
+    /// The file at `path`, for a verb that reads `reads`. Where that is the same, `hint` says
+    /// what else to do.
+    pub(crate) fn new(
+        path: impl Into<PathBuf>,
+        hint: &str,
+        reads: &Reads,
+    ) -> Result<Self, Failure> {
+        let path = path.into();
+        writable(&path)?;
+        reads.keep(&path, hint)?;
+        Ok(Self(path))
+    }
+
+    /// Where it will be.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes `bytes`.
+    pub(crate) fn write_whole(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.place(|file| file.write_all(bytes))
+    }
+
+    /// Writes what `write` makes, and passes on what it says. Where it fails, its own error
+    /// is what went wrong.
+    pub(crate) fn write_by<T, E: Into<Failure>>(
+        &self,
+        write: impl FnOnce(&mut dyn std::io::Write) -> Result<T, E>,
+    ) -> Result<T, Failure> {
+        let mut made = None;
+        let placed = self.place(|file| match made.insert(write(file)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ErrorKind::Other.into()),
+        });
+        match (made, placed) {
+            (Some(Err(error)), _) => Err(error.into()),
+            (_, Err(failure)) => Err(failure),
+            (Some(Ok(made)), Ok(())) => Ok(made),
+            (None, Ok(())) => Err(Failure::new(Exit::Failed, "nothing was written")),
+        }
+    }
+
+    /// Copies the file `from`.
+    pub(crate) fn copy_whole(&self, from: &Path) -> Result<(), Failure> {
+        self.place(|file| {
+            let mut from = fs::File::open(from)?.into_file();
+            // Both ends are files, so the kernel copies without us touching the bytes.
+            std::io::copy(&mut from, &mut file.as_file()).map(drop)
+        })
+    }
+
+    /// Writes it, then gives it its name in one step.
+    fn place(
+        &self,
+        write: impl FnOnce(&mut NewFile) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let path = self.path();
+        // Somebody may have put something there meanwhile.
+        writable(path)?;
+        let attempt = || {
+            let mut file = NewFile::create(path)?;
+            write(&mut file)?;
+            file.place(Existing::Replace)
+        };
+        attempt().map_err(|error: std::io::Error| {
+            let failure = Failure::new(Exit::Failed, format!("could not write {}", path.display()))
+                .caused_by(&error);
+            match error.kind() {
+                ErrorKind::StorageFull => failure.with_hint(format!(
+                    "`df -h {}` shows how full it is",
+                    quoted(folder_of(path))
+                )),
+                _ => failure,
+            }
+        })
     }
 }
 
-/// Copies the file `from` to `path`.
-pub(crate) fn copy_whole(from: &Path, path: &Path) -> Result<(), Failure> {
-    place(path, |file| {
-        let mut from = fs::File::open(from)?.into_file();
-        // Both ends are files, so the kernel copies without us touching the bytes.
-        std::io::copy(&mut from, &mut file.as_file()).map(drop)
-    })
-}
-
-/// Whether a file can be written to `path`, as far as that shows beforehand: what takes
-/// long is not to be done for nothing.
-pub(crate) fn writable(path: &Path) -> Result<(), Failure> {
+/// Whether a file can be written to `path`, as far as that shows beforehand.
+fn writable(path: &Path) -> Result<(), Failure> {
     let shown = path.display();
     let wrong =
         |message: String, hint: String| Err(Failure::new(Exit::BadInput, message).with_hint(hint));
@@ -104,30 +155,6 @@ pub(crate) fn lossily<S: Serializer>(
     serializer.serialize_str(&path.as_ref().to_string_lossy())
 }
 
-/// Writes a file, then gives it the name `path` in one step.
-fn place(
-    path: &Path,
-    write: impl FnOnce(&mut NewFile) -> std::io::Result<()>,
-) -> Result<(), Failure> {
-    writable(path)?;
-    let attempt = || {
-        let mut file = NewFile::create(path)?;
-        write(&mut file)?;
-        file.place(Existing::Replace)
-    };
-    attempt().map_err(|error: std::io::Error| {
-        let failure = Failure::new(Exit::Failed, format!("could not write {}", path.display()))
-            .caused_by(&error);
-        match error.kind() {
-            ErrorKind::StorageFull => failure.with_hint(format!(
-                "`df -h {}` shows how full it is",
-                quoted(folder_of(path))
-            )),
-            _ => failure,
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +172,9 @@ mod tests {
             ("none/file", "there is no folder"),
             ("file/file", "is no folder"),
         ] {
-            for refused in [writable(&path(name)), write_whole(&path(name), b"new")] {
+            let late = Output(path(name)).write_whole(b"new");
+            let early = Output::new(path(name), "", &Reads::default()).map(drop);
+            for refused in [early, late] {
                 let refused = refused.unwrap_err();
                 assert_eq!(refused.exit(), Exit::BadInput, "{name}");
                 assert!(refused.to_string().contains(told), "{refused}");
@@ -155,7 +184,8 @@ mod tests {
         assert!(path("link").is_symlink());
         assert_eq!(fs::read(path("file")).unwrap(), b"old");
         // A file is replaced as a whole.
-        write_whole(&path("file"), b"new").unwrap();
+        let output = Output::new(path("file"), "", &Reads::default()).unwrap();
+        output.write_whole(b"new").unwrap();
         assert_eq!(fs::read(path("file")).unwrap(), b"new");
     }
 }

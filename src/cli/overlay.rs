@@ -7,7 +7,9 @@ use lunikernel_cache::Digest;
 use lunikernel_cache::artefact::Artefact;
 use serde_json::json;
 
-use super::output;
+use super::output::{Output, lossy};
+use super::reads::Reads;
+use super::size::Size;
 use super::workshop::{self, quoted, size};
 use super::{Context, verify};
 use crate::exit::Exit;
@@ -22,8 +24,8 @@ use crate::failure::Failure;
 /// as sha256sum prints them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel that is the base: a zip, or the first digits (at least 8) of the
-    /// SHA-256 of one in the cache
+    /// The Lunikernel that is the base: a zip, its address (file, http or https), or the
+    /// first digits (at least 8) of the SHA-256 of one in the cache
     #[arg(value_name = "LUNIKERNEL")]
     base: PathBuf,
 
@@ -35,9 +37,9 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// The most that one overlay may have unpacked, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = Limits::default().size >> 20)]
-    max_size: u64,
+    /// The most that one overlay may have unpacked: 512M, 10G (powers of 1024)
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().size))]
+    max_size: Size,
 
     /// The most times that a file in a zip may be larger unpacked
     #[arg(long, value_name = "N", default_value_t = Limits::default().ratio)]
@@ -45,32 +47,41 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let reads = Reads::default()
+        .and_named(&args.base)
+        .and_all(&args.overlays);
+    let output =
+        |path: &Path| Output::new(path, "name another file to write with `-o FILE`", &reads);
+    let named = args.output.as_deref().map(output).transpose()?;
     let cache = context.cache()?;
     let progress = context.progress();
     let base = verify::artefact(&args.base, context)?;
-    let path = args.output.clone().unwrap_or_else(|| {
-        let name = &base.manifest().name;
-        PathBuf::from(format!("{name}-overlaid.luni.zip"))
-    });
-    output::writable(&path)?;
+    let output = match named {
+        Some(named) => named,
+        None => {
+            let name = &base.manifest().name;
+            output(Path::new(&format!("{name}-overlaid.luni.zip")))?
+        }
+    };
+    let path = output.path();
     let limits = Limits {
-        size: args.max_size.saturating_mul(1 << 20),
+        size: args.max_size.0,
         ratio: args.max_ratio,
     };
     let blobs = cache.blobs();
     let prepared = overlay::prepare(&base, &args.overlays, &limits, blobs, progress.as_ref())?;
-    let digest = output::write_by(&path, |out| prepared.write(out, progress.as_ref()))?;
+    let digest = output.write_by(|out| prepared.write(out, progress.as_ref()))?;
     if context.json() {
         context.print_json(&json!({
             "artefact": digest,
-            "file": output::lossy(&path),
+            "file": lossy(path),
             "overlaid": prepared.overlaid(),
             "changes": prepared.changes(),
         }))?;
     } else {
         context.print(&format!("{}  {}\n", digest.sha256.hex(), path.display()))?;
     }
-    context.say(&summary(&base, &prepared, &digest, &path));
+    context.say(&summary(&base, &prepared, &digest, path));
     Ok(Exit::Ok)
 }
 

@@ -36,8 +36,8 @@ use crate::paint;
 /// reads on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
-    /// cache
+    /// The Lunikernel: a zip, its address (file, http or https), or the first digits (at
+    /// least 8) of the SHA-256 of one in the cache
     #[arg(value_name = "LUNIKERNEL")]
     artefact: PathBuf,
 
@@ -249,6 +249,8 @@ fn boot_once(
             forwards,
         } => {
             if let Some(why) = why_no_kvm {
+                // QEMU goes on for lines about itself; `luni doctor` has all of them.
+                let why = why.lines().next().unwrap_or_default();
                 context.say(&format!("no hardware virtualisation: {why}"));
             }
             context.say(&format!("booting by {accel}"));
@@ -268,7 +270,17 @@ fn boot_once(
         (_, Some(failure)) => Err(failure),
         // Whoever read the console has seen enough.
         (Err(BootError::BrokenOff), None) => Ok(None),
-        (outcome, None) => Ok(Some(outcome?)),
+        (outcome, None) => Ok(Some(outcome.map_err(|error| {
+            let failed = error.is_of_guest();
+            let failure = Failure::from(error);
+            let (given, wanted) = (options.memory_mib, machine.memory_mib);
+            match given.filter(|given| failed && *given < wanted) {
+                Some(given) => failure.with_hint(format!(
+                    "it has {given} MiB and wants {wanted}: leave `--memory` out, or give it more"
+                )),
+                None => failure,
+            }
+        })?)),
     }
 }
 

@@ -17,6 +17,7 @@ use lunikernel_cache::regular::open_regular;
 use lunikernel_cache::{Cache, Digest, Sha256, Silent};
 
 use super::Context;
+use super::environment::snapshots;
 use super::sandbox::{self, SandboxChoice};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -230,7 +231,7 @@ pub(crate) fn builder_in(
         sandbox: sandbox::chosen(choice, context, &cache, sink)?,
         progress: context.progress(),
         apt_root: apt_root(),
-        snapshots: std::env::var("LUNI_SNAPSHOT_URL").ok(),
+        snapshots: snapshots()?,
         threads: context.jobs().get(),
         surroundings,
         recall: Recall::All,

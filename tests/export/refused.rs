@@ -196,13 +196,7 @@ fn sizes_and_command_lines_that_do_not_fit_are_refused() {
             "for vmdk: the largest has 2000 GiB",
             "ask for `--size 2000G` or less",
         ),
-        (
-            "raw",
-            "--size 1",
-            2,
-            "expected a number and one of M, G and T",
-            "",
-        ),
+        ("raw", "--size 1", 2, "has no unit", ""),
         ("floppy", "", 2, "invalid value 'floppy'", ""),
         (
             "raw",

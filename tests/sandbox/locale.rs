@@ -73,6 +73,32 @@ fn entry(bench: &Bench, path: &Path) -> Entry {
 
 in_every_sandbox! {
     a_locale_is_compiled_by_the_roots_own_program,
+    a_locale_hides_nothing_that_is_behind_a_link,
+}
+
+fn a_locale_hides_nothing_that_is_behind_a_link(bench: &Bench) {
+    let Some(folder) = debian(&lunikernel_testing::this_test()) else {
+        return;
+    };
+    let root = folder.path().join("root");
+    let mut asked = ask_for(vec!["/usr/bin/sort".to_owned(), "in".to_owned()])
+        .input("in", bench.file("t\ns\n"))
+        .surroundings(|s| s.locale = "et_EE.UTF-8".to_owned());
+    for part in ["lib", "lib64", "usr"] {
+        let mut entry = entry(bench, &root.join(part));
+        if let ("usr", Entry::Folder(usr)) = (part, &mut entry) {
+            let libraries = usr.get("lib").unwrap().clone();
+            usr.remove("lib");
+            usr.insert("real", libraries).unwrap();
+            let target = "real".to_owned();
+            usr.insert("lib", Entry::Symlink { target }).unwrap();
+        }
+        asked = asked.root(part, entry);
+    }
+    let ran = bench.run(&asked);
+    let unable: Vec<Facet> = ran.outcome.unable.iter().map(|it| it.facet).collect();
+    assert_eq!(unable, [Facet::Locale]);
+    assert_eq!(ran.well(), "s\nt\n");
 }
 
 fn a_locale_is_compiled_by_the_roots_own_program(bench: &Bench) {

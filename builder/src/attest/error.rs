@@ -1,5 +1,6 @@
 //! What keeps something from being attested, or from being believed.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::{fmt, io};
 
@@ -148,6 +149,13 @@ impl AttestError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Key { flaw, .. } => return flaw.hint(),
+            Self::Io { attempted, source } if source.kind() == ErrorKind::NotFound => {
+                match attempted.contains("private key") {
+                    true => "name one that is there, or make a pair with `luni attest keygen NAME`",
+                    false => "name a file that is there",
+                }
+                .into()
+            }
             Self::Io { .. } | Self::Random(_) | Self::Encode(_) | Self::Statement { .. } => {
                 return None;
             }

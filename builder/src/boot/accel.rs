@@ -13,6 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fs_err as fs;
+use lunikernel_cache::inventory::Kind;
 use lunikernel_cache::{Digest, HashingReader};
 
 use super::qemu::Bootable;
@@ -106,7 +107,7 @@ pub(super) fn probe_or_recall(
         return Ok(Some(error.to_string()));
     }
     let key = key(qemu, kernel)?;
-    let folder = cache.join("kvm-probe-v1");
+    let folder = cache.join(Kind::Probe.folder());
     let memory = folder.join(key.sha256.hex());
     let answer = match fs::read_to_string(&memory) {
         Ok(answer) => answer,

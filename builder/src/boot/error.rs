@@ -111,6 +111,25 @@ impl BootError {
         move |source| Self::Io { attempted, source }
     }
 
+    /// Whether the guest started, and then failed.
+    #[must_use]
+    pub fn is_of_guest(&self) -> bool {
+        match self {
+            Self::Panic { .. }
+            | Self::Loader { .. }
+            | Self::Ended { .. }
+            | Self::Deadline { .. }
+            | Self::Qemu { .. } => true,
+            Self::NoQemu { .. }
+            | Self::NoTender { .. }
+            | Self::Io { .. }
+            | Self::NoKvm { .. }
+            | Self::Value { .. }
+            | Self::PortTaken { .. }
+            | Self::BrokenOff => false,
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

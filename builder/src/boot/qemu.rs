@@ -1,6 +1,7 @@
 //! QEMU: where it is, and what it is told.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -285,6 +286,17 @@ pub(super) fn choose_ports(wanted: &[Forward]) -> Result<Vec<Forward>, BootError
                 .local_addr()
                 .map_err(BootError::io("find a free port of 127.0.0.1"))?
                 .port();
+            held.push(listener);
+        } else {
+            // It can still be taken until QEMU has it, and then QEMU says so.
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, host)).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+                        BootError::PortTaken { port: host }
+                    }
+                    _ => BootError::io("look whether a port of 127.0.0.1 is free")(error),
+                }
+            })?;
             held.push(listener);
         }
         chosen.push(Forward { host, ..*forward });

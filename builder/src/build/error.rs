@@ -209,7 +209,7 @@ pub enum BuildError {
         why: &'static str,
     },
     /// There is no such step.
-    #[error("the recipe has no step `{name}`: expected one of {}", steps.join(", "))]
+    #[error("the recipe has no step `{name}`: it has {}", listed(steps))]
     NoSuchStep {
         /// What was asked for.
         name: String,
@@ -313,6 +313,13 @@ fn instead(name: &str, path: &str, there: &[String], of_step: bool) -> String {
     format!("there are {shown}{more}; {about}")
 }
 
+fn listed(steps: &[String]) -> String {
+    match steps.is_empty() {
+        true => "no steps".to_owned(),
+        false => steps.join(", "),
+    }
+}
+
 impl BuildError {
     /// The command of a step or of a package that failed, where that is what it is about.
     #[must_use]
@@ -341,6 +348,10 @@ impl BuildError {
             Self::Flavour(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::Seal(error) => error.hint(),
+            Self::NoSuchStep { steps, .. } => Some(match steps.first() {
+                Some(step) => format!("name one behind the recipe: `luni shell RECIPE {step}`"),
+                None => "only what steps make can be looked at by `luni shell`".to_owned(),
+            }),
             Self::NothingToRemove { .. } => Some(
                 "paths are absolute and name what a package of `rootfs.from` has: `/usr/share/doc`"
                     .to_owned(),
@@ -397,7 +408,6 @@ impl BuildError {
             ),
             Self::Tree(_)
             | Self::NoSuchMaterial { .. }
-            | Self::NoSuchStep { .. }
             | Self::KernelTooLarge { .. }
             | Self::Threads(_)
             | Self::Paths(_)

@@ -39,7 +39,7 @@ impl Builder {
             if !step.network {
                 continue;
             }
-            let Some(asked) = asked(&recipe.recipe, &lock).remove(&step.name) else {
+            let Some(asked) = asked(&recipe.recipe, &lock)?.remove(&step.name) else {
                 continue;
             };
             let locked = match kept(step, asked, old, update) {

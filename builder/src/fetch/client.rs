@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use lunikernel_cache::regular::open_regular;
 use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, RANGE, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -120,18 +121,25 @@ impl Opener {
             io::ErrorKind::NotFound => Answer::NotThere,
             _ => Answer::Unusable(format!("it cannot be read: {error}")),
         };
-        let meta = match tokio::fs::metadata(&path).await {
+        let named = path.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let file = open_regular(&named)?;
+            let size = file.metadata()?.len();
+            Ok::<_, io::Error>((file.into_parts().0, size))
+        });
+        let opened = opened.await.map_err(io::Error::other);
+        let (file, size) = match opened.and_then(|opened| opened) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return self.open_in_tar(path).await;
             }
-            meta => meta.map_err(unusable)?,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(Answer::Unusable("it is no regular file".to_owned()));
+            }
+            opened => opened.map_err(unusable)?,
         };
-        if !meta.is_file() {
-            return Err(Answer::Unusable("it is no regular file".to_owned()));
-        }
-        let mut file = tokio::fs::File::open(&path).await.map_err(unusable)?;
+        let mut file = tokio::fs::File::from_std(file);
         file.set_max_buf_size(FILE_CHUNK);
-        Ok(self.file_body(file, meta.len()))
+        Ok(self.file_body(file, size))
     }
 
     /// A file of a mirror that is not a folder but one file.

@@ -237,7 +237,9 @@ impl Fetcher {
         if !resumed && partial.len() > 0 {
             partial.reset().map_err(|error| tried(error.into()))?;
         }
-        let most = want.size.unwrap_or(self.options().limit);
+        // What is wanted is what a stranger's lock may say.
+        let limit = self.options().limit;
+        let most = want.size.map_or(limit, |size| size.min(limit));
         let mut piece = Vec::new();
         loop {
             body.read(&mut piece).await.map_err(|a| tried(a.into()))?;

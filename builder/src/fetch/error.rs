@@ -220,6 +220,9 @@ impl FetchError {
         match self {
             Self::Cache(error) => error.hint(),
             Self::NotFound { .. } => Some("check the address".to_owned()),
+            Self::Failed(attempt) if !attempt.answer.is_transient() && !attempt.answer.is_about_server() => {
+                Some("check the address".to_owned())
+            }
             Self::Failed(_) => {
                 Some("try again later, or check the address and the connection".to_owned())
             }
@@ -240,7 +243,10 @@ impl FetchError {
             ),
             Self::Unavailable(missing) => {
                 missing.iter().find_map(Missing::hint).or_else(|| {
-                    let usual = "try again later, or name a mirror that has them with `--mirror URL`";
+                    let usual = match missing.iter().any(Missing::may_come) {
+                        false => "check the addresses, or name a mirror that has them with `--mirror URL`",
+                        true => "try again later, or name a mirror that has them with `--mirror URL`",
+                    };
                     Some(usual.to_owned())
                 })
             }
@@ -263,6 +269,12 @@ impl Missing {
     pub fn is_out_of_reach(&self) -> bool {
         let mut attempts = self.attempts.iter();
         !self.attempts.is_empty() && attempts.all(|attempt| attempt.answer.is_about_server())
+    }
+
+    /// Whether a place may have it in a while.
+    fn may_come(&self) -> bool {
+        let mut attempts = self.attempts.iter();
+        attempts.any(|it| it.answer.is_transient() || it.answer.is_about_server())
     }
 
     /// What one of the places has to say about it.

@@ -42,7 +42,7 @@ pub(crate) use error::Trouble;
 pub use error::shown;
 pub use error::{Answer, Attempt, FetchError, Missing};
 use lacks::Lacks;
-pub use options::FetchOptions;
+pub use options::{FetchOptions, LARGEST};
 pub(crate) use partial::blocking;
 
 /// What addresses of mirrors may begin with.

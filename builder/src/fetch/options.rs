@@ -6,6 +6,10 @@ use url::Url;
 
 use super::credentials::Credentials;
 
+/// The most bytes of a file that is fetched: larger than any image of an operating system
+/// that is downloaded today.
+pub const LARGEST: u64 = 16 << 30;
+
 /// How fetching behaves. The defaults suit people; tests shorten the waits.
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
@@ -31,7 +35,7 @@ pub struct FetchOptions {
     pub first_wait: Duration,
     /// The longest wait between two tries, whatever a server asks for.
     pub longest_wait: Duration,
-    /// The most bytes of a file whose size is not known beforehand.
+    /// The most bytes of a file, whatever size it is said to have.
     pub limit: u64,
 }
 
@@ -50,8 +54,7 @@ impl Default for FetchOptions {
             retries: 4,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_secs(30),
-            // Larger than any image of an operating system that is downloaded today.
-            limit: 16 << 30,
+            limit: LARGEST,
         }
     }
 }

@@ -50,6 +50,15 @@ pub enum LockError {
         #[source]
         source: std::io::Error,
     },
+    /// A step cannot be told from others.
+    #[error("could not tell what step `{step}` is asked for")]
+    Asked {
+        /// The step.
+        step: String,
+        /// What cannot be written down.
+        #[source]
+        source: serde_json::Error,
+    },
     /// Something to be updated is not in the lock.
     #[error("`{name}` is neither a source of the recipe nor a package or step in its lock")]
     NothingToUpdate {
@@ -173,7 +182,7 @@ impl LockError {
                 "build or verify its base, which `luni inspect {}` names, and lay the overlay over that again",
                 quoted(std::path::Path::new(artefact))
             )),
-            Self::Io { .. } | Self::Links { .. } => None,
+            Self::Asked { .. } | Self::Io { .. } | Self::Links { .. } => None,
             Self::Source { source, .. } => source.hint(),
             Self::Artefact(error) => error.hint(),
             Self::Cache(error) => error.hint(),
@@ -182,7 +191,9 @@ impl LockError {
 }
 
 impl SourceError {
-    fn hint(&self) -> Option<String> {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::Fetch(FetchError::Offline(_))
             | Self::Url(UrlError::Fetch(FetchError::Offline(_))) => Some(

@@ -52,8 +52,8 @@ impl LockedRecipe {
     ) -> Result<(Self, Option<LockedStep>), LockError> {
         let (mut lock, _) = lock_of(&read)?;
         let step = read.recipe.steps.get(position);
+        let asked = steps::asked(&read.recipe, &lock)?;
         let pinned = step.filter(|step| step.network).and_then(|step| {
-            let asked = steps::asked(&read.recipe, &lock);
             let locked = lock.steps.get(&step.name)?;
             (asked.get(&step.name) == Some(&locked.asked)).then_some(*locked)
         });
@@ -100,7 +100,7 @@ impl LockedRecipe {
         }
         // With other sources, a step's inputs are others too, which need not be said.
         if reasons.is_empty() {
-            reasons = steps::stale(&read.recipe, &lock);
+            reasons = steps::stale(&read.recipe, &lock)?;
         }
         if !reasons.is_empty() {
             return Err(LockError::Stale {

@@ -6,6 +6,7 @@
 mod changes;
 mod error;
 mod file;
+mod flaws;
 mod links;
 mod locked;
 mod resolve;

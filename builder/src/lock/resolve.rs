@@ -94,7 +94,7 @@ pub async fn preview(
 ) -> Result<Vec<Change>, LockError> {
     let (mut lock, mut chosen) = each(recipe, old, update, origins, true).await?;
     for step in recipe.recipe.steps.iter().filter(|step| step.network) {
-        let asked = steps::asked(&recipe.recipe, &lock).remove(&step.name);
+        let asked = steps::asked(&recipe.recipe, &lock)?.remove(&step.name);
         match asked.and_then(|asked| steps::kept(step, asked, old, update)) {
             Some(locked) => drop(lock.steps.insert(step.name.clone(), locked)),
             None => {

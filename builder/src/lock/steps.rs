@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lunikernel_cache::{Digest, Sha256};
 use serde::{Deserialize, Serialize};
 
-use super::error::Stale;
+use super::error::{LockError, Stale};
 use super::file::{LockFile, LockedSource};
 use super::resolve::Update;
 use crate::recipe::{ApkScripts, Recipe, Step, TczInstall};
@@ -76,7 +76,14 @@ impl How {
 }
 
 /// What each step of `recipe` is asked for, with sources and steps as `lock` has them.
-pub(crate) fn asked(recipe: &Recipe, lock: &LockFile) -> BTreeMap<String, Sha256> {
+///
+/// # Errors
+/// [`LockError::Asked`] where that cannot be written down: no digest may stand for what it
+/// is not of.
+pub(crate) fn asked(
+    recipe: &Recipe,
+    lock: &LockFile,
+) -> Result<BTreeMap<String, Sha256>, LockError> {
     let mut known = Known::new();
     for (name, source) in &lock.sources {
         let given = Given::Source(source.digests(), How::of(source));
@@ -84,7 +91,7 @@ pub(crate) fn asked(recipe: &Recipe, lock: &LockFile) -> BTreeMap<String, Sha256
     }
     let mut all = BTreeMap::new();
     for step in &recipe.steps {
-        let digest = asked_of(step, &known);
+        let digest = asked_of(step, &known)?;
         let given = match lock.steps.get(&step.name) {
             Some(locked) if step.network => Given::Outputs(locked.outputs),
             _ => Given::Step(digest),
@@ -92,7 +99,7 @@ pub(crate) fn asked(recipe: &Recipe, lock: &LockFile) -> BTreeMap<String, Sha256
         known.insert(&step.name, (given, false));
         all.insert(step.name.clone(), digest);
     }
-    all
+    Ok(all)
 }
 
 /// What sources and earlier steps are, by name, and whether they are packages.
@@ -110,7 +117,7 @@ fn is_packages(source: &LockedSource) -> bool {
     }
 }
 
-fn asked_of(step: &Step, known: &Known<'_>) -> Sha256 {
+fn asked_of(step: &Step, known: &Known<'_>) -> Result<Sha256, LockError> {
     let find = |reference| {
         let name = named(reference);
         let (given, packages) = known.get(name)?;
@@ -129,8 +136,11 @@ fn asked_of(step: &Step, known: &Known<'_>) -> Sha256 {
             .map(|(name, given, _)| (name, given))
             .collect(),
     };
-    // Texts, lists and maps with texts as keys can always be written.
-    Sha256::of(&serde_json::to_vec(&asked).unwrap_or_default())
+    let bytes = serde_json::to_vec(&asked).map_err(|source| LockError::Asked {
+        step: step.name.clone(),
+        source,
+    })?;
+    Ok(Sha256::of(&bytes))
 }
 
 /// The source or step that a reference (`NAME` or `NAME/PATH`) is about.
@@ -152,8 +162,11 @@ pub(crate) fn kept(
 }
 
 /// In which ways the steps of `lock` were pinned for another recipe.
-pub(super) fn stale(recipe: &Recipe, lock: &LockFile) -> Vec<Stale> {
-    let asked = asked(recipe, lock);
+///
+/// # Errors
+/// As [`asked`].
+pub(super) fn stale(recipe: &Recipe, lock: &LockFile) -> Result<Vec<Stale>, LockError> {
+    let asked = asked(recipe, lock)?;
     let mut reasons = Vec::new();
     let pinned = recipe.steps.iter().filter(|step| step.network);
     for step in pinned.clone() {
@@ -170,7 +183,7 @@ pub(super) fn stale(recipe: &Recipe, lock: &LockFile) -> Vec<Stale> {
             reasons.push(Stale::StepExtra(name.clone()));
         }
     }
-    reasons
+    Ok(reasons)
 }
 
 #[cfg(test)]
@@ -200,7 +213,7 @@ mod tests {
     /// What the step is asked for where its input is `list`, and its root those packages.
     fn asked(step: &Step, list: Given, tools: Given, are_packages: bool) -> Sha256 {
         let known = Known::from([("list", (list, false)), ("tools", (tools, are_packages))]);
-        asked_of(step, &known)
+        asked_of(step, &known).unwrap()
     }
 
     #[test]

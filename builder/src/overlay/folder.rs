@@ -66,7 +66,7 @@ impl FolderError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::TooLarge { .. } => Some("raise the limit with `--max-size MIB`".to_owned()),
+            Self::TooLarge { .. } => Some("raise the limit with `--max-size SIZE`".to_owned()),
             Self::Cache(error) => error.hint(),
             Self::Refused { hint, .. } => Some((*hint).to_owned()),
             Self::Changed { .. } => {

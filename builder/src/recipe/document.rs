@@ -226,7 +226,8 @@ impl Reader<'_> {
             return Err(Problem::error(
                 span,
                 "an alias stands inside what it is an alias of",
-            ));
+            )
+            .hint("write out what it stands for, or move the anchor (`&name`) to a value that ends before it"));
         };
         let (kind, size) = (target.kind.clone(), target.size);
         self.count(size, &span)?;

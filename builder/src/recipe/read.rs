@@ -93,6 +93,9 @@ impl RecipeError {
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "name a recipe or its folder, or have one written with `luni new NAME`".to_owned()
             }
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                "name a file, or the folder of a recipe".to_owned()
+            }
             Self::Unreadable { .. } => return None,
             Self::Wrong { path, .. } => {
                 format!(

@@ -56,6 +56,13 @@ pub(super) fn provide(
     {
         return Ok(Ok(None));
     }
+    // A folder laid over a link would hide all that is behind the link.
+    let nothing = Entry::Folder(Tree::new());
+    if let Err(error) = root.clone().insert(&wanted.folder(), nothing) {
+        return Ok(Err(format!(
+            "the step's root has no place for a locale: {error}; LC_ALL={FALLBACK} was used"
+        )));
+    }
     let Some(action) = wanted.action(root, blobs)? else {
         return Ok(Err(format!(
             "the step's root has no locale with another collation: the packages `locales` and \

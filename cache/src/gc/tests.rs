@@ -293,3 +293,22 @@ fn nothing_is_collected_while_another_uses_the_cache() {
     assert!(locked.is_err());
     drop(alone);
 }
+
+#[test]
+fn what_was_found_out_about_the_machine_goes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Cache::open(folder.path()).unwrap());
+    let probes = folder.path().join(Kind::Probe.folder());
+    fs::create_dir_all(&probes).unwrap();
+    for (name, days) in [("old", 9), ("new", 1)] {
+        let path = probes.join(Digest::of(name.as_bytes()).sha256.hex());
+        fs::write(&path, "works").unwrap();
+        age(&path, days);
+    }
+    let plan = run(folder.path(), older_than(5));
+    assert_eq!(plan.remove.len(), 1, "{plan:?}");
+    assert_eq!(plan.remove[0].kind, Kind::Probe);
+    assert_eq!(fs::read_dir(&probes).unwrap().count(), 1);
+    run(folder.path(), at_most(0));
+    assert_eq!(fs::read_dir(&probes).unwrap().count(), 0);
+}

@@ -93,6 +93,31 @@ impl Format {
         }
     }
 
+    /// What the files of an export to it are called, where the Lunikernel is called `name`;
+    /// the manifest of the export is beside them.
+    #[must_use]
+    pub fn files(self, name: &str) -> Vec<String> {
+        let endings: &[&str] = match self {
+            Self::Azure => &["azure.vhd"],
+            Self::Ec2 => &["raw", "blocks.json"],
+            Self::Gce => &["gce.tar.gz"],
+            Self::Iso => &["iso"],
+            Self::Kvm => &["qcow2", "xml", "run.sh"],
+            Self::Raw => &["raw"],
+            Self::Uki => &["efi", "efi.licence.txt"],
+            Self::Vdi => &["vdi"],
+            Self::Vhd => &["vhd"],
+            Self::VhdFixed => &["fixed.vhd"],
+            Self::Vhdx => &["vhdx"],
+            Self::Vmdk => &["vmdk"],
+            Self::Bundle | Self::CloudHypervisor | Self::Firecracker | Self::Pxe | Self::Xen => {
+                return vec![format!("{name}.{self}.tar")];
+            }
+        };
+        let called = |ending: &&str| format!("{name}.{ending}");
+        endings.iter().map(called).collect()
+    }
+
     /// Where an image of it is meant to run.
     #[must_use]
     pub fn target(self) -> Target {

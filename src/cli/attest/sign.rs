@@ -12,9 +12,11 @@ use lunikernel_cache::regular::read_bounded;
 use serde::Serialize;
 use url::Url;
 
+use crate::cli::output::{Output, lossily};
+use crate::cli::reads::Reads;
 use crate::cli::verify::Named;
 use crate::cli::workshop::{program, quoted};
-use crate::cli::{Context, output, verify};
+use crate::cli::{Context, verify};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -34,8 +36,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to sign a statement about: a Lunikernel, or the first digits (at least 8) of the
-    /// SHA-256 of one in the cache; with `--report` any file
+    /// What to sign a statement about: a Lunikernel, its address, or the first digits (at
+    /// least 8) of the SHA-256 of one in the cache; with `--report` any file
     #[arg(value_name = "ARTEFACT")]
     artefact: PathBuf,
 
@@ -68,7 +70,7 @@ pub(super) struct Args {
 /// What `--json` prints where the envelope goes to a file.
 #[derive(Debug, Serialize)]
 struct Signed<'s> {
-    #[serde(serialize_with = "output::lossily")]
+    #[serde(serialize_with = "lossily")]
     file: &'s Path,
     subject: &'s Subject,
     predicate_type: &'s str,
@@ -77,6 +79,21 @@ struct Signed<'s> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let output = match &args.output {
+        Some(path) => {
+            // An envelope that is added to may be replaced: nothing of it is lost.
+            let reads = Reads::default()
+                .and_named(&args.artefact)
+                .and(&args.key)
+                .and_all(args.report.as_ref().filter(|path| path.as_os_str() != "-"));
+            Some(Output::new(
+                path,
+                "name another file to write with `-o FILE`",
+                &reads,
+            )?)
+        }
+        None => None,
+    };
     let (key, exposed) = PrivateKey::read(&args.key)?;
     if exposed {
         let file = quoted(&args.key);
@@ -96,13 +113,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let bytes = envelope.to_bytes().map_err(|error| {
         Failure::new(Exit::Failed, "could not write the envelope").caused_by(&error)
     })?;
-    let Some(file) = &args.output else {
+    let Some(output) = output else {
         context.print(&String::from_utf8_lossy(&bytes))?;
         return Ok(Exit::Ok);
     };
-    output::write_whole(file, &bytes)?;
+    output.write_whole(&bytes)?;
     let signed = Signed {
-        file,
+        file: output.path(),
         subject: &statement.subject,
         predicate_type: statement.predicate_type(),
         keyid: key.public().id(),

@@ -15,14 +15,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lunikernel_exporters::checks::Firmware;
-use lunikernel_exporters::export::{Export, Format};
+use lunikernel_exporters::export::{Export, Format, announced, manifest_name};
 use lunikernel_exporters::qcow2::Clusters;
 use serde_json::json;
 
 use super::Context;
 use super::cmdline::CmdlineArgs;
 use super::output;
+use super::reads::Reads;
 use super::signals;
+use super::size::Size;
 use super::verify;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -46,8 +48,8 @@ pub(super) use rounds::{export_round, prepare};
 /// a fixed VHD, whose block digests the manifest has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The Lunikernel: a zip, or the first digits (at least 8) of the SHA-256 of one in the
-    /// cache
+    /// The Lunikernel: a zip, its address (file, http or https), or the first digits (at
+    /// least 8) of the SHA-256 of one in the cache
     #[arg(value_name = "LUNIKERNEL")]
     artefact: PathBuf,
 
@@ -59,9 +61,9 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
 
-    /// The size of the disk: 512M, 10G [default: the fewest GiB that hold it]
+    /// The size of the disk: 512M, 10G (powers of 1024) [default: the fewest GiB that hold it]
     #[arg(long, value_name = "SIZE", value_parser = size)]
-    size: Option<u64>,
+    size: Option<Size>,
 
     /// What starts the disk [default: hybrid, which is both; for unikernels bios]
     #[arg(long, value_name = "WHICH")]
@@ -90,6 +92,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cache = context.cache()?;
     let progress = context.progress();
     let artefact = Arc::new(verify::artefact(&args.artefact, context)?);
+    args.keeps(&artefact.manifest().name, &formats)?;
     let digest = artefact.check(progress.as_ref())?.digest;
     // Else no firmware starts it, or, an EFI program, UEFI alone.
     let firmware = match formats.iter().any(|it| it.has_firmware()) {
@@ -111,7 +114,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         artefact: digest,
         loaders: loaders.as_ref(),
         formats,
-        size: args.size,
+        size: args.size.map(|size| size.0),
         clusters: match args.compress {
             true => Clusters::Compressed,
             false => Clusters::Plain,
@@ -142,6 +145,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 impl Args {
+    /// That no file of an export is what is exported.
+    fn keeps(&self, name: &str, formats: &BTreeSet<Format>) -> Result<(), Failure> {
+        let reads = Reads::default().and_named(&self.artefact);
+        let files = announced(name, formats).into_iter();
+        for file in files.chain([manifest_name(name)]) {
+            reads.keep(
+                &self.output.join(file),
+                "name another folder to write to with `-o DIR`",
+            )?;
+        }
+        Ok(())
+    }
+
     /// That every option has something to say to one of the formats, and the size to all.
     fn check(&self, formats: &BTreeSet<Format>) -> Result<(), Failure> {
         type Takes = fn(&Format) -> bool;
@@ -168,7 +184,7 @@ impl Args {
                 return Err(Failure::new(Exit::Usage, message).with_hint(hint));
             }
         }
-        if let Some(size) = self.size {
+        if let Some(Size(size)) = self.size {
             for format in formats.iter().filter(|it| it.has_disk()) {
                 format.check_size(size)?;
             }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::lossy;
+use super::workshop::quoted;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use template::Template;
@@ -142,7 +143,7 @@ fn next_steps(template: &Template, folder: &Path, files: &[PathBuf], name: &str)
         text += &format!("wrote {}\n", file.display());
     }
     let [more, running] = template.run;
-    let mut commands = vec![(format!("cd {}", folder.display()), "")];
+    let mut commands = vec![(format!("cd {}", quoted(folder)), "")];
     let first = template.first.iter();
     commands.extend(first.map(|(command, what)| ((*command).to_owned(), *what)));
     commands.extend([

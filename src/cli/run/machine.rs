@@ -36,11 +36,13 @@ pub(super) fn unpack(
     let manifest = artefact.manifest();
     let protocol = manifest.boot.protocol;
     if !args.attach.is_empty() && !is_solo5(protocol) {
-        return Err(zip.refused("its devices have no names", None));
+        let hint = "leave `--attach` out: only unikernels of Solo5's name their devices";
+        return Err(zip.refused("its devices have no names", Some(hint)));
     }
     let has_tender = matches!(protocol, Protocol::Solo5Hvt | Protocol::Solo5Spt);
     if (args.tender.is_some() || args.own_tender) && !has_tender {
-        return Err(zip.refused("it is run by no tender", None));
+        let hint = "leave `--tender` and `--own-tender` out";
+        return Err(zip.refused("it is run by no tender", Some(hint)));
     }
     let start = match protocol {
         Protocol::Linux => Start::Kernel(zip.kernel(Entry::Linux {
@@ -202,7 +204,11 @@ impl Zip<'_> {
                         names.join("`, `")
                     ),
                 };
-                return Err(self.refused(&why, None));
+                let hint = match names.as_slice() {
+                    [] => "leave `--attach` out".to_owned(),
+                    [first, ..] => format!("attach one with `--attach {first}={}`", attach.what),
+                };
+                return Err(self.refused(&why, Some(&hint)));
             }
         }
         let mut attached = Attached::default();

@@ -15,13 +15,14 @@ use lunikernel_builder::verify::{
 
 use super::Context;
 use super::export::{self, FormatArg};
-use super::output;
+use super::output::Output;
+use super::reads::Reads;
 use super::sandbox::{self, SandboxChoice};
-use super::workshop::{self, NetworkSteps};
+use super::workshop::{self, NetworkSteps, RecipeArg};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use subject::Subject;
-pub(super) use subject::{Named, artefact, find};
+pub(super) use subject::{Named, address, artefact, find};
 
 /// Rebuild a recipe cold, and compare the bits.
 ///
@@ -33,9 +34,9 @@ pub(super) use subject::{Named, artefact, find};
 /// verdict.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to verify: a recipe, a folder with a recipe.yaml in it, a Lunikernel, or the
-    /// first digits (at least 8) of the SHA-256 of one in the cache
-    #[arg(default_value = ".", value_name = "RECIPE|FILE|DIGEST")]
+    /// What to verify: a recipe, a folder with a recipe.yaml in it, or a Lunikernel: a zip,
+    /// its address, or the first digits (at least 8) of the SHA-256 of one in the cache
+    #[arg(default_value = ".", value_name = "RECIPE|FILE|URL|DIGEST")]
     subject: PathBuf,
 
     #[command(flatten)]
@@ -77,9 +78,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    if let Some(path) = &args.report {
-        output::writable(path)?;
-    }
+    let page_at = match &args.report {
+        Some(path) => Some(Output::new(
+            path,
+            "name another file to write with `--report FILE.html`",
+            &reads(args, context)?,
+        )?),
+        None => None,
+    };
     let Verified { report, error } = verified(args, context)?;
     if context.json() {
         context.print_json(&report)?;
@@ -90,8 +96,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Failure::from(error).tell();
     }
     // The verdict stands, whatever became of the page about it.
-    if let Some(path) = &args.report
-        && let Err(failure) = output::write_whole(path, page(&report).as_bytes())
+    if let Some(file) = page_at
+        && let Err(failure) = file.write_whole(page(&report).as_bytes())
     {
         failure.tell();
     }
@@ -101,6 +107,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Verdict::Differs => Exit::Differs,
         Verdict::Failed => Exit::Undecided,
     })
+}
+
+/// What is read for it.
+fn reads(args: &Args, context: &Context) -> Result<Reads, Failure> {
+    let reads = Reads::default().and_recipe(&RecipeArg {
+        recipe: args.subject.clone(),
+    });
+    let reads = match &args.against {
+        Some(named) => reads.and_named(Path::new(named)),
+        None => reads,
+    };
+    reads.and_mirrors(context)
 }
 
 fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
@@ -122,7 +140,7 @@ fn verified(args: &Args, context: &Context) -> Result<Verified, Failure> {
         _ => failure.with_exit(Exit::Undecided),
     };
     let cache = context.cache()?;
-    let subject = Subject::find(&args.subject, &cache).map_err(undecided)?;
+    let subject = Subject::find(&args.subject, context, &cache).map_err(undecided)?;
     let against = args
         .against
         .as_deref()

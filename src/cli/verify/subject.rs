@@ -24,8 +24,16 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// What `named` stands for: a file or folder, or else a digest in the cache.
-    pub(super) fn find(named: &Path, cache: &Cache) -> Result<Self, Failure> {
+    /// What `named` stands for: a file or folder, the address of a Lunikernel, or else a
+    /// digest in the cache.
+    pub(super) fn find(named: &Path, context: &Context, cache: &Cache) -> Result<Self, Failure> {
+        if address(named).is_some() {
+            let recipe = find(named, context)?.path;
+            return Ok(Self {
+                recipe: RecipeArg { recipe },
+                artefact: Some(artefact(named, context)?),
+            });
+        }
         let blob = blob(named, cache)?;
         let recipe = RecipeArg {
             recipe: match &blob {
@@ -76,7 +84,7 @@ pub(in crate::cli) fn artefact(named: &Path, context: &Context) -> Result<Artefa
 }
 
 /// The address that `named` is, where it is one.
-fn address(named: &Path) -> Option<Url> {
+pub(in crate::cli) fn address(named: &Path) -> Option<Url> {
     let url = Url::parse(named.to_str()?).ok()?;
     matches!(url.scheme(), "file" | "http" | "https").then_some(url)
 }

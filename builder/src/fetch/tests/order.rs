@@ -69,6 +69,20 @@ async fn many_are_fetched_and_errors_come_in_the_order_of_the_wants() {
     }
 }
 
+/// Opening a pipe would wait for who writes to it.
+#[tokio::test]
+async fn a_pipe_is_no_file_to_fetch() {
+    let site = site();
+    let pipe = site.folder.path().join("pipe");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    for path in [pipe, site.folder.path().to_owned()] {
+        let answers = site.fails(&[Url::from_file_path(path).unwrap()]).await;
+        let expected = Answer::Unusable("it is no regular file".to_owned());
+        assert_eq!(answers, [expected]);
+    }
+}
+
 #[tokio::test]
 async fn offline_uses_what_is_at_hand_and_lists_all_that_is_missing() {
     let site = site();
@@ -215,6 +229,23 @@ async fn what_is_not_known_by_hash_is_bounded() {
         .await
         .unwrap_err();
     assert!(matches!(error, FetchError::Failed(_)), "{error}");
+    // What a lock says of its size makes no difference.
+    let endless = Want {
+        name: "x".to_owned(),
+        sha256: Sha256::of(b"x"),
+        size: Some(u64::MAX),
+        places: vec![server.url("endless")],
+    };
+    let error = small.fetch(&[endless]).await.unwrap_err();
+    let FetchError::Unavailable(missing) = &error else {
+        panic!("{error}");
+    };
+    let answer = &missing[0].attempts[0].answer;
+    let limit = 1 << 20;
+    assert!(
+        matches!(answer, Answer::WrongSize { expected, .. } if *expected == limit),
+        "{error}"
+    );
 }
 
 /// Encrypted connections work as far as a server that does not speak TLS shows.

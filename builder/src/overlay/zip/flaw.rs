@@ -205,7 +205,7 @@ impl ZipError {
             Self::Cache(error) => return error.hint(),
             Self::Zip { flaw, .. } => match flaw {
                 ZipFlaw::TooLarge { .. } => {
-                    "raise the limit with `--max-size MIB` if you trust whoever made it"
+                    "raise the limit with `--max-size SIZE` if you trust whoever made it"
                 }
                 ZipFlaw::Bomb { .. } => RATIO,
                 ZipFlaw::Empty => "leave it out",

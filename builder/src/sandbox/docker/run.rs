@@ -80,10 +80,15 @@ impl InDocker {
                 }
             }
         }
-        if let Some((path, tree)) = addition
-            && root.insert(&path, Entry::Folder(tree)).is_ok()
-        {
-            digest = root.digest();
+        if let Some((path, tree)) = addition {
+            match root.insert(&path, Entry::Folder(tree)) {
+                Ok(()) => digest = root.digest(),
+                Err(error) => {
+                    locale::FALLBACK.clone_into(&mut around.locale);
+                    let (facet, why) = (Facet::Locale, error.to_string());
+                    unable.push(Unable { facet, why });
+                }
+            }
         }
         if job.network
             && root.get(lent::CERTIFICATES).is_none()

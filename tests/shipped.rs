@@ -99,12 +99,16 @@ fn what_nightly_alone_builds_has_a_digest_and_a_verdict_of_now() {
         assert!(exported.len() >= exports.split(',').count(), "{exported:?}");
         for round in made {
             assert_eq!(round["artefact"]["sha256"], format!("sha256:{sha256}"));
-            let all = round["exports"].as_object().unwrap();
-            let all = all.iter().map(|(file, digest)| {
+            // Of disks as they are, a verdict has the block digest, which no other program makes.
+            let is_disk = |file: &str| file.ends_with(".raw") || file.ends_with(".fixed.vhd");
+            for (file, digest) in round["exports"].as_object().unwrap() {
                 let sha256 = digest["sha256"].as_str().unwrap();
-                (file.as_str(), sha256.strip_prefix("sha256:").unwrap())
-            });
-            assert_eq!(all.collect::<BTreeMap<_, _>>(), exported);
+                let expected = exported.get(file.as_str()).expect(file);
+                assert!(
+                    is_disk(file) || sha256 == format!("sha256:{expected}"),
+                    "{file}"
+                );
+            }
         }
     }
 }

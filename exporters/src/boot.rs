@@ -150,7 +150,8 @@ impl System {
     ///
     /// # Errors
     /// [`BootError::Cmdline`] where the command line is longer than [`MAX_CMDLINE`], or than
-    /// [`MAX_CMDLINE_BEHIND`] for a Linux that not only UEFI starts, has something else than visible ASCII and spaces in it, or what GRUB would change.
+    /// [`MAX_CMDLINE_BEHIND`] for a Linux that not only UEFI starts, has something else than
+    /// visible ASCII and spaces in it, or what GRUB would change.
     pub fn new(
         artefact: Arc<Artefact>,
         cmdline: &str,
